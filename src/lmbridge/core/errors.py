@@ -1,0 +1,442 @@
+"""Errors that say what to do next.
+
+Every error that leaves lmbridge is a `BridgeError`: a stable `code` that outlives its wording, the
+facts as attributes, and a `hint` a person can act on. Which HTTP status, exit code or JSON-RPC code
+belongs to a code is each door's own table; nothing here knows about doors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from typing import ClassVar
+
+
+class BridgeError(Exception):
+    """Base of every error lmbridge raises.
+
+    Attributes:
+        code: stable machine-readable name; part of the public contract.
+        message: what went wrong, in one sentence, without the hint.
+        hint: what to do about it; empty when there is nothing useful to say.
+        param: name of the offending request field, if one is to blame.
+    """
+
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, message: str, *, hint: str = "", param: str | None = None) -> None:
+        self.message, self.hint, self.param = message, hint, param
+        super().__init__(f"{message} {hint}".rstrip())
+
+
+class InvalidRequest(BridgeError):
+    """The request itself is wrong: malformed JSON, a wrong type, a value out of range."""
+
+    code = "invalid_request"
+
+
+class UnsupportedParameter(InvalidRequest):
+    """A parameter that nobody here can honour; refused by name instead of silently ignored."""
+
+    code = "unsupported_parameter"
+
+    def __init__(self, name: str, reason: str = "", *, hint: str = "") -> None:
+        self.name = name
+        why = reason or "No provider here can honour it."
+        super().__init__(f"Unsupported parameter {name!r}. {why}", hint=hint or "Leave it out.", param=name)
+
+
+class RequestTooLarge(BridgeError):
+    """The body is over the limit.
+
+    Attributes:
+        limit: bytes allowed.
+    """
+
+    code = "request_too_large"
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(
+            f"The request body is larger than {limit:,} bytes.",
+            hint="Send less, or raise `gateway.max_body` in lmbridge.toml.",
+        )
+
+
+class UnsupportedMediaType(BridgeError):
+    """A body that is not `application/json`. Refused so that a web page cannot post without a preflight."""
+
+    code = "unsupported_media_type"
+
+    def __init__(self, content_type: str) -> None:
+        self.content_type = content_type
+        shown = f"{content_type[:80]!r}" if content_type else "none"
+        super().__init__(
+            f"The content type must be application/json, not {shown}.",
+            hint="Send the header `Content-Type: application/json`.",
+        )
+
+
+class Unauthorized(BridgeError):
+    """No key, or one that is not known here."""
+
+    code = "unauthorized"
+
+    def __init__(self, message: str = "This gateway needs an API key.", *, hint: str = "") -> None:
+        super().__init__(
+            message,
+            hint=hint or "Create one with `lmbridge keys create NAME` and send `Authorization: Bearer KEY`.",
+        )
+
+
+class Forbidden(BridgeError):
+    """A request from a place that may not ask: a foreign Host or Origin."""
+
+    code = "forbidden"
+
+
+class RouteNotFound(BridgeError):
+    """No such path, or not with this method."""
+
+    code = "route_not_found"
+
+
+class MethodNotAllowed(BridgeError):
+    """The path exists, the method does not.
+
+    Attributes:
+        allowed: the methods this path answers.
+    """
+
+    code = "method_not_allowed"
+
+    def __init__(self, method: str, path: str, allowed: Sequence[str]) -> None:
+        self.allowed = tuple(allowed)
+        super().__init__(f"{path} does not answer {method}.", hint=f"Use {' or '.join(self.allowed)}.")
+
+
+class ModelNotFound(BridgeError):
+    """No model of that name.
+
+    Attributes:
+        name: what was asked for.
+        known: the names that would have worked.
+    """
+
+    code = "model_not_found"
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        self.name, self.known = name, tuple(known)
+        near = get_close_matches(name, known, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else "Run `lmbridge ls` to list them."
+        super().__init__(f"No model named {name!r} ({len(known)} known).", hint=hint, param="model")
+
+
+class NoModels(BridgeError):
+    """There is not a single model that could answer."""
+
+    code = "no_models"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No provider here has a model that can answer.",
+            hint="Put a GGUF file into ~/.lmbridge/models, or start a server and name it in lmbridge.toml.",
+        )
+
+
+class WrongModelKind(BridgeError):
+    """A chat was asked of an embedding model, or embeddings of a chat model.
+
+    Attributes:
+        name: the model. kind: what it is. wanted: what was asked of it.
+    """
+
+    code = "wrong_model_kind"
+
+    def __init__(self, name: str, kind: str, wanted: str) -> None:
+        self.name, self.kind, self.wanted = name, kind, wanted
+        super().__init__(
+            f"{name!r} is of kind {kind!r} and cannot serve {wanted}.",
+            hint="`lmbridge ls` shows the kind of each model.",
+            param="model",
+        )
+
+
+class BadModelFile(BridgeError):
+    """A model file that cannot be used: truncated, foreign, or refused by the engine.
+
+    Attributes:
+        path: the file. reason: what is wrong with it, as precisely as it is known.
+    """
+
+    code = "bad_model_file"
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(f"Cannot use {path}: {reason}.", hint="Download the file again, or remove it.")
+
+
+class NotEnoughMemory(BridgeError):
+    """A load that cannot fit, refused before it is tried.
+
+    Attributes:
+        name: the model. needed, available: bytes.
+    """
+
+    code = "not_enough_memory"
+
+    def __init__(self, name: str, needed: int, available: int) -> None:
+        self.name, self.needed, self.available = name, needed, available
+        super().__init__(
+            f"{name!r} needs about {needed / 2**30:.1f} GiB, and {available / 2**30:.1f} GiB can be made free.",
+            hint="Use a smaller context (`--context-length`), a smaller model, or unload another one.",
+        )
+
+
+class NoSpace(BridgeError):
+    """The disk is full.
+
+    Attributes:
+        path: what was to be written.
+    """
+
+    code = "no_space"
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(f"No space left on the disk for {path}.", hint="Free some space and try again.")
+
+
+class ContextExceeded(BridgeError):
+    """The prompt does not fit the loaded context.
+
+    Attributes:
+        prompt_tokens: what the prompt needs. context_length: what the loaded model has.
+    """
+
+    code = "context_length_exceeded"
+
+    def __init__(self, prompt_tokens: int, context_length: int) -> None:
+        self.prompt_tokens, self.context_length = prompt_tokens, context_length
+        super().__init__(
+            f"The prompt has {prompt_tokens} tokens and the loaded context has room for {context_length}.",
+            hint="Shorten it, or load the model with a larger `--context-length`.",
+            param="messages",
+        )
+
+
+class EngineMissing(BridgeError):
+    """The embedded engine is not installed, or this machine lacks what it needs."""
+
+    code = "engine_missing"
+
+    def __init__(self, reason: str, *, hint: str = "") -> None:
+        self.reason = reason
+        super().__init__(
+            f"The embedded engine cannot run: {reason}.",
+            hint=hint or "Install it with `pip install xllamacpp`, or name a `llama-server` in lmbridge.toml.",
+        )
+
+
+class LoadFailed(BridgeError):
+    """The engine would not load the model, for a reason that is not the file's fault.
+
+    Attributes:
+        name: the model. reason: the engine's own last words.
+    """
+
+    code = "load_failed"
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name, self.reason = name, reason
+        super().__init__(
+            f"Loading {name!r} failed: {reason}.", hint="`lmbridge status` shows the machine's state."
+        )
+
+
+class EngineCrashed(BridgeError):
+    """The engine's process died while it was needed. The next request starts a new one.
+
+    Attributes:
+        name: the model. reason: exit status or signal, with the engine's last words.
+    """
+
+    code = "engine_crashed"
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name, self.reason = name, reason
+        super().__init__(f"The engine of {name!r} ended unexpectedly: {reason}.", hint="Send the request again.")
+
+
+class ProviderUnavailable(BridgeError):
+    """A provider's server cannot be reached.
+
+    Attributes:
+        provider: its id. reason: what the attempt met.
+    """
+
+    code = "provider_unavailable"
+
+    def __init__(self, provider: str, reason: str, *, hint: str = "") -> None:
+        self.provider, self.reason = provider, reason
+        super().__init__(
+            f"The provider {provider!r} cannot be reached: {reason}.",
+            hint=hint or "Start its server, or correct its URL in lmbridge.toml.",
+        )
+
+
+class ProviderRefused(BridgeError):
+    """A provider answered with an error of its own, passed on with its words.
+
+    Attributes:
+        provider: its id. status: the HTTP status it gave, if any.
+    """
+
+    code = "provider_refused"
+
+    def __init__(self, provider: str, status: int | None, message: str, *, param: str | None = None) -> None:
+        self.provider, self.status = provider, status
+        super().__init__(message, param=param)
+
+
+class BrokenAnswer(BridgeError):
+    """A provider's answer breaks its own protocol: cut off, not JSON, of a wrong shape.
+
+    Attributes:
+        provider: its id. reason: what was wrong.
+    """
+
+    code = "broken_answer"
+
+    def __init__(self, provider: str, reason: str) -> None:
+        self.provider, self.reason = provider, reason
+        super().__init__(
+            f"The provider {provider!r} gave a broken answer: {reason}.", hint="Send the request again."
+        )
+
+
+class ProviderTimeout(BridgeError):
+    """A provider was silent for longer than the limit that applies.
+
+    Attributes:
+        provider: its id. phase: `connect`, `first byte` or `idle`. seconds: the limit.
+    """
+
+    code = "provider_timeout"
+
+    def __init__(self, provider: str, phase: str, seconds: float) -> None:
+        self.provider, self.phase, self.seconds = provider, phase, seconds
+        super().__init__(
+            f"The provider {provider!r} was silent for {seconds:g} s ({phase}).",
+            hint="Raise the timeout in lmbridge.toml if the machine is merely slow.",
+        )
+
+
+class ModelBusy(BridgeError):
+    """An explicit unload or reload of a model that is answering somebody.
+
+    Attributes:
+        name: the model. leases: how many hold it.
+    """
+
+    code = "model_busy"
+
+    def __init__(self, name: str, leases: int) -> None:
+        self.name, self.leases = name, leases
+        super().__init__(
+            f"{name!r} is answering {leases} request{'s' if leases != 1 else ''} right now.",
+            hint="Wait for the answers to end, then try again.",
+        )
+
+
+class ShuttingDown(BridgeError):
+    """The hub is closing and takes no more work."""
+
+    code = "shutting_down"
+
+    def __init__(self) -> None:
+        super().__init__("lmbridge is shutting down.", hint="Start it again with `lmbridge serve`.")
+
+
+class ConfigInvalid(BridgeError):
+    """A setting that cannot be used: unknown name, wrong type, unreadable file.
+
+    Attributes:
+        where: file, environment variable or argument that holds it.
+    """
+
+    code = "config_invalid"
+
+    def __init__(self, where: str, reason: str, *, hint: str = "") -> None:
+        self.where, self.reason = where, reason
+        super().__init__(f"{where}: {reason}.", hint=hint)
+
+
+class AddressInUse(BridgeError):
+    """The port is taken.
+
+    Attributes:
+        host, port: the address. holder: who holds it, if the system tells.
+    """
+
+    code = "address_in_use"
+
+    def __init__(self, host: str, port: int, holder: str = "") -> None:
+        self.host, self.port, self.holder = host, port, holder
+        by = f" by {holder}" if holder else ""
+        super().__init__(
+            f"{host}:{port} is already in use{by}.", hint="Choose another with `--port`, or stop that program."
+        )
+
+
+class UnsafeBind(BridgeError):
+    """A bind wider than loopback without a key: it would open the models to the network."""
+
+    code = "unsafe_bind"
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        super().__init__(
+            f"Refusing to listen on {host} without an API key: everyone in the network could use this machine.",
+            hint="Create one with `lmbridge keys create NAME`, or listen on 127.0.0.1.",
+        )
+
+
+class NotRunning(BridgeError):
+    """No gateway of this user runs."""
+
+    code = "not_running"
+
+    def __init__(self) -> None:
+        super().__init__("No gateway is running.", hint="Start one with `lmbridge gateway start`.")
+
+
+class Cancelled(BridgeError):
+    """The user stopped it (Ctrl-C)."""
+
+    code = "cancelled"
+
+    def __init__(self) -> None:
+        super().__init__("Cancelled.")
+
+
+def all_errors() -> Iterator[type[BridgeError]]:
+    """Every error class of the vocabulary, the base first."""
+    waiting: list[type[BridgeError]] = [BridgeError]
+    while waiting:
+        error = waiting.pop(0)
+        yield error
+        waiting.extend(error.__subclasses__())
+
+
+def error_from_code(code: str, message: str, hint: str = "", param: str | None = None) -> BridgeError | None:
+    """The error another lmbridge sent, as the class it was there; its facts stay in the wording.
+
+    Returns None for a code that is not of this vocabulary.
+    """
+    for error in all_errors():
+        if error.code == code and error is not BridgeError:
+            made = error.__new__(error)
+            BridgeError.__init__(made, message, hint=hint, param=param)
+            return made
+    return None

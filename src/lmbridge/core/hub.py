@@ -1,0 +1,74 @@
+"""What every hub offers, the one in this process and the one behind a running gateway."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Protocol, Self
+
+from lmbridge.core.events import Answer, Embeddings, Event
+from lmbridge.core.models import InstanceState, LoadOptions, ModelInfo, ModelKind
+from lmbridge.core.provider import Progress, ProviderState
+from lmbridge.core.requests import ChatRequest, EmbedRequest
+
+
+class AnyHub(Protocol):
+    """The meeting point as its users see it. Model names are those of `lmbridge ls`; "" is the default model."""
+
+    @property
+    def where(self) -> str:
+        """Where the models run, for people: `this process` or the URL of a gateway."""
+
+    async def probe(self) -> Sequence[ProviderState]:
+        """The state of every provider; never raises for one that is down."""
+
+    async def models(self) -> Sequence[ModelInfo]:
+        """Every model of every provider."""
+
+    async def resolve(self, name: str, kind: ModelKind = "chat") -> ModelInfo:
+        """The model a name means.
+
+        Raises:
+            ModelNotFound, NoModels, WrongModelKind.
+        """
+
+    async def instances(self) -> Sequence[InstanceState]:
+        """The models in memory, and who waits for them."""
+
+    async def load(
+        self, name: str, options: LoadOptions = LoadOptions(), progress: Progress | None = None
+    ) -> InstanceState:
+        """Load a model; loaded already with these options, it is left as it is; with others, reloaded.
+
+        Raises:
+            ModelNotFound, ModelBusy, NotEnoughMemory, BadModelFile, LoadFailed, EngineMissing.
+        """
+
+    async def unload(self, name: str) -> InstanceState:
+        """Give a model's memory back.
+
+        Raises:
+            ModelNotFound: it is not loaded. ModelBusy: it is answering somebody.
+        """
+
+    def chat(self, request: ChatRequest) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """Stream an answer: `async with hub.chat(request) as events: async for event in events: ...`.
+
+        The model is loaded first if need be. Leaving the `with` stops the engine.
+        """
+
+    async def answer(self, request: ChatRequest) -> Answer:
+        """The whole answer at once."""
+
+    async def embed(self, request: EmbedRequest) -> Embeddings:
+        """Vectors for texts."""
+
+    async def aclose(self) -> None:
+        """End what this hub started. Idempotent."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...

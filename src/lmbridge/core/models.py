@@ -1,0 +1,129 @@
+"""What can answer: models, how they are loaded, and instances of them in memory."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+ModelKind: TypeAlias = Literal["chat", "embedding"]
+KvType: TypeAlias = Literal["f16", "q8_0", "q4_0"]
+
+
+class LoadOptions(Struct, frozen=True, omit_defaults=True):
+    """How a model is loaded. None leaves the choice to the provider and the machine.
+
+    Attributes:
+        context_length: tokens of context for each parallel answer.
+        parallel: answers given at the same time.
+        gpu_layers: layers put on the GPU; 0 none, -1 all.
+        threads: CPU threads for generation.
+        kv_type: number format of the key/value cache.
+        ttl: seconds an idle model stays loaded; 0 for ever.
+    """
+
+    context_length: int | None = None
+    parallel: int | None = None
+    gpu_layers: int | None = None
+    threads: int | None = None
+    kv_type: KvType | None = None
+    ttl: float | None = None
+
+
+class ModelInfo(Struct, frozen=True, omit_defaults=True):
+    """A model that a provider can offer, loaded or not.
+
+    Attributes:
+        id: name to ask for; unique within its provider.
+        provider: id of the provider that has it.
+        path: file on this machine, if it is one.
+        size_bytes: of its files.
+        parameters: number of weights.
+        context_length: longest context the model was made for, in tokens.
+        tools, vision: what it can do; None when nobody knows.
+        problem: why it cannot be used, "" if it can.
+    """
+
+    id: str
+    provider: str
+    kind: ModelKind = "chat"
+    display_name: str = ""
+    path: str = ""
+    size_bytes: int | None = None
+    parameters: int | None = None
+    architecture: str = ""
+    quantization: str = ""
+    context_length: int | None = None
+    tools: bool | None = None
+    vision: bool | None = None
+    problem: str = ""
+
+    @property
+    def qualified(self) -> str:
+        """The name that is unambiguous over all providers: `provider:id`."""
+        return f"{self.provider}:{self.id}"
+
+
+class Endpoint(Struct, frozen=True):
+    """Where an instance answers HTTP, and in which language.
+
+    Attributes:
+        url: base URL that the routes are appended to (`/chat/completions`), without a final slash.
+        headers: sent with every request; may hold a secret, so never shown.
+        model: the name the runtime itself uses for the model.
+        language: the protocol spoken there; a door that speaks it too may relay bytes.
+        keep_alive: whether idle connections may be used again.
+    """
+
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    model: str
+    language: Literal["openai"] = "openai"
+    keep_alive: bool = True
+
+    def __repr__(self) -> str:
+        return f"Endpoint(url={self.url!r}, model={self.model!r})"
+
+
+class Instance(Struct, frozen=True):
+    """A model that is ready to answer.
+
+    Attributes:
+        key: unique for the life of the hub; a model loaded again gets another.
+        slots: answers it can give at the same time; None for no limit that we know.
+        context_length: tokens of context for one answer; None when the provider does not tell.
+        memory: bytes it holds on this machine; 0 when it runs elsewhere.
+        options: what it was loaded with, every choice filled in.
+    """
+
+    key: str
+    model: ModelInfo
+    endpoint: Endpoint
+    slots: int | None = None
+    context_length: int | None = None
+    memory: int = 0
+    options: LoadOptions = LoadOptions()
+
+
+class InstanceState(Struct, frozen=True, omit_defaults=True):
+    """What `lmbridge ps` shows of a model in memory.
+
+    Attributes:
+        state: `loading`, `ready` or `unloading`.
+        leases: answers being given now. waiting: callers in the queue for it.
+        idle_s: seconds since its last lease ended. ttl: seconds it may stay idle, 0 for ever.
+        progress: 0 to 1 while loading.
+    """
+
+    model: str
+    provider: str
+    state: Literal["loading", "ready", "unloading"]
+    leases: int = 0
+    waiting: int = 0
+    slots: int | None = None
+    context_length: int | None = None
+    memory: int = 0
+    idle_s: float = 0.0
+    ttl: float = 0.0
+    progress: float = 0.0
+    pid: int | None = None

@@ -1,0 +1,142 @@
+"""The protocol every provider follows: a place where models run.
+
+The hub knows providers by this protocol alone; they are joined in `assembly`. A provider is found
+through the entry-point group `lmbridge.providers` and built by its `create(settings, context)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol, TypeAlias
+
+from msgspec import Struct
+
+from lmbridge.core.errors import BridgeError
+from lmbridge.core.events import Embeddings, Event
+from lmbridge.core.models import Instance, LoadOptions, ModelInfo
+from lmbridge.core.requests import ChatRequest, EmbedRequest
+
+Progress: TypeAlias = Callable[[float], None]
+"""Called with 0.0 to 1.0 while a model loads."""
+
+SettingType: TypeAlias = Literal["string", "integer", "number", "boolean", "path", "secret", "list"]
+
+
+class Setting(Struct, frozen=True):
+    """One setting of a provider, enough to draw a form field from.
+
+    Attributes:
+        default: None when it may stay unset.
+    """
+
+    name: str
+    type: SettingType
+    description: str
+    default: str | int | float | bool | tuple[str, ...] | None = None
+
+
+class Manifest(Struct, frozen=True):
+    """Who a provider is.
+
+    Attributes:
+        id: table name in lmbridge.toml and prefix of qualified model names.
+        category: `local` runs on this machine, `server` is reached over HTTP.
+        named: whether several may be set up, each in a table of its own (`[openai.NAME]`).
+    """
+
+    id: str
+    display_name: str
+    category: Literal["local", "server"]
+    description: str
+    settings: tuple[Setting, ...] = ()
+    named: bool = False
+
+
+class ProviderState(Struct, frozen=True, omit_defaults=True):
+    """What a probe found. Never an exception: a provider that is down is a fact, not a fault.
+
+    Attributes:
+        state: `ready`; `unavailable` (not there or down); `needs_key`; `foreign` (something else answers).
+        detail: one sentence for people. hint: the command or setting that mends it.
+        version: of the runtime, if it tells.
+    """
+
+    provider: str
+    state: Literal["ready", "unavailable", "needs_key", "foreign"]
+    detail: str = ""
+    hint: str = ""
+    version: str = ""
+
+
+class ProviderContext(Struct, frozen=True):
+    """What a provider is told about its surroundings.
+
+    Attributes:
+        home: lmbridge's own folder (models, logs, keys).
+        name: instance name of a `named` provider, else its id.
+    """
+
+    home: Path
+    name: str
+
+
+class Provider(Protocol):
+    """A place where models run. All methods may be called at the same time from one event loop."""
+
+    manifest: ClassVar[Manifest]
+    id: str
+    """`manifest.id`, or the name given in the settings."""
+
+    @classmethod
+    def create(cls, settings: Mapping[str, object], context: ProviderContext) -> Provider:
+        """Build one from its table in lmbridge.toml. No I/O.
+
+        Raises:
+            ConfigInvalid: an unknown setting or a wrong type.
+        """
+
+    async def probe(self) -> ProviderState:
+        """Look whether it is there. Never raises; returns within a few seconds."""
+
+    async def models(self) -> Sequence[ModelInfo]:
+        """Every model it could answer with, loaded or not; [] when it is not there."""
+
+    async def estimate(self, model: ModelInfo, options: LoadOptions) -> int:
+        """Bytes of this machine's memory that loading takes; 0 when it runs elsewhere."""
+
+    async def room(self) -> int | None:
+        """Bytes of memory free for loading right now; None when memory is not ours to manage."""
+
+    async def load(self, model: ModelInfo, options: LoadOptions, progress: Progress | None = None) -> Instance:
+        """Make a model ready to answer. The hub calls this once for each instance it wants.
+
+        Raises:
+            BadModelFile, LoadFailed, EngineMissing, ProviderUnavailable, ModelNotFound.
+        """
+
+    async def unload(self, instance: Instance) -> None:
+        """Give its memory back. Unloading what is gone already is not an error."""
+
+    async def gone(self, instance: Instance) -> BridgeError:
+        """Wait until the instance dies by itself and tell why. Cancelled when it is unloaded."""
+
+    def prepare(self, instance: Instance, body: Mapping[str, object]) -> Mapping[str, object]:
+        """The same request in a form that makes this runtime do what it says.
+
+        Called by a door before it relays a request in the endpoint's language, with the decoded body.
+        Returns *body* itself when nothing needs changing, so that the bytes can pass untouched.
+
+        Raises:
+            InvalidRequest: a request this runtime would misunderstand in silence.
+        """
+
+    def chat(self, instance: Instance, request: ChatRequest) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """Stream an answer. Leaving the `with` ends the work."""
+
+    async def embed(self, instance: Instance, request: EmbedRequest) -> Embeddings:
+        """Vectors for texts."""
+
+    async def aclose(self) -> None:
+        """End every instance and connection. Idempotent."""

@@ -1,0 +1,158 @@
+import errno
+import stat
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from lmbridge.core.errors import ConfigInvalid, InvalidRequest, NoSpace
+from lmbridge.hub.keys import KeyRing
+
+
+@pytest.fixture
+def ring(tmp_path: Path) -> KeyRing:
+    return KeyRing(tmp_path / "home" / "keys.json", recheck_s=0)
+
+
+def test_a_key_opens_and_is_not_in_the_file(ring: KeyRing) -> None:
+    key = ring.create("laptop")
+    assert key.startswith("lmb-")
+    assert len(key) >= 46
+    info = ring.verify(key)
+    assert info is not None
+    assert info.name == "laptop"
+    assert key not in ring.path.read_text()
+    assert key[4:] not in ring.path.read_text()
+
+
+def test_a_wrong_key_opens_nothing(ring: KeyRing) -> None:
+    key = ring.create("laptop")
+    assert ring.verify(key + "x") is None
+    assert ring.verify("") is None
+    assert ring.verify("lmb-ü\ud800") is None
+
+
+def test_an_empty_ring_knows_no_key_and_makes_no_file(ring: KeyRing) -> None:
+    assert ring.verify("lmb-anything") is None
+    assert ring.list() == []
+    assert not ring.path.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no mode bits")
+def test_only_the_owner_can_read_the_file(ring: KeyRing) -> None:
+    ring.create("laptop")
+    assert stat.S_IMODE(ring.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(ring.path.parent.stat().st_mode) == 0o700
+
+
+def test_a_key_revoked_by_another_process_stops_working_without_a_restart(ring: KeyRing) -> None:
+    key = ring.create("laptop")
+    assert ring.verify(key) is not None
+    KeyRing(ring.path).revoke("laptop")
+    assert ring.verify(key) is None
+
+
+def test_a_key_made_by_another_process_works_without_a_restart(ring: KeyRing) -> None:
+    ring.verify("lmb-nobody")
+    assert ring.verify(KeyRing(ring.path).create("phone")) is not None
+
+
+def test_the_file_is_not_looked_at_more_often_than_told(tmp_path: Path) -> None:
+    ring = KeyRing(tmp_path / "keys.json", recheck_s=3600)
+    key = ring.create("laptop")
+    assert ring.verify(key) is not None
+    KeyRing(ring.path).revoke("laptop")
+    assert ring.verify(key) is not None
+
+
+def test_a_key_is_revoked_by_its_id_too(ring: KeyRing) -> None:
+    key = ring.create("laptop")
+    kept = ring.create("phone")
+    (info, _) = ring.list()
+    assert ring.revoke(info.id) == info
+    assert ring.verify(key) is None
+    assert ring.verify(kept) is not None
+
+
+def test_revoking_an_unknown_key_is_an_error(ring: KeyRing) -> None:
+    with pytest.raises(InvalidRequest, match="no key 'phone'"):
+        ring.revoke("phone")
+
+
+@pytest.mark.parametrize("name", ["", " ", "-x", "a/b", "a\nb", "x" * 65, "ü"])
+def test_a_name_that_could_confuse_is_refused(ring: KeyRing, name: str) -> None:
+    with pytest.raises(InvalidRequest, match="name of a key"):
+        ring.create(name)
+
+
+def test_a_name_is_used_once(ring: KeyRing) -> None:
+    ring.create("laptop")
+    with pytest.raises(InvalidRequest, match="already"):
+        ring.create("laptop")
+
+
+def test_the_last_use_is_written_when_flushed(ring: KeyRing) -> None:
+    ring.flush()
+    assert not ring.path.exists()
+    key = ring.create("laptop")
+    ring.create("phone")
+    assert [info.last_used for info in ring.list()] == [0, 0]
+    ring.verify(key)
+    assert ring.list()[0].last_used == 0
+    ring.flush()
+    assert ring.list()[0].last_used > 0
+    assert ring.list()[1].last_used == 0
+
+
+def test_writing_the_last_use_does_not_bring_a_revoked_key_back(ring: KeyRing) -> None:
+    key = ring.create("laptop")
+    ring.verify(key)
+    KeyRing(ring.path).revoke("laptop")
+    ring.flush()
+    assert ring.list() == []
+
+
+def test_writers_at_the_same_time_lose_no_key(ring: KeyRing) -> None:
+    threads = [
+        threading.Thread(target=lambda n=number: KeyRing(ring.path).create(f"key {n}"))  # type: ignore[misc]
+        for number in range(12)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(ring.list()) == 12
+    assert sorted(p.name for p in ring.path.parent.iterdir()) == ["keys.json", "keys.json.lock"]
+
+
+@pytest.mark.parametrize("content", ["", "not json", '{"keys": [{"id": 1}]}', "[]"])
+def test_a_damaged_ring_is_reported_and_opens_nothing(ring: KeyRing, content: str) -> None:
+    key = ring.create("laptop")
+    ring.path.write_text(content)
+    with pytest.raises(ConfigInvalid, match="key ring"):
+        ring.list()
+    assert ring.verify(key) is None
+
+
+def test_a_digest_that_is_no_digest_opens_nothing(ring: KeyRing) -> None:
+    key = ring.create("laptop")
+    ring.path.write_text('{"keys": [{"id": "1", "name": "a", "sha256": "zz", "created": 1}]}')
+    assert ring.verify(key) is None
+
+
+@pytest.mark.parametrize(("number", "raised"), [(errno.ENOSPC, NoSpace), (errno.EIO, OSError)])
+def test_a_write_that_fails_leaves_the_old_ring(
+    ring: KeyRing, monkeypatch: pytest.MonkeyPatch, number: int, raised: type[Exception]
+) -> None:
+    key = ring.create("laptop")
+
+    def fail(_: int) -> None:
+        raise OSError(number, "no such luck")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(raised, match=r"luck|space"):
+        ring.create("phone")
+    assert [info.name for info in ring.list()] == ["laptop"]
+    assert ring.verify(key) is not None
+    assert sorted(p.name for p in ring.path.parent.iterdir()) == ["keys.json", "keys.json.lock"]

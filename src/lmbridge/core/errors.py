@@ -411,6 +411,22 @@ class NotRunning(BridgeError):
         super().__init__("No gateway is running.", hint="Start one with `lmbridge gateway start`.")
 
 
+class AlreadyRunning(BridgeError):
+    """A gateway of this user runs already; there is one for each home folder.
+
+    Attributes:
+        url: where it answers. pid: its process.
+    """
+
+    code = "already_running"
+
+    def __init__(self, url: str, pid: int) -> None:
+        self.url, self.pid = url, pid
+        super().__init__(
+            f"A gateway is already running at {url} (pid {pid}).", hint="Stop it with `lmbridge gateway stop`."
+        )
+
+
 class Cancelled(BridgeError):
     """The user stopped it (Ctrl-C)."""
 

@@ -1,7 +1,10 @@
 """lmbridge makes the models on your own computer usable from everywhere.
 
-The public names, sorted. They load when they are first used, so that `import lmbridge` costs
-next to nothing (asyncio and msgspec alone would take most of its budget).
+    async with lmbridge.connect() as hub:
+        print((await hub.answer(lmbridge.ChatRequest("", "Hello"))).text)
+
+The public names load when they are first used: asyncio and msgspec alone would take more than the
+time that `import lmbridge` may cost. `errors` and `sync` are modules.
 """
 
 from __future__ import annotations
@@ -10,4 +13,129 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lmbridge import sync as sync
     from lmbridge.assembly import connect as connect
+    from lmbridge.config import Config as Config
+    from lmbridge.config import load_config as load_config
+    from lmbridge.core import errors as errors
+    from lmbridge.core.errors import BridgeError as BridgeError
+    from lmbridge.core.events import (
+        Answer as Answer,
+    )
+    from lmbridge.core.events import (
+        Embeddings as Embeddings,
+    )
+    from lmbridge.core.events import (
+        Event as Event,
+    )
+    from lmbridge.core.events import (
+        Finished as Finished,
+    )
+    from lmbridge.core.events import (
+        ReasoningDelta as ReasoningDelta,
+    )
+    from lmbridge.core.events import (
+        Started as Started,
+    )
+    from lmbridge.core.events import (
+        TextDelta as TextDelta,
+    )
+    from lmbridge.core.events import (
+        Timings as Timings,
+    )
+    from lmbridge.core.events import (
+        ToolCallDelta as ToolCallDelta,
+    )
+    from lmbridge.core.events import (
+        Usage as Usage,
+    )
+    from lmbridge.core.hub import AnyHub as AnyHub
+    from lmbridge.core.messages import (
+        ImagePart as ImagePart,
+    )
+    from lmbridge.core.messages import (
+        Message as Message,
+    )
+    from lmbridge.core.messages import (
+        TextPart as TextPart,
+    )
+    from lmbridge.core.messages import (
+        Tool as Tool,
+    )
+    from lmbridge.core.messages import (
+        ToolCall as ToolCall,
+    )
+    from lmbridge.core.models import (
+        InstanceState as InstanceState,
+    )
+    from lmbridge.core.models import (
+        LoadOptions as LoadOptions,
+    )
+    from lmbridge.core.models import (
+        ModelInfo as ModelInfo,
+    )
+    from lmbridge.core.requests import (
+        ChatRequest as ChatRequest,
+    )
+    from lmbridge.core.requests import (
+        EmbedRequest as EmbedRequest,
+    )
+    from lmbridge.core.requests import (
+        NamedTool as NamedTool,
+    )
+    from lmbridge.core.requests import (
+        Sampling as Sampling,
+    )
+    from lmbridge.core.requests import (
+        Schema as Schema,
+    )
+    from lmbridge.version import __version__ as __version__
+
+_HOME = {
+    "AnyHub": "core.hub",
+    "Answer": "core.events",
+    "BridgeError": "core.errors",
+    "ChatRequest": "core.requests",
+    "Config": "config",
+    "EmbedRequest": "core.requests",
+    "Embeddings": "core.events",
+    "Event": "core.events",
+    "Finished": "core.events",
+    "ImagePart": "core.messages",
+    "InstanceState": "core.models",
+    "LoadOptions": "core.models",
+    "Message": "core.messages",
+    "ModelInfo": "core.models",
+    "NamedTool": "core.requests",
+    "ReasoningDelta": "core.events",
+    "Sampling": "core.requests",
+    "Schema": "core.requests",
+    "Started": "core.events",
+    "TextDelta": "core.events",
+    "TextPart": "core.messages",
+    "Timings": "core.events",
+    "Tool": "core.messages",
+    "ToolCall": "core.messages",
+    "ToolCallDelta": "core.events",
+    "Usage": "core.events",
+    "__version__": "version",
+    "connect": "assembly",
+    "errors": "core.errors",
+    "load_config": "config",
+    "sync": "sync",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'lmbridge' has no attribute {name!r}")
+    module = import_module(f"lmbridge.{_HOME[name]}")
+    value: object = module if name in ("errors", "sync") else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

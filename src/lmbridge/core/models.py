@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+import msgspec
 from msgspec import Struct
 
 ModelKind: TypeAlias = Literal["chat", "embedding"]
@@ -28,6 +29,11 @@ class LoadOptions(Struct, frozen=True, omit_defaults=True):
     threads: int | None = None
     kv_type: KvType | None = None
     ttl: float | None = None
+
+    def over(self, defaults: LoadOptions) -> LoadOptions:
+        """These options, the unset ones taken from *defaults*."""
+        mine = msgspec.structs.asdict(self)
+        return LoadOptions(**{k: getattr(defaults, k) if v is None else v for k, v in mine.items()})
 
 
 class ModelInfo(Struct, frozen=True, omit_defaults=True):

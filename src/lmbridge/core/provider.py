@@ -44,6 +44,8 @@ class Manifest(Struct, frozen=True):
         id: table name in lmbridge.toml and prefix of qualified model names.
         category: `local` runs on this machine, `server` is reached over HTTP.
         named: whether several may be set up, each in a table of its own (`[openai.NAME]`).
+        seeds_need_solitude: equal seeds give equal answers only while nobody else is answered, so a
+            seeded request is given a lease that tolerates no other.
     """
 
     id: str
@@ -52,6 +54,7 @@ class Manifest(Struct, frozen=True):
     description: str
     settings: tuple[Setting, ...] = ()
     named: bool = False
+    seeds_need_solitude: bool = False
 
 
 class ProviderState(Struct, frozen=True, omit_defaults=True):

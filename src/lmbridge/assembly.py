@@ -1,0 +1,96 @@
+"""connect(): the one builder. Settings in, hub out.
+
+The only place that joins providers and hub. Providers are found through the entry-point group
+`lmbridge.providers`, so that other people's packages add some without a change here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+
+from lmbridge.config import Config, load_config
+from lmbridge.core.errors import ConfigInvalid, NotRunning
+from lmbridge.core.hub import AnyHub
+from lmbridge.core.provider import Provider, ProviderContext
+from lmbridge.hub.hub import Hub
+from lmbridge.machine import gateway_file
+
+GROUP = "lmbridge.providers"
+
+ORDER = ("embedded", "openai")
+"""Where a name fits models of several providers, the earlier one wins; other people's come last."""
+
+
+@asynccontextmanager
+async def connect(config: Config | None = None, *, gateway: bool | None = None) -> AsyncIterator[AnyHub]:
+    """The models of this computer: `async with lmbridge.connect() as hub: ...`.
+
+    Args:
+        config: settings; default what environment and lmbridge.toml say.
+        gateway: True: ask the running gateway of this user, there must be one. False: never. None: if
+            one runs and the settings allow it, so that all programs share its loaded models.
+
+    Raises:
+        ConfigInvalid: a setting that cannot be used. NotRunning: *gateway* is True and none runs.
+    """
+    config = config or load_config()
+    wanted = config.use_gateway if gateway is None else gateway
+    found = gateway_file.running(config.home) if wanted else None
+    if found is None and gateway:
+        raise NotRunning
+    if found is not None:
+        from lmbridge.clients.lmbridge import RemoteHub
+
+        async with RemoteHub(found.url, found.key) as remote:
+            yield remote
+        return
+    async with build_hub(config) as hub:
+        yield hub
+
+
+def build_hub(config: Config) -> Hub:
+    """A hub in this process, whatever gateway runs.
+
+    Raises:
+        ConfigInvalid: a table of lmbridge.toml that no provider answers to, or that its provider refuses.
+    """
+    return Hub(
+        list(build_providers(config)),
+        default_model=config.model,
+        default_embedding_model=config.embedding_model,
+        options=config.load,
+    )
+
+
+def build_providers(config: Config) -> Iterator[Provider]:
+    """The providers that the settings ask for. A `named` one exists only where it has a table."""
+    points = {point.name: point for point in entry_points(group=GROUP)}
+    for stray in config.providers.keys() - points.keys():
+        near = get_close_matches(stray, points, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(sorted(points))}."
+        raise ConfigInvalid(config.source or "environment", f"no provider is called {stray!r}", hint=hint)
+    for point in sorted(points.values(), key=_rank):
+        provider = point.load()
+        table = config.providers.get(point.name, {})
+        for name, settings in _tables(point.name, table, provider.manifest.named):
+            yield provider.create(settings, ProviderContext(config.home, name))
+
+
+def _rank(point: EntryPoint) -> tuple[int, str]:
+    return (ORDER.index(point.name) if point.name in ORDER else len(ORDER), point.name)
+
+
+def _tables(name: str, table: Mapping[str, object], named: bool) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """The settings of each provider that one table describes: its own, and those of its sub-tables."""
+    if not named:
+        yield name, table
+        return
+    own = {k: v for k, v in table.items() if not isinstance(v, dict)}
+    if own:
+        yield name, own
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield key, value

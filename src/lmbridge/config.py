@@ -1,0 +1,163 @@
+"""Settings: argument > environment > lmbridge.toml > default.
+
+`load_config` reads file and environment; arguments are laid over it with `msgspec.structs.replace`
+by whoever has them. The tables of providers are carried as they are: each provider checks its own.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TypeVar, get_type_hints
+
+import msgspec
+from msgspec import Struct
+
+from lmbridge.core.errors import ConfigInvalid
+from lmbridge.core.models import LoadOptions
+from lmbridge.machine.home import config_file, home
+
+PREFIX = "LMBRIDGE_"
+
+NOT_SETTINGS = frozenset({"HOME", "CONFIG", "NO_GATEWAY", "DEBUG"})
+"""Variables that are not in the file: where it is, and switches for one run."""
+
+T = TypeVar("T")
+
+
+class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Table `[gateway]`: what `lmbridge serve` listens on and whom it lets in.
+
+    Attributes:
+        cors: origins of web pages that may ask. require_key: ask for a key on loopback too.
+        max_body: largest request body, in bytes. heartbeat_s: seconds of silence before a sign of life.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 1235
+    cors: tuple[str, ...] = ()
+    require_key: bool = False
+    max_body: int = 32 * 2**20
+    heartbeat_s: float = 10.0
+
+
+class Config(Struct, frozen=True):
+    """Every setting.
+
+    Attributes:
+        home: lmbridge's own folder.
+        model, embedding_model: for callers who name none; "" lets the hub choose.
+        use_gateway: whether to share the models of a running gateway of the same user.
+        load: load options for models nobody gave options for.
+        providers: the tables of the providers, by id; checked by the providers themselves.
+        source: the file that was read, "" if there was none.
+    """
+
+    home: Path
+    model: str = ""
+    embedding_model: str = ""
+    use_gateway: bool = True
+    load: LoadOptions = LoadOptions()
+    gateway: GatewayConfig = GatewayConfig()
+    providers: dict[str, dict[str, object]] = {}
+    source: str = ""
+
+
+TABLES: dict[str, type[Struct]] = {"load": LoadOptions, "gateway": GatewayConfig}
+SCALARS: dict[str, type] = {"model": str, "embedding_model": str, "use_gateway": bool}
+
+
+def load_config(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
+    """Read the settings of this user.
+
+    Args:
+        path: the file; default `$LMBRIDGE_CONFIG`, else `lmbridge.toml` in lmbridge's folder. A file that
+            was named must exist.
+        environ: the environment, default this process's. `LMBRIDGE_MODEL`, `LMBRIDGE_GATEWAY_PORT`,
+            `LMBRIDGE_LOAD_CONTEXT_LENGTH`, … stand for the settings of those names.
+
+    Raises:
+        ConfigInvalid: a file that cannot be read or parsed, an unknown setting, a wrong type.
+    """
+    env = os.environ if environ is None else environ
+    folder = home(env)
+    named = path or (Path(env["LMBRIDGE_CONFIG"]).expanduser() if env.get("LMBRIDGE_CONFIG") else None)
+    file = named or config_file(folder)
+    data = _read(file, must_exist=named is not None)
+    fields: dict[str, object] = {name: data.pop(name) for name in (*SCALARS, *TABLES) if name in data}
+    providers = {k: v for k, v in data.items() if isinstance(v, dict)}
+    if stray := sorted(data.keys() - providers.keys()):
+        raise ConfigInvalid(str(file), f"unknown setting {stray[0]!r}", hint=_near(stray[0], (*SCALARS, *TABLES)))
+    checked = {name: _check(fields[name], name, str(file)) for name in fields}
+    checked |= _from_environment(env, checked, providers)
+    return msgspec.convert(
+        {**checked, "home": folder, "providers": providers, "source": str(file) if data or fields else ""},
+        Config,
+        from_attributes=True,
+    )
+
+
+def _read(file: Path, must_exist: bool) -> dict[str, object]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError as error:
+        if must_exist:
+            raise ConfigInvalid(str(file), "there is no such file") from error
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigInvalid(str(file), f"cannot be read: {error}") from error
+
+
+def _check(value: object, name: str, where: str, strict: bool = True) -> object:
+    kind = TABLES.get(name) or SCALARS[name]
+    if isinstance(value, dict) and name in TABLES:
+        known = TABLES[name].__struct_fields__
+        if stray := sorted(value.keys() - set(known)):
+            raise ConfigInvalid(where, f"unknown setting {name}.{stray[0]}", hint=_near(stray[0], known))
+    try:
+        return msgspec.convert(value, kind, strict=strict)
+    except msgspec.ValidationError as error:
+        raise ConfigInvalid(where, f"setting {name!r}: {error}") from error
+
+
+def _from_environment(
+    env: Mapping[str, str], read: Mapping[str, object], providers: dict[str, dict[str, object]]
+) -> dict[str, object]:
+    """The settings of the environment, laid over what was *read*; those of providers go to *providers*."""
+    found: dict[str, object] = {}
+    for variable, text in env.items():
+        if not variable.startswith(PREFIX) or variable.removeprefix(PREFIX) in NOT_SETTINGS:
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        table, _, key = name.partition("_")
+        if name in SCALARS:
+            found[name] = _check(text, name, variable, strict=False)
+        elif table in TABLES and key in TABLES[table].__struct_fields__:
+            before = found.get(table, read.get(table, TABLES[table]()))
+            found[table] = _replaced(before, key, text, variable)
+        elif key and table not in TABLES:
+            providers[table] = {**providers.get(table, {}), key: text}
+        else:
+            names = [*SCALARS, *(f"{t}_{k}" for t, s in TABLES.items() for k in s.__struct_fields__)]
+            raise ConfigInvalid(variable, "there is no such setting", hint=_near(name, names, PREFIX))
+    if env.get("LMBRIDGE_NO_GATEWAY"):
+        found["use_gateway"] = False
+    return found
+
+
+def _replaced(before: object, key: str, text: str, variable: str) -> object:
+    kind = get_type_hints(type(before))[key]
+    value: object = tuple(filter(None, text.split(","))) if kind == tuple[str, ...] else text
+    try:
+        return msgspec.structs.replace(before, **{key: msgspec.convert(value, kind, strict=False)})  # type: ignore[type-var]
+    except msgspec.ValidationError as error:
+        raise ConfigInvalid(variable, str(error)) from error
+
+
+def _near(name: str, known: tuple[str, ...] | list[str], prefix: str = "") -> str:
+    near = get_close_matches(name, known, n=1)
+    shown = f"{prefix}{near[0].upper()}" if near and prefix else near[0] if near else ""
+    return f"Did you mean {shown!r}?" if near else ""

@@ -1,0 +1,415 @@
+"""Leases: the only way to use a model. The one owner of the state that `hub.residency` decides on.
+
+All decisions are made there; here effects are carried out and callers wait. Everything runs on one
+event loop, so the state needs no locks: it only changes between two awaits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from itertools import count
+from time import monotonic
+from typing import TypeAlias
+
+from msgspec.structs import replace
+
+from lmbridge.core.errors import (
+    BridgeError,
+    BrokenAnswer,
+    LoadFailed,
+    ModelBusy,
+    NotEnoughMemory,
+    ProviderUnavailable,
+    ShuttingDown,
+)
+from lmbridge.core.models import Instance, InstanceState, LoadOptions, ModelInfo
+from lmbridge.core.provider import Progress, Provider
+from lmbridge.hub.background import Background
+from lmbridge.hub.residency import (
+    Effect,
+    Grant,
+    Load,
+    Refuse,
+    Residency,
+    Resident,
+    Unload,
+    Want,
+    admits,
+    decide,
+    expired,
+    granted,
+    seconds_left,
+)
+
+CRASH_NEWS_S = 2.0
+"""How long a broken answer waits to learn whether its engine died."""
+
+ProviderOf: TypeAlias = Callable[[str], Provider]
+
+
+class Lease:
+    """A model in use: loaded, and staying loaded until the `async with` ends.
+
+    Attributes:
+        model, instance, provider: who answers.
+        waited_s: seconds from asking to having it, loading included.
+    """
+
+    __slots__ = ("_held", "alone", "instance", "model", "provider", "waited_s")
+
+    def __init__(self, held: _Held, alone: bool, waited_s: float) -> None:
+        self._held = held
+        self.model, self.instance, self.provider = held.model, held.instance, held.provider
+        self.alone, self.waited_s = alone, waited_s
+
+    async def explain(self, error: BridgeError) -> BridgeError:
+        """The reason behind an error met while asking the instance: its crash, if it died, else *error*."""
+        if not self.instance.memory or not isinstance(error, BrokenAnswer | ProviderUnavailable):
+            return error
+        news, _ = await asyncio.wait([self._held.gone], timeout=CRASH_NEWS_S)
+        return self._held.gone.result() if news else error
+
+    @asynccontextmanager
+    async def explaining(self) -> AsyncIterator[None]:
+        """Around work with the instance: an error inside is raised as what `explain` makes of it."""
+        try:
+            yield
+        except BridgeError as error:
+            reason = await self.explain(error)
+            if reason is error:
+                raise
+            raise reason from error
+
+
+class _Held:
+    """A loaded instance, its provider, and the news of its end."""
+
+    __slots__ = ("gone", "instance", "model", "provider", "watcher")
+
+    def __init__(self, model: ModelInfo, instance: Instance, provider: Provider) -> None:
+        self.model, self.instance, self.provider = model, instance, provider
+        self.gone: asyncio.Future[BridgeError] = asyncio.get_running_loop().create_future()
+        self.watcher: asyncio.Task[None] | None = None
+
+
+class _Waiter:
+    """A caller in the queue."""
+
+    __slots__ = ("future", "model", "need", "progress", "want")
+
+    def __init__(self, want: Want, model: ModelInfo, need: int, progress: Progress | None) -> None:
+        self.want, self.model, self.need, self.progress = want, model, need, progress
+        self.future: asyncio.Future[_Held] = asyncio.get_running_loop().create_future()
+
+
+class Leases:
+    """Hands out leases, and loads and unloads models so that it can.
+
+    Args:
+        provider_of: finds a provider by its id.
+        options: load options for models nobody gave options for.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self, provider_of: ProviderOf, options: LoadOptions, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._provider_of, self._options, self._clock = provider_of, options, clock
+        self._residents: dict[str, Resident] = {}
+        self._held: dict[str, _Held] = {}
+        self._queue: dict[int, _Waiter] = {}
+        self._chosen: dict[str, LoadOptions] = {}
+        self._loaded_with: dict[str, LoadOptions] = {}
+        self._progress: dict[str, float] = {}
+        self._models: dict[str, ModelInfo] = {}
+        self._tickets = count()
+        self._background = Background()
+        self._settling = False
+        self._unsettled = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def acquire(self, model: ModelInfo, alone: bool = False, progress: Progress | None = None) -> Lease:
+        """Wait for a lease of *model*; the caller must `release` it, whatever happens.
+
+        Args:
+            alone: nobody else may hold it meanwhile.
+            progress: called with 0 to 1 while the model loads.
+
+        Raises:
+            NotEnoughMemory, BadModelFile, LoadFailed, EngineMissing, ProviderUnavailable, ShuttingDown.
+        """
+        if self._closed:
+            raise ShuttingDown
+        name = model.qualified
+        resident = self._residents.get(name)
+        if resident is not None and not self._queue and admits(resident, alone):
+            self._residents[name] = granted(resident, alone)
+            return Lease(self._held[name], alone, 0.0)
+        return await self._wait_for(model, alone, progress)
+
+    async def _wait_for(self, model: ModelInfo, alone: bool, progress: Progress | None) -> Lease:
+        began, name = self._clock(), model.qualified
+        # The ticket is drawn before anything is awaited: it is the caller's place in the queue.
+        want = Want(next(self._tickets), name, alone)
+        provider = self._provider_of(model.provider)
+        need = 0 if name in self._residents else await provider.estimate(model, self._options_of(name))
+        if self._closed:
+            raise ShuttingDown
+        waiter = _Waiter(want, model, need, progress)
+        self._models[name] = model
+        self._queue[want.ticket] = waiter
+        self._settle()
+        try:
+            held = await waiter.future
+        except BaseException:
+            self._queue.pop(want.ticket, None)
+            if waiter.future.done() and not waiter.future.cancelled() and not waiter.future.exception():
+                self._give_back(name, waiter.future.result())  # granted in the moment of giving up
+            self._settle()
+            raise
+        return Lease(held, alone, self._clock() - began)
+
+    def release(self, lease: Lease) -> None:
+        """End a lease."""
+        self._give_back(lease.model.qualified, lease._held)
+        if self._queue:
+            self._settle()
+
+    def _give_back(self, name: str, held: _Held) -> None:
+        if self._held.get(name) is not held:
+            return  # it crashed meanwhile; what is loaded now is another instance
+        resident = self._residents[name]
+        left = resident.leases - 1
+        self._residents[name] = replace(resident, leases=left, alone=False, idle_since=self._clock())
+        if not left and self._timer is None:
+            self._arm()
+
+    # -- deciding ---------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Do for the queue what can be done; in the background where memory must be looked at first."""
+        if self._closed:
+            return
+        if all(w.want.model in self._residents for w in self._queue.values()):
+            self._carry_out(decide(self._state(None)))
+            return
+        self._unsettled = True
+        if not self._settling:
+            self._settling = True
+            self._background.start(self._settle_with_room())
+
+    async def _settle_with_room(self) -> None:
+        try:
+            while self._unsettled:
+                self._unsettled = False
+                room = await self._room()
+                self._carry_out(decide(self._state(room)))
+        finally:
+            self._settling = False
+
+    async def _room(self) -> int | None:
+        for waiter in self._queue.values():
+            if waiter.want.model not in self._residents:
+                room = await self._provider_of(waiter.model.provider).room()
+                if room is not None:
+                    return room
+        return None
+
+    def _state(self, room: int | None) -> Residency:
+        waiters = sorted(self._queue.values(), key=lambda w: w.want.ticket)
+        return Residency(
+            residents=self._residents,
+            queue=[w.want for w in waiters],
+            needs={w.want.model: w.need for w in waiters},
+            room=room,
+        )
+
+    def _carry_out(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Grant(ticket):
+                    self._grant(self._queue.pop(ticket))
+                case Refuse(ticket, needed, available):
+                    waiter = self._queue.pop(ticket)
+                    _fail(waiter, NotEnoughMemory(waiter.model.id, needed, available))
+                case Load(model):
+                    self._start_loading(model)
+                case Unload(model):
+                    self._residents[model] = replace(self._residents[model], state="unloading")
+                    self._background.start(self._unload(model))
+
+    def _grant(self, waiter: _Waiter) -> None:
+        name = waiter.want.model
+        if waiter.future.done():
+            return  # the caller went away in this very moment, and takes itself out of the queue
+        self._residents[name] = granted(self._residents[name], waiter.want.alone)
+        waiter.future.set_result(self._held[name])
+
+    # -- loading ----------------------------------------------------------------------------------
+
+    def _options_of(self, name: str) -> LoadOptions:
+        return self._chosen.get(name, LoadOptions()).over(self._options)
+
+    def _start_loading(self, name: str) -> None:
+        model = self._models[name]
+        need = next((w.need for w in self._queue.values() if w.want.model == name), 0)
+        self._residents[name] = Resident(name, "loading", memory=need)
+        self._progress[name] = 0.0
+        self._background.start(self._load(name, model))
+
+    async def _load(self, name: str, model: ModelInfo) -> None:
+        provider, options = self._provider_of(model.provider), self._options_of(name)
+        try:
+            instance = await provider.load(model, options, lambda done: self._loading(name, done))
+        except BridgeError as error:
+            self._load_failed(name, error)
+        except Exception as error:  # noqa: BLE001 - a provider of others may raise anything; nobody may hang on it
+            self._load_failed(name, LoadFailed(model.id, f"{type(error).__name__}: {error}"))
+        else:
+            self._loaded(name, _Held(model, instance, provider), options)
+        self._settle()
+
+    def _loading(self, name: str, done: float) -> None:
+        self._progress[name] = done
+        for waiter in self._queue.values():
+            if waiter.want.model == name and waiter.progress is not None:
+                waiter.progress(done)
+
+    def _loaded(self, name: str, held: _Held, options: LoadOptions) -> None:
+        self._held[name] = held
+        self._loaded_with[name] = options
+        self._residents[name] = Resident(
+            name,
+            "ready",
+            memory=held.instance.memory,
+            slots=held.instance.slots,
+            idle_since=self._clock(),
+            ttl=options.ttl or 0.0,
+        )
+        held.watcher = self._background.start(self._watch(name, held))
+        if self._timer is None:
+            self._arm()
+
+    def _load_failed(self, name: str, error: BridgeError) -> None:
+        del self._residents[name]
+        for ticket, waiter in list(self._queue.items()):
+            if waiter.want.model == name:
+                del self._queue[ticket]
+                _fail(waiter, error)
+
+    async def _watch(self, name: str, held: _Held) -> None:
+        error = await held.provider.gone(held.instance)
+        held.gone.set_result(error)
+        if self._held.get(name) is held:
+            del self._held[name], self._residents[name]
+            self._settle()
+
+    async def _unload(self, name: str) -> None:
+        held = self._held.pop(name)
+        if held.watcher is not None:
+            held.watcher.cancel()
+        try:
+            await held.provider.unload(held.instance)
+        finally:
+            del self._residents[name]
+            self._settle()
+
+    # -- time -------------------------------------------------------------------------------------
+
+    def _arm(self) -> None:
+        """Wake when the first idle model is due. Later releases only push that moment back."""
+        clock = self._clock()
+        left = [s for r in self._residents.values() if (s := seconds_left(r, clock)) is not None]
+        if left and not self._closed:
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, min(left)), self._time_is_up)
+
+    def _time_is_up(self) -> None:
+        self._timer = None
+        wants = [w.want for w in self._queue.values()]
+        self._carry_out(expired(self._residents, wants, self._clock()))
+        self._arm()
+
+    # -- explicit wishes --------------------------------------------------------------------------
+
+    async def load(self, model: ModelInfo, options: LoadOptions, progress: Progress | None = None) -> None:
+        """Load a model with these options, again if it is loaded with others.
+
+        Raises:
+            ModelBusy: it would have to be loaded again and is answering somebody; and as `acquire`.
+        """
+        name = model.qualified
+        wanted = options.over(self._options)
+        if name in self._residents:
+            self.release(await self.acquire(model, progress=progress))
+            if options == LoadOptions() or self._loaded_with[name] == wanted:
+                return
+            await self.unload(model)
+        self._chosen[name] = options
+        self.release(await self.acquire(model, progress=progress))
+
+    async def unload(self, model: ModelInfo) -> bool:
+        """Unload a model; returns whether it was loaded.
+
+        Raises:
+            ModelBusy: it is answering somebody, or still loading.
+        """
+        name = model.qualified
+        resident = self._residents.get(name)
+        if resident is None:
+            return False
+        if resident.leases or resident.state != "ready":
+            raise ModelBusy(model.id, resident.leases)
+        self._residents[name] = replace(resident, state="unloading")
+        await self._unload(name)
+        return True
+
+    def holds(self, model: ModelInfo) -> bool:
+        """Whether a model is in memory."""
+        return model.qualified in self._held
+
+    def names(self) -> set[str]:
+        """Qualified names of the models in memory."""
+        return set(self._held)
+
+    def model(self, name: str) -> ModelInfo:
+        """The model behind the qualified name of one in memory."""
+        return self._models[name]
+
+    def states(self) -> list[InstanceState]:
+        """What is in memory, and who waits for it."""
+        now = self._clock()
+        return [self._state_of(name, resident, now) for name, resident in self._residents.items()]
+
+    def _state_of(self, name: str, resident: Resident, now: float) -> InstanceState:
+        held, model = self._held.get(name), self._models[name]
+        return InstanceState(
+            model=model.id,
+            provider=model.provider,
+            state=resident.state,
+            leases=resident.leases,
+            waiting=sum(w.want.model == name for w in self._queue.values()),
+            slots=resident.slots,
+            context_length=held.instance.context_length if held else None,
+            memory=resident.memory,
+            idle_s=max(0.0, now - resident.idle_since) if held and not resident.leases else 0.0,
+            ttl=resident.ttl,
+            progress=1.0 if held else self._progress.get(name, 0.0),
+        )
+
+    async def aclose(self) -> None:
+        """Refuse who waits, end what runs. Instances are ended by their providers."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for waiter in self._queue.values():
+            _fail(waiter, ShuttingDown())
+        self._queue.clear()
+        await self._background.aclose()
+
+
+def _fail(waiter: _Waiter, error: BridgeError) -> None:
+    if not waiter.future.done():
+        waiter.future.set_exception(error)

@@ -1,4 +1,5 @@
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import msgspec
 import pytest
 
 from lmbridge.core.errors import ConfigInvalid
-from lmbridge.machine.gateway_file import NAME, GatewayFile
+from lmbridge.machine.gateway_file import NAME, GatewayFile, running
 
 
 def a_file(pid: int | None = None, key: str = "secret-key") -> GatewayFile:
@@ -113,3 +114,20 @@ def test_removing_spares_the_file_of_a_gateway_started_since(tmp_path: Path) -> 
 
 def test_the_key_is_not_shown_when_the_file_is_printed() -> None:
     assert "secret-key" not in repr(a_file())
+
+
+def test_a_gateway_runs_while_its_process_lives_and_its_port_answers(tmp_path: Path) -> None:
+    assert running(tmp_path) is None
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        here = msgspec.structs.replace(a_file(), url=f"http://127.0.0.1:{server.getsockname()[1]}")
+        here.write(tmp_path)
+        assert running(tmp_path) == here
+        msgspec.structs.replace(here, born="another").write(tmp_path)
+        assert running(tmp_path) is None
+        here.write(tmp_path)
+    assert running(tmp_path) is None
+
+
+def test_an_address_that_is_none_counts_as_not_running(tmp_path: Path) -> None:
+    msgspec.structs.replace(a_file(), url="http://127.0.0.1:99999").write(tmp_path)
+    assert running(tmp_path) is None

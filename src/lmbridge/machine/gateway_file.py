@@ -7,11 +7,13 @@ where prompts go, a file that others could have written is refused, not used.
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import sys
 import tempfile
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -106,6 +108,26 @@ class GatewayFile(Struct, frozen=True):
         found = type(self).read(home)
         if found is None or (found.pid, found.key) == (self.pid, self.key):
             (home / NAME).unlink(missing_ok=True)
+
+
+def running(home: Path) -> GatewayFile | None:
+    """The gateway of this user, if it lives and takes connections; None for a file left behind by a crash.
+
+    Raises:
+        ConfigInvalid: see `GatewayFile.read`.
+    """
+    found = GatewayFile.read(home)
+    return found if found is not None and found.alive and _listens(found.url) else None
+
+
+def _listens(url: str) -> bool:
+    """Whether anything takes a connection there. Where nothing listens on this machine, the answer is instant."""
+    parts = urlsplit(url)
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 80), timeout=1).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _refuse_if_unsafe(path: Path, facts: os.stat_result) -> None:

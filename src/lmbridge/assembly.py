@@ -16,7 +16,7 @@ from lmbridge.core.errors import ConfigInvalid, NotRunning
 from lmbridge.core.hub import AnyHub
 from lmbridge.core.provider import Provider, ProviderContext
 from lmbridge.hub.hub import Hub
-from lmbridge.machine import gateway_file
+from lmbridge.machine.gateway_file import GatewayFile
 
 GROUP = "lmbridge.providers"
 
@@ -38,15 +38,15 @@ async def connect(config: Config | None = None, *, gateway: bool | None = None) 
     """
     config = config or load_config()
     wanted = config.use_gateway if gateway is None else gateway
-    found = gateway_file.running(config.home) if wanted else None
-    if found is None and gateway:
-        raise NotRunning
-    if found is not None:
+    found = GatewayFile.read(config.home) if wanted else None
+    if found is not None and found.alive:
         from lmbridge.clients.lmbridge import RemoteHub
 
         async with RemoteHub(found.url, found.key) as remote:
             yield remote
         return
+    if gateway:
+        raise NotRunning
     async with build_hub(config) as hub:
         yield hub
 

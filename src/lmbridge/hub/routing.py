@@ -75,6 +75,8 @@ def choose(
 
 
 def _steps(name: str, models: Sequence[ModelInfo]) -> Iterator[list[ModelInfo]]:
+    if not name:
+        return
     folded = name.casefold()
     yield [m for m in models if m.qualified == name]
     yield [m for m in models if name in (m.id, m.path)]

@@ -1,0 +1,123 @@
+"""A provider that runs in the test itself and does exactly what the test tells it to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import ClassVar
+
+from lmbridge.core.errors import BridgeError, EngineCrashed
+from lmbridge.core.events import Embeddings, Event, Finished, Started, TextDelta
+from lmbridge.core.models import Endpoint, Instance, LoadOptions, ModelInfo
+from lmbridge.core.provider import Manifest, Progress, ProviderContext, ProviderState
+from lmbridge.core.requests import ChatRequest, EmbedRequest
+
+
+class ScriptedProvider:
+    """Loads when it may (`gate`), fails when told (`failure`), and counts what was asked of it.
+
+    Args:
+        models: what it offers. sizes: bytes that loading a model takes, by id.
+        room: bytes of the machine's memory; what is loaded counts against it.
+        slots: answers at a time, of every instance.
+    """
+
+    manifest: ClassVar[Manifest] = Manifest(
+        "scripted", "Scripted", "local", "Does what a test tells it.", seeds_need_solitude=True
+    )
+
+    def __init__(
+        self,
+        models: Sequence[ModelInfo],
+        *,
+        sizes: Mapping[str, int] | None = None,
+        room: int | None = None,
+        slots: int | None = 4,
+    ) -> None:
+        self.id = "scripted"
+        self._offered, self._sizes, self._total, self._slots = tuple(models), sizes or {}, room, slots
+        self._keys = count()
+        self._dying: dict[str, asyncio.Future[BridgeError]] = {}
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.failure: Exception | None = None
+        self.loads: list[str] = []
+        self.unloads: list[str] = []
+        self.unloaded = asyncio.Event()
+        self.alive: dict[str, Instance] = {}
+        self.most_in_memory = 0
+        self.closed = False
+
+    @classmethod
+    def create(cls, settings: Mapping[str, object], context: ProviderContext) -> ScriptedProvider:
+        return cls([])
+
+    async def probe(self) -> ProviderState:
+        return ProviderState(self.id, "ready")
+
+    async def models(self) -> Sequence[ModelInfo]:
+        return self._offered
+
+    async def estimate(self, model: ModelInfo, options: LoadOptions) -> int:
+        return self._sizes.get(model.id, 0)
+
+    async def room(self) -> int | None:
+        if self._total is None:
+            return None
+        return self._total - sum(i.memory for i in self.alive.values())
+
+    async def load(self, model: ModelInfo, options: LoadOptions, progress: Progress | None = None) -> Instance:
+        self.loads.append(model.id)
+        if progress is not None:
+            progress(0.5)
+        await self.gate.wait()
+        if self.failure is not None:
+            raise self.failure
+        key = f"{model.id}#{next(self._keys)}"
+        memory = self._sizes.get(model.id, 0)
+        endpoint = Endpoint("http://127.0.0.1:9", (), model.id)
+        instance = Instance(key, model, endpoint, slots=self._slots, memory=memory, options=options)
+        self.alive[key] = instance
+        self.most_in_memory = max(self.most_in_memory, sum(i.memory for i in self.alive.values()))
+        self._dying[key] = asyncio.get_running_loop().create_future()
+        return instance
+
+    async def unload(self, instance: Instance) -> None:
+        await asyncio.sleep(0)
+        self.unloads.append(instance.model.id)
+        self.unloaded.set()
+        self.alive.pop(instance.key, None)
+
+    async def gone(self, instance: Instance) -> BridgeError:
+        return await self._dying[instance.key]
+
+    def crash(self, instance: Instance) -> None:
+        """Let an instance die by itself."""
+        self.alive.pop(instance.key)
+        self._dying[instance.key].set_result(EngineCrashed(instance.model.id, "killed by the test"))
+
+    def prepare(self, instance: Instance, body: Mapping[str, object]) -> Mapping[str, object]:
+        return body
+
+    @asynccontextmanager
+    async def chat(self, instance: Instance, request: ChatRequest) -> AsyncIterator[AsyncIterator[Event]]:
+        yield self._events(instance, request)
+
+    async def _events(self, instance: Instance, request: ChatRequest) -> AsyncIterator[Event]:
+        yield Started(self.id, instance.model.id)
+        for word in request.turns[-1].text.split(" "):
+            if self.failure is not None:
+                raise self.failure
+            yield TextDelta(word)
+        yield Finished("stop")
+
+    async def embed(self, instance: Instance, request: EmbedRequest) -> Embeddings:
+        if self.failure is not None:
+            raise self.failure
+        return Embeddings(tuple((float(len(text)),) for text in request.inputs), self.id, instance.model.id)
+
+    async def aclose(self) -> None:
+        self.closed = True
+        self.alive.clear()

@@ -1,0 +1,313 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from tests.fakes.provider import ScriptedProvider
+
+from lmbridge.core.errors import (
+    BadModelFile,
+    BrokenAnswer,
+    EngineCrashed,
+    InvalidRequest,
+    LoadFailed,
+    ModelBusy,
+    NotEnoughMemory,
+    ShuttingDown,
+)
+from lmbridge.core.models import LoadOptions, ModelInfo
+from lmbridge.hub.leases import Lease, Leases
+
+A, B, C = (ModelInfo(name, "scripted") for name in "abc")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def leases_over(
+    provider: ScriptedProvider, options: LoadOptions = LoadOptions(), clock: Clock | None = None
+) -> Leases:
+    return Leases({"scripted": provider}.__getitem__, options, clock or Clock())
+
+
+@asynccontextmanager
+async def held(leases: Leases, model: ModelInfo, alone: bool = False) -> AsyncIterator[Lease]:
+    lease = await leases.acquire(model, alone)
+    try:
+        yield lease
+    finally:
+        leases.release(lease)
+
+
+async def settled(times: int = 20) -> None:
+    """Let everything that can happen without the outside happen."""
+    for _ in range(times):
+        await asyncio.sleep(0)
+
+
+async def test_fifty_simultaneous_first_requests_cause_one_load() -> None:
+    provider = ScriptedProvider([A], slots=None)
+    leases = leases_over(provider)
+    got = await asyncio.gather(*(leases.acquire(A) for _ in range(50)))
+    assert provider.loads == ["a"]
+    assert {lease.instance.key for lease in got} == {"a#0"}
+    for lease in got:
+        leases.release(lease)
+    await leases.aclose()
+
+
+async def test_waiting_callers_are_served_in_the_order_they_came() -> None:
+    provider = ScriptedProvider([A], slots=1)
+    leases = leases_over(provider)
+    order: list[int] = []
+
+    async def use(number: int) -> None:
+        async with held(leases, A):
+            order.append(number)
+            await settled(3)
+
+    await asyncio.gather(*(use(n) for n in range(10)))
+    assert order == list(range(10))
+    await leases.aclose()
+
+
+async def test_a_caller_who_goes_away_leaves_the_queue() -> None:
+    provider = ScriptedProvider([A], slots=1)
+    leases = leases_over(provider)
+    first = await leases.acquire(A)
+    async with asyncio.TaskGroup() as group:
+        second = group.create_task(leases.acquire(A))
+        third = group.create_task(leases.acquire(A))
+        await settled()
+        assert leases.states()[0].waiting == 2
+        second.cancel()
+        await settled()
+        assert leases.states()[0].waiting == 1
+        leases.release(first)
+        leases.release(await third)
+    assert leases.states()[0].leases == 0
+    await leases.aclose()
+
+
+async def test_a_lease_granted_in_the_moment_of_giving_up_is_given_back() -> None:
+    provider = ScriptedProvider([A], slots=1)
+    leases = leases_over(provider)
+    first = await leases.acquire(A)
+    async with asyncio.TaskGroup() as group:
+        second = group.create_task(leases.acquire(A))
+        await settled()
+        leases.release(first)  # grants the second one, which has not run since
+        second.cancel()
+    assert leases.states()[0].leases == 0
+    leases.release(await leases.acquire(A))
+    await leases.aclose()
+
+
+async def test_a_leased_model_is_not_unloaded_for_another_that_waits_for_its_memory() -> None:
+    provider = ScriptedProvider([A, B], sizes={"a": 6, "b": 6}, room=10)
+    leases = leases_over(provider)
+    first = await leases.acquire(A)
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(leases.acquire(B))
+        await settled()
+        assert provider.unloads == []
+        leases.release(first)
+        leases.release(await waiting)
+    assert provider.unloads == ["a"]
+    assert provider.most_in_memory == 6
+    await leases.aclose()
+
+
+async def test_a_steady_stream_of_callers_for_one_model_does_not_starve_another() -> None:
+    provider = ScriptedProvider([A, B], sizes={"a": 6, "b": 6}, room=10)
+    leases = leases_over(provider)
+    served: list[str] = []
+
+    async def use(model: ModelInfo) -> None:
+        async with held(leases, model):
+            served.append(model.id)
+            await settled(5)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(30):
+            group.create_task(use(B if number == 3 else A))
+            await settled(2)
+    assert served.index("b") < 15
+    await leases.aclose()
+
+
+async def test_a_model_that_cannot_fit_is_refused_with_both_numbers() -> None:
+    leases = leases_over(ScriptedProvider([A], sizes={"a": 12}, room=10))
+    with pytest.raises(NotEnoughMemory) as caught:
+        await leases.acquire(A)
+    assert (caught.value.needed, caught.value.available) == (12, 10)
+    await leases.aclose()
+
+
+async def test_a_lone_lease_tolerates_no_other() -> None:
+    leases = leases_over(ScriptedProvider([A]))
+    async with asyncio.TaskGroup() as group:
+        async with held(leases, A, alone=True):
+            other = group.create_task(leases.acquire(A))
+            await settled()
+            assert not other.done()
+        leases.release(await other)
+    await leases.aclose()
+
+
+async def test_everyone_who_waits_for_a_load_that_fails_is_told_and_the_next_one_tries_again() -> None:
+    provider = ScriptedProvider([A])
+    provider.failure = BadModelFile("a.gguf", "it is cut off")
+    leases = leases_over(provider)
+    results = await asyncio.gather(*(leases.acquire(A) for _ in range(3)), return_exceptions=True)
+    assert all(isinstance(r, BadModelFile) for r in results)
+    provider.failure = None
+    leases.release(await leases.acquire(A))
+    assert provider.loads == ["a", "a"]
+    await leases.aclose()
+
+
+async def test_whatever_a_provider_raises_while_loading_nobody_hangs_on_it() -> None:
+    provider = ScriptedProvider([A])
+    provider.failure = RuntimeError("a fault of somebody else's code")
+    leases = leases_over(provider)
+    with pytest.raises(LoadFailed, match="a fault of somebody else's code"):
+        await leases.acquire(A)
+    await leases.aclose()
+
+
+async def test_after_a_crash_the_next_caller_gets_a_new_instance() -> None:
+    provider = ScriptedProvider([A], sizes={"a": 1}, room=10)
+    leases = leases_over(provider)
+    first = await leases.acquire(A)
+    provider.crash(first.instance)
+    await settled()
+    assert leases.states() == []
+    second = await leases.acquire(A)
+    assert second.instance.key != first.instance.key
+    leases.release(first)
+    assert leases.states()[0].leases == 1, "the lease of the dead instance is no lease of the new one"
+    leases.release(second)
+    await leases.aclose()
+
+
+async def test_a_broken_answer_is_explained_by_the_crash_behind_it() -> None:
+    provider = ScriptedProvider([A], sizes={"a": 1}, room=10)
+    leases = leases_over(provider)
+    lease = await leases.acquire(A)
+    asyncio.get_running_loop().call_soon(provider.crash, lease.instance)
+    with pytest.raises(EngineCrashed, match="killed by the test") as caught:
+        async with lease.explaining():
+            raise BrokenAnswer("scripted", "cut off")
+    assert isinstance(caught.value.__cause__, BrokenAnswer)
+    await leases.aclose()
+
+
+async def test_an_error_that_is_no_crash_stays_what_it_is() -> None:
+    leases = leases_over(ScriptedProvider([A]))
+    async with held(leases, A) as lease:
+        with pytest.raises(InvalidRequest, match="as it was"):
+            async with lease.explaining():
+                raise InvalidRequest("as it was")
+    await leases.aclose()
+
+
+async def test_an_idle_model_is_unloaded_when_its_time_is_over() -> None:
+    provider, clock = ScriptedProvider([A]), Clock()
+    leases = leases_over(provider, LoadOptions(ttl=0.001), clock)
+    leases.release(await leases.acquire(A))
+    clock.now = 1.0
+    async with asyncio.timeout(5):
+        await provider.unloaded.wait()
+    assert provider.unloads == ["a"]
+    await leases.aclose()
+
+
+async def test_a_model_used_again_in_time_stays() -> None:
+    provider, clock = ScriptedProvider([A]), Clock()
+    leases = leases_over(provider, LoadOptions(ttl=0.001), clock)
+    leases.release(await leases.acquire(A))
+    async with held(leases, A):
+        clock.now = 1.0
+        await asyncio.sleep(0.005)
+        assert provider.unloads == []
+    await leases.aclose()
+
+
+async def test_progress_of_a_load_reaches_every_caller_who_waits() -> None:
+    provider = ScriptedProvider([A])
+    provider.gate.clear()
+    leases = leases_over(provider)
+    heard: list[float] = []
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(leases.acquire(A, progress=heard.append)) for _ in range(2)]
+        await settled()
+        assert leases.states()[0].progress == 0.5
+        provider.gate.set()
+        for task in tasks:
+            leases.release(await task)
+    assert heard == [0.5, 0.5]
+    assert leases.states()[0].progress == 1.0
+    await leases.aclose()
+
+
+async def test_loading_with_other_options_loads_again_and_with_the_same_does_not() -> None:
+    provider = ScriptedProvider([A])
+    leases = leases_over(provider)
+    await leases.load(A, LoadOptions(context_length=100))
+    await leases.load(A, LoadOptions(context_length=100))
+    await leases.load(A, LoadOptions())
+    assert provider.loads == ["a"]
+    await leases.load(A, LoadOptions(context_length=200))
+    assert provider.loads == ["a", "a"]
+    async with held(leases, A) as lease:
+        assert lease.instance.options.context_length == 200
+        with pytest.raises(ModelBusy):
+            await leases.load(A, LoadOptions(context_length=300))
+        with pytest.raises(ModelBusy):
+            await leases.unload(A)
+    assert await leases.unload(A)
+    assert not await leases.unload(A)
+    await leases.aclose()
+
+
+async def test_closing_refuses_who_waits_and_who_comes() -> None:
+    provider = ScriptedProvider([A, B, C])
+    provider.gate.clear()
+    leases = leases_over(provider)
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(_refused(leases, A))
+        await settled()
+        await leases.aclose()
+        assert await waiting
+    assert await _refused(leases, B)
+
+
+async def _refused(leases: Leases, model: ModelInfo) -> bool:
+    with pytest.raises(ShuttingDown):
+        await leases.acquire(model)
+    return True
+
+
+async def test_closing_while_memory_is_being_estimated_refuses_too() -> None:
+    class Slow(ScriptedProvider):
+        async def estimate(self, model: ModelInfo, options: LoadOptions) -> int:
+            await self.gate.wait()
+            return 0
+
+    provider = Slow([A])
+    provider.gate.clear()
+    leases = leases_over(provider)
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(_refused(leases, A))
+        await settled()
+        await leases.aclose()
+        provider.gate.set()
+        assert await waiting

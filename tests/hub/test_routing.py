@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+
+from lmbridge.core.errors import BadModelFile, ModelNotFound, NoModels, WrongModelKind
+from lmbridge.core.models import ModelInfo
+from lmbridge.hub.routing import choose, find, resolve
+
+QWEN = ModelInfo("qwen/qwen3-8b", "embedded", path="/models/q.gguf", size_bytes=500)
+TINY = ModelInfo("lmbridge-tiny", "embedded", size_bytes=3)
+BROKEN = ModelInfo("broken", "embedded", path="/models/b.gguf", size_bytes=1, problem="it is cut off")
+EMBED = ModelInfo("embed", "embedded", kind="embedding", size_bytes=1)
+TWIN_A, TWIN_B = ModelInfo("x/twin", "embedded", size_bytes=9), ModelInfo("y/twin", "embedded", size_bytes=9)
+SAME = ModelInfo("lmbridge-tiny", "ollama")
+TAGGED = ModelInfo("llama3:8b", "ollama")
+ALL = [QWEN, TINY, BROKEN, EMBED, TWIN_A, TWIN_B, SAME, TAGGED]
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("qwen/qwen3-8b", QWEN),
+        ("/models/q.gguf", QWEN),
+        ("Qwen/QWEN3-8B", QWEN),
+        ("qwen3-8b", QWEN),
+        ("lmbridge-tiny", TINY),
+        ("ollama:lmbridge-tiny", SAME),
+        ("OLLAMA:lmbridge-tiny", SAME),
+        ("llama3:8b", TAGGED),
+        ("ollama:llama3:8b", TAGGED),
+    ],
+)
+def test_a_name_finds_its_model(name: str, model: ModelInfo) -> None:
+    assert find(name, ALL) is model
+
+
+@pytest.mark.parametrize("name", ["twin", "qwen3", "", "qwen/qwen3-8b-instruct"])
+def test_a_name_that_fits_none_or_several_is_not_guessed(name: str) -> None:
+    with pytest.raises(ModelNotFound):
+        find(name, ALL)
+
+
+def test_the_nearest_name_is_suggested() -> None:
+    with pytest.raises(ModelNotFound, match="Did you mean 'lmbridge-tiny'"):
+        find("lmbridge-tyni", ALL)
+
+
+def test_without_models_the_error_says_how_to_get_one() -> None:
+    with pytest.raises(NoModels, match="GGUF"):
+        find("x", [])
+    with pytest.raises(NoModels):
+        choose("embedding", [QWEN, BROKEN], set(), set())
+
+
+def test_a_model_of_the_wrong_kind_or_a_broken_one_is_refused_by_name() -> None:
+    with pytest.raises(WrongModelKind):
+        resolve("embed", "chat", ALL)
+    with pytest.raises(BadModelFile, match="it is cut off"):
+        resolve("broken", "chat", ALL)
+
+
+def test_without_a_name_the_one_in_memory_answers_then_a_running_server_then_the_smallest() -> None:
+    assert choose("chat", ALL, {"embedded:qwen/qwen3-8b"}, {"ollama"}) is QWEN
+    assert choose("chat", ALL, set(), {"ollama"}) is SAME
+    assert choose("chat", [QWEN, TINY, BROKEN, EMBED], set(), set()) is TINY
+    assert choose("embedding", ALL, set(), {"ollama"}) is EMBED

@@ -1,0 +1,1 @@
+"""The embedded engine: llama.cpp in a child process of its own for each loaded model, and its supervisor."""

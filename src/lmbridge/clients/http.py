@@ -88,7 +88,17 @@ class Response:
         headers: (name, value) in the order they came, names in lower case.
     """
 
-    __slots__ = ("_broken", "_buffered", "_connection", "_ended", "_pieces", "_provider", "headers", "status")
+    __slots__ = (
+        "_broken",
+        "_buffered",
+        "_connection",
+        "_ended",
+        "_pieces",
+        "_provider",
+        "_waiter",
+        "headers",
+        "status",
+    )
 
     def __init__(self, connection: _Connection, provider: str) -> None:
         self.status = 0
@@ -99,6 +109,7 @@ class Response:
         self._buffered = 0
         self._ended = False
         self._broken: BridgeError | None = None
+        self._waiter: asyncio.Future[None] | None = None
 
     def header(self, name: bytes) -> bytes:
         """The value of the first header of that name (given in lower case), b"" if there is none."""
@@ -123,9 +134,39 @@ class Response:
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self._pieces = []
         self._buffered = 0
-        if self._connection is not None:
+        if self._connection is not None and self._connection.paused:
             self._connection.resume()
         return data
+
+    async def _wait(self, client: HTTPClient, seconds: float | None, phase: str) -> None:
+        """Wait for news: the head, a piece of the body, the end, a failure."""
+        # The future belongs to this answer and not to the connection, which may carry the next
+        # request before the task that waits here runs again.
+        waiter = self._waiter = client.loop.create_future()
+        timer = None if seconds is None else client.loop.call_later(seconds, self._silent, phase, seconds)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if self._connection is not None:
+                self._connection.abort()
+            raise
+        finally:
+            self._waiter = None
+            if timer is not None:
+                timer.cancel()
+
+    def _silent(self, phase: str, seconds: float) -> None:
+        if self._connection is not None:
+            self._connection.fail(ProviderTimeout(self._provider, phase, seconds))
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _head(self, client: HTTPClient) -> None:
+        """Wait until the head is in, or the answer is broken."""
+        while not self.status and self._broken is None:
+            await self._wait(client, client.first_byte_timeout, "first byte")
 
     async def _more(self) -> bytes:
         """The next bytes, b"" at the end."""
@@ -134,7 +175,8 @@ class Response:
                 raise self._broken
             if self._ended:
                 return b""
-            await cast("_Connection", self._connection).wait_for_body()
+            client = cast("_Connection", self._connection).client
+            await self._wait(client, client.idle_timeout, "idle")
         return self._take()
 
     def __aiter__(self) -> Self:
@@ -197,13 +239,11 @@ class _Connection(asyncio.Protocol):
         self.place = place
         self.idle_since = 0.0
         self.heard = False  # any byte of the current answer
-        self._loop = client._loop
+        self.paused = False
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._response: Response | None = None
-        self._waiter: asyncio.Future[None] | None = None
         self._reusable = False
-        self._paused = False
         self._eof = False
         self._head_done = False
         self._complete = False
@@ -231,36 +271,10 @@ class _Connection(asyncio.Protocol):
         """Whether an idle connection can still carry a request, as far as this side knows."""
         return self._transport is not None and not self._transport.is_closing()
 
-    async def wait_for_head(self, response: Response) -> None:
-        """Wait until the head of *response* is in, or it is broken."""
-        while not self._head_done and response._broken is None:
-            await self._wait(self.client.first_byte_timeout, "first byte")
-
-    async def wait_for_body(self) -> None:
-        """Wait until there is news about the body."""
-        await self._wait(self.client.idle_timeout, "idle")
-
-    async def _wait(self, seconds: float | None, phase: str) -> None:
-        waiter = self._waiter = self._loop.create_future()
-        timer = None if seconds is None else self._loop.call_later(seconds, self._silent, phase, seconds)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            self.abort()
-            raise
-        finally:
-            self._waiter = None
-            if timer is not None:
-                timer.cancel()
-
-    def _silent(self, phase: str, seconds: float) -> None:
-        if self._response is not None:
-            self.fail(ProviderTimeout(self._response._provider, phase, seconds))
-
     def resume(self) -> None:
         """The consumer has caught up: read on."""
-        if self._paused and self._transport is not None:
-            self._paused = False
+        self.paused = False
+        if self._transport is not None:
             self._transport.resume_reading()
 
     def abort(self) -> None:
@@ -270,7 +284,7 @@ class _Connection(asyncio.Protocol):
             response._connection = None
             if response._broken is None:
                 response._broken = BrokenAnswer(response._provider, "it was closed on this side before its end")
-            self._wake()
+            response._wake()
         if self._transport is not None:
             self._transport.abort()
 
@@ -279,10 +293,6 @@ class _Connection(asyncio.Protocol):
         if self._response is not None and self._response._broken is None:
             self._response._broken = error
         self.abort()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
     # ---- what asyncio calls
 
@@ -310,23 +320,23 @@ class _Connection(asyncio.Protocol):
             return
         if response._buffered > before:
             self._overhead = 0
-            if response._buffered > HIGH_WATER and not self._paused and self._transport is not None:
-                self._paused = True
+            if response._buffered > HIGH_WATER and not self.paused and self._transport is not None:
+                self.paused = True
                 self._transport.pause_reading()
-            self._wake()
+            response._wake()
             return
         self._overhead += len(data)
         if self._overhead > MAX_HEAD:
             self.fail(BrokenAnswer(response._provider, f"its headers are larger than {MAX_HEAD:,} bytes"))
         elif self._head_done:
-            self._wake()
+            response._wake()
 
     def _finish(self, response: Response) -> None:
         """The answer is complete: hand the connection back, or close it."""
         response._ended = True
         response._connection = None
         self._response = None
-        self._wake()
+        response._wake()
         transport = cast("asyncio.Transport", self._transport)
         if (
             self._reusable
@@ -336,7 +346,8 @@ class _Connection(asyncio.Protocol):
             and not transport.get_write_buffer_size()
             and cast("httptools.HttpResponseParser", self._parser).should_keep_alive()
         ):
-            self.resume()
+            if self.paused:
+                self.resume()
             self.client._keep(self)
         else:
             transport.close()
@@ -383,10 +394,11 @@ class _Connection(asyncio.Protocol):
         response = self._response
         if self._head_done or response is None or self._parser is None:
             return
-        response.status = self._parser.get_status_code()
-        if response.status < 200:  # informational: the real answer follows
+        status = self._parser.get_status_code()
+        if status < 200:  # informational: the real answer follows
             response.headers.clear()
             return
+        response.status = status
         self._head_done = True
 
     def on_body(self, body: bytes) -> None:
@@ -434,7 +446,8 @@ class HTTPClient:
         self._closed = False
 
     @property
-    def _loop(self) -> asyncio.AbstractEventLoop:
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop this client belongs to: the first that uses it."""
         if self._lazy_loop is None:
             self._lazy_loop = asyncio.get_running_loop()
         return self._lazy_loop
@@ -465,8 +478,6 @@ class HTTPClient:
             ProviderTimeout: no connection or no head within the limits.
             BrokenAnswer: closed before the head, or not HTTP.
         """
-        if self._closed:
-            raise ProviderUnavailable(provider, "this client is closed")
         try:
             origin = _origin(url)
         except ValueError as error:
@@ -479,15 +490,15 @@ class HTTPClient:
         pooled = self._pooled(origin.place) if keep_alive else None
         if pooled is not None:
             response = pooled.send(head, body, provider, keep_alive=True)
-            await pooled.wait_for_head(response)
-            if response._broken is None:
+            await response._head(self)
+            if response._broken is None or response.status:
                 return self._checked(response)
             if pooled.heard or not isinstance(response._broken, BrokenAnswer):
                 raise response._broken
         connection = await self._connect(origin, provider)
         response = connection.send(head, body, provider, keep_alive=keep_alive)
-        await connection.wait_for_head(response)
-        if response._broken is not None and not connection._head_done:
+        await response._head(self)
+        if response._broken is not None and not response.status:
             raise response._broken
         return self._checked(response)
 
@@ -517,22 +528,26 @@ class HTTPClient:
         kept = self._idle.get(place)
         while kept:
             connection = kept.pop()
-            if connection.usable and self._loop.time() - connection.idle_since < MAX_IDLE_AGE:
+            if connection.usable and self.loop.time() - connection.idle_since < MAX_IDLE_AGE:
                 return connection
             connection.abort()
         return None
 
     async def _connect(self, origin: _Origin, provider: str) -> _Connection:
+        if self._closed:
+            raise ProviderUnavailable(provider, "this client is closed")
         try:
             async with asyncio.timeout(self.connect_timeout):
-                _, connection = await self._loop.create_connection(
+                _, connection = await self.loop.create_connection(
                     lambda: _Connection(self, origin.place),
                     origin.host,
                     origin.port,
                     ssl=self._context() if origin.tls else None,
                 )
         except TimeoutError as error:
-            raise ProviderTimeout(provider, "connect", self.connect_timeout or 0.0) from error
+            if self.connect_timeout is None:  # the system's own limit
+                raise ProviderUnavailable(provider, _why(error, origin)) from error
+            raise ProviderTimeout(provider, "connect", self.connect_timeout) from error
         except OSError as error:
             raise ProviderUnavailable(provider, _why(error, origin)) from error
         return connection
@@ -548,21 +563,21 @@ class HTTPClient:
         if self._closed or len(kept) >= self._max_idle:
             connection.abort()
             return
-        connection.idle_since = self._loop.time()
+        connection.idle_since = self.loop.time()
         kept.append(connection)
         if self._sweeper is None:
-            self._sweeper = self._loop.call_later(MAX_IDLE_AGE, self._sweep)
+            self._sweeper = self.loop.call_later(MAX_IDLE_AGE, self._sweep)
 
     def _sweep(self) -> None:
         """Close what has been idle for too long; look again later while anything is kept."""
-        oldest = self._loop.time() - MAX_IDLE_AGE
+        oldest = self.loop.time() - MAX_IDLE_AGE
         for place, kept in list(self._idle.items()):
             for connection in [c for c in kept if c.idle_since <= oldest]:
                 kept.remove(connection)
                 connection.abort()
             if not kept:
                 del self._idle[place]
-        self._sweeper = self._loop.call_later(MAX_IDLE_AGE, self._sweep) if self._idle else None
+        self._sweeper = self.loop.call_later(MAX_IDLE_AGE, self._sweep) if self._idle else None
 
     def _forget(self, connection: _Connection) -> None:
         self._all.discard(connection)
@@ -582,7 +597,7 @@ class HTTPClient:
         if not self._all:
             return
         if self._closing is None or self._closing.done():
-            self._closing = self._loop.create_future()
+            self._closing = self.loop.create_future()
         for connection in list(self._all):
             connection.abort()
         await asyncio.shield(self._closing)
@@ -622,11 +637,11 @@ def _why(error: OSError, origin: _Origin) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate of {place} is not trusted ({error.verify_message})"
     if isinstance(error, ssl.SSLError):
-        return f"{place} does not speak TLS as expected ({error.reason or 'handshake failed'})"
+        return f"{place} does not speak TLS as expected ({error.reason})"
     if isinstance(error, socket.gaierror):
         return f"the name {origin.host!r} is not known"
     if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
         return f"nothing answers at {place} (connection refused)"
     if isinstance(error, ConnectionResetError):
         return f"{place} closed the connection at once"
-    return f"no connection to {place} ({error.strerror or type(error).__name__})"
+    return f"no connection to {place} ({error.strerror})"

@@ -1,0 +1,1 @@
+"""LANGUAGES: bytes to core and back, both directions, no I/O."""

@@ -1,0 +1,436 @@
+"""OpenAI answers into core: streamed chat, unstreamed chat, embeddings, and lists of models.
+
+The shapes are those of the OpenAI API reference (chat completion chunk, chat completion, embedding,
+model list), plus what llama.cpp, LM Studio, Ollama and vLLM add. Fields we have no word for are
+skipped; a wrong type in one that we read is a `BrokenAnswer`.
+"""
+
+from __future__ import annotations
+
+import struct
+from base64 import b64decode
+from collections.abc import Callable
+from time import perf_counter
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from lmbridge.core.errors import BridgeError, BrokenAnswer
+from lmbridge.core.events import (
+    Answer,
+    AnswerBuilder,
+    Embeddings,
+    Event,
+    Finished,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    Timings,
+    ToolCallDelta,
+    Usage,
+)
+from lmbridge.wire.openai.errors import decode_error
+from lmbridge.wire.sse import SSEDecoder, SSEError
+
+MAX_CALLS: Final = 1024
+"""Highest position of a tool call or a choice that is believed."""
+
+_Count = Annotated[int, Meta(ge=0, le=2**53)]
+_Position = Annotated[int, Meta(ge=0, le=MAX_CALLS)]
+_T = TypeVar("_T")
+
+
+class _Function(Struct, gc=False):
+    name: str | None = None
+    arguments: str | dict[str, object] | None = None  # an object where a server forgets to make it text
+
+
+class _Call(Struct, gc=False):
+    index: _Position | None = None
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _Said(Struct):
+    """The `delta` of a chunk and the `message` of a whole answer: the same fields."""
+
+    content: str | None = None
+    reasoning_content: str | None = None  # DeepSeek, llama.cpp, LM Studio
+    reasoning: str | None = None  # Ollama, OpenRouter, newer vLLM
+    refusal: str | None = None
+    tool_calls: list[_Call] | None = None
+
+
+class _Choice(Struct):
+    index: _Position = 0
+    delta: _Said | None = None
+    message: _Said | None = None
+    finish_reason: str | None = None
+
+
+class _PromptDetails(Struct, gc=False):
+    cached_tokens: _Count | None = None
+
+
+class _Usage(Struct):
+    prompt_tokens: _Count | None = None
+    completion_tokens: _Count | None = None
+    prompt_tokens_details: _PromptDetails | None = None
+
+
+class _Timings(Struct, gc=False):
+    """llama.cpp's own counts and speeds, in every last chunk."""
+
+    cache_n: _Count | None = None
+    prompt_n: _Count | None = None
+    predicted_n: _Count | None = None
+    predicted_per_second: float | None = None
+
+
+class _Chunk(Struct):
+    model: str | None = None
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    timings: _Timings | None = None
+    error: Raw = Raw()
+
+
+_decode_chunk: Final = msgspec.json.Decoder(_Chunk).decode
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def _usage(given: _Usage | None, timings: _Timings | None) -> Usage | None:
+    if given is not None and (given.prompt_tokens is not None or given.completion_tokens is not None):
+        details = given.prompt_tokens_details
+        cached = details.cached_tokens if details is not None else None
+        return Usage(given.prompt_tokens or 0, given.completion_tokens or 0, cached or 0)
+    if timings is not None and timings.predicted_n is not None:
+        cached = timings.cache_n or 0  # `prompt_n` leaves out what came from the cache
+        return Usage((timings.prompt_n or 0) + cached, timings.predicted_n, cached)
+    return None
+
+
+class ChatEventDecoder:
+    """The bytes of a streamed chat answer into core events.
+
+    Feed it every piece, then `close()` it. Once `done` is true nothing more needs to be read.
+
+    Args:
+        provider: id of the provider that answers, for `Started` and for errors.
+        clock: monotonic seconds.
+        sent: when the request was sent, by that clock; None for now.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_done",
+        "_error",
+        "_first",
+        "_model",
+        "_names",
+        "_provider",
+        "_reasons",
+        "_sent",
+        "_sse",
+        "_started",
+        "_timings",
+        "_usage",
+    )
+
+    def __init__(
+        self, provider: str, clock: Callable[[], float] = perf_counter, sent: float | None = None
+    ) -> None:
+        self._provider, self._clock = provider, clock
+        self._sse = SSEDecoder()
+        self._sent = clock() if sent is None else sent
+        self._first: float | None = None
+        self._started = False
+        self._model = ""
+        self._reasons: dict[int, str] = {}
+        self._names: set[tuple[int, int]] = set()  # calls whose name has come
+        self._usage: _Usage | None = None
+        self._timings: _Timings | None = None
+        self._error: BridgeError | None = None
+        self._done = False
+
+    @property
+    def done(self) -> bool:
+        """Whether the answer is complete (`[DONE]` has come) or has failed."""
+        return self._done
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The events that *data* completes; those before an error are given first, the error by the next call.
+
+        Raises:
+            BrokenAnswer: not an event stream, or not of OpenAI's shape.
+            BridgeError: an error the provider reported in the stream.
+        """
+        if self._error is not None:
+            raise self._error
+        events: list[Event] = []
+        try:
+            for event in self._sse.feed(data):
+                if self._done:
+                    break
+                self._take(event.data, event.name, events)
+        except SSEError as error:
+            self._fail(BrokenAnswer(self._provider, str(error)), events)
+        except BridgeError as error:
+            self._fail(error, events)
+        return events
+
+    def close(self) -> list[Event]:
+        """The stream has ended; gives the last events if `[DONE]` did not.
+
+        Raises:
+            BrokenAnswer: it was cut off before the answer was finished.
+            BridgeError: an error that is still to be raised.
+        """
+        if self._error is not None:
+            raise self._error
+        if self._done:
+            return []
+        if not self._reasons:
+            raise BrokenAnswer(self._provider, "the stream ended before the answer did")
+        events: list[Event] = []
+        self._finish(events)
+        return events
+
+    def _fail(self, error: BridgeError, events: list[Event]) -> None:
+        self._error, self._done = error, True
+        if not events:
+            raise error
+
+    def _take(self, data: bytes, name: str, events: list[Event]) -> None:
+        if data == b"[DONE]":
+            if not self._reasons:
+                raise BrokenAnswer(self._provider, "the stream ended without a reason to finish")
+            self._finish(events)
+            return
+        if name == "error":
+            raise decode_error(None, data, self._provider)
+        try:
+            chunk = _decode_chunk(data)
+        except (ValueError, RecursionError) as error:
+            # Something that is not a chunk may still say what went wrong.
+            raise _error_or_broken(data, self._provider, error) from error
+        if chunk.error and chunk.error != b"null":
+            raise decode_error(None, data, self._provider)
+        if not self._started:
+            self._started = True
+            self._first = self._clock()
+            self._model = chunk.model or ""
+            events.append(Started(self._provider, self._model))
+        if chunk.usage is not None:
+            self._usage = chunk.usage
+        if chunk.timings is not None:
+            self._timings = chunk.timings
+        for choice in chunk.choices or ():
+            if choice.delta is not None:
+                self._said(choice.delta, choice.index, events)
+            if choice.finish_reason:
+                self._reasons[choice.index] = choice.finish_reason
+
+    def _said(self, said: _Said, index: int, events: list[Event]) -> None:
+        thought = said.reasoning_content or said.reasoning
+        if thought:
+            events.append(ReasoningDelta(thought, index))
+        text = said.content or said.refusal
+        if text:
+            events.append(TextDelta(text, index))
+        if said.tool_calls:
+            self._calls(said.tool_calls, index, events)
+
+    def _calls(self, calls: list[_Call], index: int, events: list[Event]) -> None:
+        for position, call in enumerate(calls):
+            number = call.index if call.index is not None else position
+            function = call.function or _Function()
+            name = function.name or ""
+            key = (index, number)
+            # Some servers repeat id and name in every piece: only the first counts.
+            known = key in self._names
+            if name:
+                self._names.add(key)
+            events.append(
+                ToolCallDelta(
+                    number,
+                    "" if known else call.id or "",
+                    "" if known else name,
+                    _text(function.arguments),
+                    index,
+                )
+            )
+
+    def _whole(self, chunk: _Chunk) -> list[Event]:
+        """The events of an answer that was not streamed."""
+        events: list[Event] = [Started(self._provider, chunk.model or "")]
+        for choice in chunk.choices or ():
+            if choice.message is None or choice.finish_reason is None:
+                raise BrokenAnswer(self._provider, "a choice of it has no message, or no reason to finish")
+            self._said(choice.message, choice.index, events)
+            self._reasons[choice.index] = choice.finish_reason
+        self._usage, self._timings = chunk.usage, chunk.timings
+        self._finish(events)
+        return events
+
+    def _finish(self, events: list[Event]) -> None:
+        """The last events, index 0 at the very end with what it all cost."""
+        self._done = True
+        usage = _usage(self._usage, self._timings)
+        timings = self._measured(usage)
+        for index in sorted(self._reasons, reverse=True):
+            last = index == min(self._reasons)
+            events.append(
+                Finished(self._reasons[index], usage if last else None, timings if last else None, index)
+            )
+
+    def _measured(self, usage: Usage | None) -> Timings:
+        total = self._clock() - self._sent
+        first = (self._first if self._first is not None else self._clock()) - self._sent
+        speed = self._timings.predicted_per_second if self._timings is not None else None
+        if speed is None and usage is not None and usage.completion_tokens > 1 and total > first:
+            speed = (usage.completion_tokens - 1) / (total - first)
+        return Timings(first, total, speed)
+
+
+def _text(arguments: str | dict[str, object] | None) -> str:
+    if isinstance(arguments, dict):
+        return _encode(arguments).decode()
+    return arguments or ""
+
+
+class _Anything(Struct):
+    error: Raw = Raw()
+
+
+def _error_or_broken(data: bytes, provider: str, error: Exception) -> BridgeError:
+    """What to make of bytes that are not what was expected: the error they report, or a broken answer."""
+    try:
+        if msgspec.json.decode(data, type=_Anything).error not in (b"", b"null"):
+            return decode_error(None, data, provider)
+    except (ValueError, RecursionError):
+        pass
+    reason = str(error) if isinstance(error, msgspec.DecodeError) else "not text that can be read"
+    return BrokenAnswer(provider, reason[:200])
+
+
+def _decode(data: bytes, shape: type[_T], provider: str) -> _T:
+    try:
+        return msgspec.json.decode(data, type=shape)
+    except (ValueError, RecursionError) as error:
+        raise _error_or_broken(data, provider, error) from error
+
+
+def decode_chat_answer(
+    data: bytes, provider: str, clock: Callable[[], float] = perf_counter, sent: float | None = None
+) -> list[Event]:
+    """An unstreamed chat completion, as the events of a stream that came all at once.
+
+    Args:
+        provider, clock, sent: as for `ChatEventDecoder`.
+
+    Raises:
+        BrokenAnswer: not a chat completion.
+        BridgeError: the error it reports instead, whatever its status was.
+    """
+    chunk = _decode(data, _Chunk, provider)
+    if chunk.error and chunk.error != b"null":
+        raise decode_error(None, data, provider)
+    if not chunk.choices:
+        raise BrokenAnswer(provider, "it holds no choice")
+    return ChatEventDecoder(provider, clock, sent)._whole(chunk)
+
+
+def build_answer(events: list[Event]) -> Answer:
+    """The `Answer` that complete events add up to."""
+    builder = AnswerBuilder()
+    for event in events:
+        builder.feed(event)
+    return builder.close()
+
+
+class _Vector(Struct):
+    embedding: list[float] | str
+    index: _Count | None = None
+
+
+class _Vectors(Struct):
+    data: list[_Vector]
+    model: str | None = None
+    usage: _Usage | None = None
+
+
+def decode_embeddings(data: bytes, provider: str, inputs: int) -> Embeddings:
+    """The answer to an embeddings request.
+
+    Args:
+        inputs: how many texts were sent; exactly so many vectors of one length must come back.
+
+    Raises:
+        BrokenAnswer: another number of vectors, of different lengths, or no vectors at all.
+    """
+    answer = _decode(data, _Vectors, provider)
+    if len(answer.data) != inputs:
+        raise BrokenAnswer(provider, f"{inputs} inputs gave {len(answer.data)} vectors")
+    order = [item.index if item.index is not None else k for k, item in enumerate(answer.data)]
+    if sorted(order) != list(range(inputs)):
+        raise BrokenAnswer(provider, "its vectors are not numbered 0, 1, 2 …")
+    vectors: list[tuple[float, ...]] = [()] * inputs
+    for index, item in zip(order, answer.data, strict=True):
+        vectors[index] = _vector(item.embedding, provider)
+    if len({len(vector) for vector in vectors}) > 1 or not all(vectors):
+        raise BrokenAnswer(provider, "its vectors are empty or differ in length")
+    return Embeddings(tuple(vectors), provider, answer.model or "", _usage(answer.usage, None))
+
+
+def _vector(given: list[float] | str, provider: str) -> tuple[float, ...]:
+    if isinstance(given, list):
+        return tuple(given)
+    try:  # `encoding_format: base64`: little-endian 32-bit floats, which some servers send unasked
+        return tuple(value for (value,) in struct.iter_unpack("<f", b64decode(given, validate=True)))
+    except (ValueError, struct.error) as error:
+        raise BrokenAnswer(provider, "a vector of it is not base64 of 32-bit floats") from error
+
+
+class _Meta(Struct):
+    """What llama.cpp tells about a model file."""
+
+    n_ctx_train: _Count | None = None
+    n_params: _Count | None = None
+    size: _Count | None = None
+
+
+class ListedModel(Struct):
+    """One entry of `GET /v1/models`, with what different servers add to it.
+
+    Attributes:
+        id: the name to ask for.
+        type: `llm`, `vlm` or `embeddings` (LM Studio); kept only if it is text.
+        capabilities: words such as `tool_use` (LM Studio), `completion`, `multimodal` (llama.cpp).
+        max_model_len: context length (vLLM). max_context_length: context length (LM Studio).
+        meta: of the model file (llama.cpp).
+    """
+
+    id: str
+    type: object = None
+    capabilities: object = None
+    arch: object = None
+    quantization: object = None
+    max_model_len: object = None
+    max_context_length: object = None
+    loaded_context_length: object = None
+    meta: object = None
+
+
+class _Listing(Struct):
+    data: list[ListedModel]
+
+
+def decode_models(data: bytes, provider: str) -> list[ListedModel]:
+    """The models of a `GET /v1/models`.
+
+    Raises:
+        BrokenAnswer: it is no such list.
+    """
+    return _decode(data, _Listing, provider).data

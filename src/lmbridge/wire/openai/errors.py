@@ -1,0 +1,220 @@
+"""Errors in OpenAI's form: reading those of every server that claims compatibility, and writing our own.
+
+Read are `{"error": {"message", "type", "param", "code"}}` (OpenAI, llama.cpp, vLLM, LM Studio),
+`{"error": "text"}` (LM Studio, Ollama), `{"message": …}` and `{"detail": …}` (others), plain text and
+web pages. Written is OpenAI's form with one field more, `hint`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from lmbridge.core.errors import BridgeError, ContextExceeded, ProviderRefused, error_from_code
+
+ErrorType: TypeAlias = Literal[
+    "invalid_request_error",
+    "authentication_error",
+    "permission_error",
+    "not_found_error",
+    "rate_limit_error",
+    "unavailable_error",
+    "server_error",
+]
+
+TYPES: Final[dict[str, ErrorType]] = {
+    "internal_error": "server_error",
+    "invalid_request": "invalid_request_error",
+    "unsupported_parameter": "invalid_request_error",
+    "request_too_large": "invalid_request_error",
+    "unsupported_media_type": "invalid_request_error",
+    "unauthorized": "authentication_error",
+    "forbidden": "permission_error",
+    "route_not_found": "not_found_error",
+    "method_not_allowed": "invalid_request_error",
+    "model_not_found": "not_found_error",
+    "no_models": "not_found_error",
+    "wrong_model_kind": "invalid_request_error",
+    "bad_model_file": "server_error",
+    "not_enough_memory": "server_error",
+    "no_space": "server_error",
+    "context_length_exceeded": "invalid_request_error",
+    "engine_missing": "server_error",
+    "load_failed": "server_error",
+    "engine_crashed": "server_error",
+    "provider_unavailable": "unavailable_error",
+    "provider_refused": "server_error",
+    "broken_answer": "server_error",
+    "provider_timeout": "unavailable_error",
+    "model_busy": "rate_limit_error",
+    "shutting_down": "unavailable_error",
+    "config_invalid": "server_error",
+    "address_in_use": "server_error",
+    "unsafe_bind": "server_error",
+    "not_running": "unavailable_error",
+    "cancelled": "server_error",
+}
+"""The `type` of each code. Clients look at the HTTP status first; this is for those that read the body."""
+
+MAX_MESSAGE: Final = 2000
+"""Characters of a provider's own words that are passed on."""
+
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]+")
+# "… maximum context length is 4096 tokens. However, you requested 5000 tokens" (OpenAI, vLLM) and
+# "(n_keep: 5000 >= n_ctx: 4096)" (LM Studio); the numbers of llama.cpp come in fields of their own.
+_LIMIT_FIRST: Final = re.compile(
+    r"maximum context length is (\d{1,12}) tokens.{0,200}?(\d{1,12}) tokens", re.DOTALL
+)
+_PROMPT_FIRST: Final = re.compile(r"n_keep: (\d{1,12})\s*>=\s*n_ctx: (\d{1,12})")
+
+
+class _Detail(Struct):
+    """An error object; every field of any type, because nobody agrees on them."""
+
+    message: object = None
+    type: object = None
+    code: object = None
+    param: object = None
+    hint: object = None
+    n_prompt_tokens: object = None
+    n_ctx: object = None
+
+
+class _Envelope(Struct):
+    error: _Detail | str | None = None
+    message: object = None
+    detail: object = None
+    code: object = None
+    type: object = None
+
+
+class _Shown(Struct):
+    message: str
+    type: str
+    param: str | None
+    code: str
+    hint: str
+
+
+class _ShownContext(_Shown):
+    """With llama.cpp's own fields, which its clients look for."""
+
+    n_prompt_tokens: int
+    n_ctx: int
+
+
+_decode: Final = msgspec.json.Decoder(_Envelope).decode
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def decode_error(status: int | None, body: bytes, provider: str) -> BridgeError:
+    """The error that a server's answer reports. Never raises.
+
+    A code of lmbridge's own vocabulary comes back as the class it was; too long a prompt as
+    `ContextExceeded` wherever both numbers are told; everything else as `ProviderRefused` with the
+    server's words. Words about a refused key are left out: some servers repeat part of the key.
+
+    Args:
+        status: HTTP status, or None for an error inside a stream.
+        provider: id of the provider that answered.
+    """
+    try:
+        given = _decode(body)
+    except (ValueError, RecursionError):
+        return _from_text(status, body, provider)
+    detail = given.error
+    if isinstance(detail, str):
+        detail = _Detail(message=detail)
+    elif detail is None:
+        detail = _Detail(message=given.message or given.detail, code=given.code, type=given.type)
+    message = _words(detail.message)
+    exceeded = _exceeded(detail, message)
+    if exceeded is not None:
+        return exceeded
+    param = detail.param if isinstance(detail.param, str) else None
+    if isinstance(detail.code, str) and message:
+        hint = _words(detail.hint)
+        ours = error_from_code(detail.code, message, hint, param)
+        if ours is not None and not isinstance(ours, ProviderRefused):
+            return ours
+    if status is None and isinstance(detail.code, int) and 400 <= detail.code < 600:
+        status = detail.code  # llama.cpp puts the status here
+    if status in (401, 403):
+        return _refused_key(status, provider)
+    return ProviderRefused(
+        provider, status, message or f"The provider {provider!r} answered {_with(status)}.", param=param
+    )
+
+
+def _from_text(status: int | None, body: bytes, provider: str) -> BridgeError:
+    """An error that is not JSON."""
+    if status in (401, 403):
+        return _refused_key(status, provider)
+    text = _words(body[: 4 * MAX_MESSAGE].decode("utf-8", "replace"))
+    if not text:
+        said = "and nothing else"
+    elif text.lstrip().startswith("<"):
+        said = "and a web page, so something else than a model server may run there"
+    else:
+        said = f"and the words: {text}"
+    return ProviderRefused(provider, status, f"The provider {provider!r} answered {_with(status)} {said}.")
+
+
+def _refused_key(status: int | None, provider: str) -> ProviderRefused:
+    return ProviderRefused(
+        provider, status, f"The provider {provider!r} refuses the API key it was given, or wants one ({status})."
+    )
+
+
+def _with(status: int | None) -> str:
+    return "with an error" if status is None else f"with status {status}"
+
+
+def _words(value: object) -> str:
+    """A provider's text made safe for a terminal and a log line; "" for anything else."""
+    if not isinstance(value, str):
+        return ""
+    return _UNPRINTABLE.sub(" ", value).strip()[:MAX_MESSAGE]
+
+
+def _exceeded(detail: _Detail, message: str) -> ContextExceeded | None:
+    prompt, limit = detail.n_prompt_tokens, detail.n_ctx
+    if isinstance(prompt, int) and isinstance(limit, int):
+        return ContextExceeded(prompt, limit)
+    if found := _LIMIT_FIRST.search(message):
+        return ContextExceeded(int(found[2]), int(found[1]))
+    if found := _PROMPT_FIRST.search(message):
+        return ContextExceeded(int(found[1]), int(found[2]))
+    return None
+
+
+def _shown(error: BridgeError) -> _Shown:
+    kind = TYPES.get(error.code, "server_error")
+    if isinstance(error, ProviderRefused) and 400 <= (getattr(error, "status", None) or 0) < 500:
+        kind = "invalid_request_error"
+    if isinstance(error, ContextExceeded) and hasattr(error, "prompt_tokens"):
+        return _ShownContext(
+            error.message, kind, error.param, error.code, error.hint, error.prompt_tokens, error.context_length
+        )
+    return _Shown(error.message, kind, error.param, error.code, error.hint)
+
+
+class _ShownEnvelope(Struct):
+    error: _Shown
+
+
+def error_body(error: BridgeError) -> bytes:
+    """The body of an error answer: `{"error": {"message", "type", "param", "code", "hint"}}`."""
+    return _encode(_ShownEnvelope(_shown(error)))
+
+
+def error_event(error: BridgeError) -> bytes:
+    """The same as an event of a stream, in the form on which OpenAI's own clients raise `APIError`.
+
+    They look for `error` in the data of any event, so it needs no name. Nothing may follow it: a
+    `[DONE]` would turn a failure into a finished answer for clients that do not look.
+    """
+    return b"data: " + error_body(error) + b"\n\n"

@@ -75,6 +75,8 @@ class Header(Struct, frozen=True):
         parameters: number of weights in this file.
         template: the chat template.
         head_counts_kv: key/value heads of each layer.
+        latent_length: values a layer keeps of a token where keys and values are compressed (MLA).
+        window: tokens that layers with a sliding window look back.
         pooling: pooling type of an embedding model: 0 none, 1 mean, 2 first token, 3 last, 4 rank.
         causal: False for encoders.
         part, parts: position and number of files of a split model; 0 and 1 for a whole one.
@@ -94,6 +96,8 @@ class Header(Struct, frozen=True):
     head_counts_kv: tuple[int, ...] = ()
     key_length: int | None = None
     value_length: int | None = None
+    latent_length: int | None = None
+    window: int | None = None
     vocabulary: int | None = None
     pooling: int | None = None
     causal: bool = True
@@ -353,6 +357,8 @@ def _header(data: _Bytes) -> Header:
         head_counts_kv=heads_kv,
         key_length=integer("attention.key_length"),
         value_length=integer("attention.value_length"),
+        latent_length=integer("attention.kv_lora_rank"),
+        window=integer("attention.sliding_window"),
         vocabulary=_integer(found.get("tokenizer.ggml.tokens")) or integer("vocab_size"),
         pooling=integer("pooling_type"),
         causal=found.get(f"{architecture}.attention.causal") is not False,

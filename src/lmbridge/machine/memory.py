@@ -196,3 +196,12 @@ def _processor_quota(root: Path) -> int | None:
     except (OSError, StopIteration, ValueError):
         return None
     return -(-int(quota) // int(period)) if quota.isdecimal() and int(period) else None
+
+
+def resident_of_files(pid: int) -> int:
+    """Bytes of mapped files that process *pid* holds in memory; 0 if nobody tells."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[2]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0

@@ -23,7 +23,7 @@ from typing import Final, Literal, TypeAlias, cast
 import msgspec
 from msgspec import Struct
 
-from lmbridge.core.errors import BridgeError, EngineCrashed, LoadFailed
+from lmbridge.core.errors import BadModelFile, BridgeError, EngineCrashed, LoadFailed
 from lmbridge.core.models import KvType
 from lmbridge.core.provider import Progress
 from lmbridge.machine.engine.requirements import engine_missing
@@ -123,6 +123,7 @@ class Engine:
         url: where it answers, without a path.
         key: what it wants as bearer token.
         context_length, slots, vision: as the engine itself tells.
+        memory: bytes it is reckoned to take; kept here for whoever reckons.
     """
 
     def __init__(self, name: str, transport: asyncio.SubprocessTransport, process: _Process) -> None:
@@ -131,6 +132,7 @@ class Engine:
         self.url, self.key = "", secrets.token_hex(24)
         self.context_length = self.slots = 0
         self.vision = False
+        self.memory = 0
         self._transport, self._process = transport, process
 
     @classmethod
@@ -154,7 +156,8 @@ class Engine:
 
         Raises:
             EngineMissing: the engine's package or a library it needs is not there.
-            LoadFailed: it would not load the model; the reason is its own.
+            BadModelFile: it does not understand the file, or finds it damaged; the reason is its own.
+            LoadFailed: it would not load the model for another reason.
         """
         if llama_server is not None or guarded:
             arguments = [sys.executable, "-P", str(HERE / "lifeline.py")]
@@ -170,7 +173,7 @@ class Engine:
         engine = cls(name, transport, process)
         try:
             engine._tell(settings, llama_server)
-            await engine._ready(await engine._loaded(settings.size_bytes, progress))
+            await engine._ready(await engine._loaded(settings.size_bytes, progress), settings.model)
             return engine
         except BaseException:
             await engine._end("failed")
@@ -209,13 +212,13 @@ class Engine:
         except msgspec.DecodeError:
             return _Report()
 
-    async def _ready(self, report: _Report) -> None:
+    async def _ready(self, report: _Report, model: str) -> None:
         if not report.url:
             await asyncio.wait([self._process.exited], timeout=GRACE)  # for its last words
             if report.kind == "missing":
                 raise engine_missing(report.error)
             reason = first_error(self.log) or report.error or self._how_it_ended()
-            raise LoadFailed(self.name, reason)
+            raise BadModelFile(model, reason) if _FILE_AT_FAULT.search(self.log) else LoadFailed(self.name, reason)
         self.url, self.context_length = report.url, report.context_length
         self.slots, self.vision, self.state = report.slots, report.vision, "ready"
 
@@ -280,6 +283,10 @@ def child_environment(mine: Mapping[str, str]) -> dict[str, str]:
 
 # `0.00.004.159 E llama_model_load: error loading model: ...`
 _ERROR_LINE: Final = re.compile(r"^[0-9.]+ E +(?:\w+ +)?(\w+): *(.+)$", re.MULTILINE)
+
+
+# The engine's words where reading the file is what failed, and not finding memory for it.
+_FILE_AT_FAULT: Final = re.compile(r"error loading model(?!.*(?:allocat|memory))|gguf_init_from")
 
 
 def first_error(log: str) -> str:

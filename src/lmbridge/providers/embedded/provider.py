@@ -1,0 +1,262 @@
+"""The provider: finds model files, loads each into an engine of its own, and asks it over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from itertools import count
+from pathlib import Path
+from typing import ClassVar, Self
+
+import msgspec
+from msgspec import Struct
+
+from lmbridge.clients.http import HTTPClient
+from lmbridge.clients.openai import OpenAIClient
+from lmbridge.core.errors import BadModelFile, BridgeError, ConfigInvalid, EngineMissing, LoadFailed, ModelNotFound
+from lmbridge.core.events import Embeddings, Event
+from lmbridge.core.models import Endpoint, Instance, LoadOptions, ModelInfo
+from lmbridge.core.provider import Manifest, Progress, ProviderContext, ProviderState, Setting
+from lmbridge.core.requests import ChatRequest, EmbedRequest
+from lmbridge.machine.engine.requirements import engine_version, missing
+from lmbridge.machine.engine.supervisor import Engine, EngineSettings
+from lmbridge.machine.home import models_folder
+from lmbridge.machine.memory import cores, memory, resident_of_files
+from lmbridge.machine.model_folders import FoundModel, find_models, lmstudio_models_folder
+from lmbridge.providers.embedded.options import CACHE_MIB, Machine, Size, estimate, filled_in
+from lmbridge.providers.embedded.requests import prepare
+
+RESERVE = 512 * 2**20
+"""Memory that loading leaves to everybody else, but never more than a tenth of the machine."""
+
+
+class EmbeddedSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Table `[embedded]` of lmbridge.toml.
+
+    Attributes:
+        folders: where to look for GGUF files besides the usual places; an entry may be a file.
+        lmstudio_models: whether to offer the models that LM Studio has downloaded.
+        llama_server: a `llama-server` to use in place of the engine's package.
+        check_memory: whether a model that does not fit is refused before it is loaded. Switch it off when
+            models go into the memory of a graphics card.
+    """
+
+    folders: tuple[str, ...] = ()
+    lmstudio_models: bool = True
+    llama_server: str = ""
+    check_memory: bool = True
+
+
+class EmbeddedProvider:
+    """Models in files on this machine. Satisfies `lmbridge.core.provider.Provider`."""
+
+    manifest: ClassVar[Manifest] = Manifest(
+        id="embedded",
+        display_name="Embedded engine",
+        category="local",
+        description="GGUF files on this machine, answered by llama.cpp in processes of its own.",
+        settings=(
+            Setting("folders", "list", "Folders or GGUF files to offer besides the usual places.", ()),
+            Setting("lmstudio_models", "boolean", "Offer the models that LM Studio has downloaded.", True),
+            Setting("llama_server", "path", "A llama-server program to use in place of the engine's package."),
+            Setting("check_memory", "boolean", "Refuse a model that does not fit into memory.", True),
+        ),
+        seeds_need_solitude=True,
+    )
+
+    def __init__(self, settings: EmbeddedSettings, context: ProviderContext) -> None:
+        self.id = context.name
+        self._settings, self._context = settings, context
+        self._engines: dict[str, Engine] = {}
+        self._keys = count(1)
+        self._found: dict[str, FoundModel] = {}
+        self._http = HTTPClient()
+        self._client = OpenAIClient(self._http, self.id)
+
+    @classmethod
+    def create(cls, settings: Mapping[str, object], context: ProviderContext) -> Self:
+        """Build one from the table `[embedded]`.
+
+        Raises:
+            ConfigInvalid: an unknown setting or a wrong type.
+        """
+        folders = settings.get("folders")
+        if isinstance(folders, str):  # from the environment
+            settings = {**settings, "folders": tuple(filter(None, folders.split(os.pathsep)))}
+        try:
+            return cls(msgspec.convert(settings, EmbeddedSettings, strict=False), context)
+        except msgspec.ValidationError as error:
+            raise ConfigInvalid(f"[{context.name}]", str(error)) from error
+
+    # -- what there is ----------------------------------------------------------------------------
+
+    async def probe(self) -> ProviderState:
+        """Whether the engine can run on this machine."""
+        try:
+            server = self._llama_server()
+        except EngineMissing as error:
+            return ProviderState(self.id, "unavailable", error.message, error.hint, engine_version())
+        if server is not None:
+            return ProviderState(self.id, "ready", f"llama.cpp through {server}")
+        return ProviderState(self.id, "ready", "llama.cpp in processes of its own", version=engine_version())
+
+    async def models(self) -> Sequence[ModelInfo]:
+        """The model files in the folders of the settings, of lmbridge and of LM Studio, and the built-in ones."""
+        found = await asyncio.to_thread(find_models, self._folders())
+        self._found = {each.id: each for each in found}
+        return [each.info(self.id) for each in found]
+
+    def _folders(self) -> list[Path]:
+        named = [Path(each).expanduser().absolute() for each in self._settings.folders]
+        lmstudio = lmstudio_models_folder() if self._settings.lmstudio_models else None
+        return [*named, models_folder(self._context.home), *([lmstudio] if lmstudio else [])]
+
+    def _llama_server(self) -> Path | None:
+        """The program that takes the place of the engine's package: the one in the settings, or, where the
+        package cannot run, the one on PATH.
+
+        Raises:
+            EngineMissing: there is neither.
+        """
+        if self._settings.llama_server:
+            named = shutil.which(os.path.expanduser(self._settings.llama_server))
+            if named is None:
+                raise EngineMissing(
+                    f"{self._settings.llama_server} is not a program",
+                    hint="Correct `llama_server` in the table [embedded] of lmbridge.toml.",
+                )
+            return Path(named)
+        problem = missing()
+        if problem is None:
+            return None
+        on_path = shutil.which("llama-server")
+        if on_path is None:
+            raise problem
+        return Path(on_path)
+
+    async def _find(self, model: ModelInfo) -> tuple[FoundModel, Size]:
+        if model.id not in self._found:
+            await self.models()
+        found = self._found.get(model.id)
+        if found is None:
+            raise ModelNotFound(model.id, list(self._found))
+        if found.header is None:
+            raise BadModelFile(str(found.path), found.problem)
+        embedding = model.kind == "embedding"
+        return found, Size(found.header, found.size_bytes, found.parameters, embedding)
+
+    # -- memory -----------------------------------------------------------------------------------
+
+    async def estimate(self, model: ModelInfo, options: LoadOptions) -> int:
+        """Bytes of memory that loading takes."""
+        _, size = await self._find(model)
+        return estimate(size, filled_in(options, size, self._machine()))
+
+    async def room(self) -> int | None:
+        """Bytes of memory that a model may take right now."""
+        return self._room()
+
+    def _room(self) -> int | None:
+        now = memory()
+        if not self._settings.check_memory or not now.total:
+            return None
+        # The system counts a mapped file as available, because it could be read again; but that would make
+        # the loaded models crawl.
+        mapped = sum(resident_of_files(engine.pid) for engine in self._engines.values())
+        return max(0, now.available - mapped - min(RESERVE, now.total // 10))
+
+    def _machine(self) -> Machine:
+        room = self._room()
+        held = sum(engine.memory for engine in self._engines.values())
+        return Machine(cores(), None if room is None else room + held)
+
+    # -- loading ----------------------------------------------------------------------------------
+
+    async def load(self, model: ModelInfo, options: LoadOptions, progress: Progress | None = None) -> Instance:
+        """Load a model into an engine of its own. Cancelling ends the engine.
+
+        Raises:
+            EngineMissing, ModelNotFound, BadModelFile, LoadFailed.
+        """
+        server = self._llama_server()
+        found, size = await self._find(model)
+        chosen = filled_in(options, size, self._machine())
+        settings = EngineSettings(
+            model=str(found.path),
+            alias=model.id,
+            context_length=chosen.context_length or 0,
+            parallel=chosen.parallel or 1,
+            threads=chosen.threads or 1,
+            gpu_layers=-1 if chosen.gpu_layers is None else chosen.gpu_layers,
+            kv_type=chosen.kv_type or "f16",
+            mmproj=str(found.mmproj or ""),
+            embedding=size.embedding,
+            size_bytes=found.size_bytes,
+            cache_mib=CACHE_MIB,
+        )
+        engine = await Engine.start(model.id, settings, llama_server=server, progress=progress)
+        engine.memory = estimate(size, chosen)
+        if progress:
+            progress(1.0)
+        return self._instance(model, engine, chosen)
+
+    def _instance(self, model: ModelInfo, engine: Engine, chosen: LoadOptions) -> Instance:
+        key = f"{model.id}#{next(self._keys)}"
+        self._engines[key] = engine
+        return Instance(
+            key,
+            model,
+            Endpoint(
+                f"{engine.url}/v1",
+                (("Authorization", f"Bearer {engine.key}"),),
+                model.id,
+                keep_alive=False,
+            ),
+            slots=engine.slots,
+            context_length=engine.context_length,
+            memory=engine.memory,
+            options=LoadOptions(engine.context_length, engine.slots).over(chosen),
+        )
+
+    async def unload(self, instance: Instance) -> None:
+        """End the engine; its memory is free when this returns."""
+        engine = self._engines.get(instance.key)
+        if engine is None:
+            return
+        try:
+            await engine.stop()
+        finally:
+            self._engines.pop(instance.key, None)
+
+    async def gone(self, instance: Instance) -> BridgeError:
+        """Wait until the engine ends by itself."""
+        engine = self._engines.get(instance.key)
+        if engine is None:
+            return LoadFailed(instance.model.id, "it was unloaded")
+        error = await engine.ended()
+        self._engines.pop(instance.key, None)
+        return error
+
+    # -- asking -----------------------------------------------------------------------------------
+
+    def prepare(self, instance: Instance, body: Mapping[str, object]) -> Mapping[str, object]:
+        """The request in a form that makes the engine do what it says; see `requests`."""
+        return prepare(instance, body)
+
+    def chat(self, instance: Instance, request: ChatRequest) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """Stream an answer. Leaving the `with` stops the engine."""
+        return self._client.chat(instance.endpoint, request, lambda body: self.prepare(instance, body))
+
+    async def embed(self, instance: Instance, request: EmbedRequest) -> Embeddings:
+        """Vectors for texts."""
+        return await self._client.embed(instance.endpoint, request)
+
+    async def aclose(self) -> None:
+        """End every engine and connection. Idempotent."""
+        engines = list(self._engines.values())
+        self._engines.clear()
+        await asyncio.gather(*(engine.stop() for engine in engines))
+        await self._http.aclose()

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+
+from lmbridge.core.events import (
+    Answer,
+    AnswerBuilder,
+    Event,
+    Finished,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+)
+from lmbridge.core.messages import Message, ToolCall
+
+
+def built(*events: Event) -> Answer:
+    builder = AnswerBuilder()
+    for event in events:
+        builder.feed(event)
+    assert builder.finished
+    return builder.close()
+
+
+def test_events_add_up_to_the_answer_they_describe() -> None:
+    answer = built(
+        Started("p", "m"),
+        ReasoningDelta("hm"),
+        TextDelta("Hel"),
+        TextDelta("lo"),
+        ToolCallDelta(1, "id1", "second", "{}"),
+        ToolCallDelta(0, "id0", "first", '{"a"'),
+        ToolCallDelta(0, arguments=": 1}"),
+        Finished("tool_calls", Usage(3, 4)),
+    )
+    calls = (ToolCall("id0", "first", '{"a": 1}'), ToolCall("id1", "second", "{}"))
+    assert answer.message == Message("assistant", "Hello", reasoning="hm", tool_calls=calls)
+    assert (answer.text, answer.tool_calls, answer.provider, answer.model) == ("Hello", calls, "p", "m")
+    assert answer.finish.usage is not None
+    assert answer.finish.usage.total_tokens == 7
+
+
+def test_other_choices_do_not_get_into_the_answer() -> None:
+    assert built(TextDelta("a"), TextDelta("b", index=1), Finished("stop", index=0)).text == "a"
+
+
+def test_events_that_stop_early_are_no_answer() -> None:
+    builder = AnswerBuilder()
+    builder.feed(TextDelta("a"))
+    builder.feed(Finished("stop", index=1))
+    assert not builder.finished
+    with pytest.raises(ValueError, match="before the answer was finished"):
+        builder.close()

@@ -1,0 +1,36 @@
+"""Messages, requests and models: the little they do by themselves."""
+
+from __future__ import annotations
+
+from lmbridge.core.messages import ImagePart, Message, TextPart
+from lmbridge.core.models import Endpoint, LoadOptions, ModelInfo
+from lmbridge.core.requests import ChatRequest
+
+
+def test_the_text_of_a_message_is_its_words() -> None:
+    assert Message("user", "hi").text == "hi"
+    assert Message("assistant").text == ""
+    assert Message("user", (TextPart("a"), ImagePart("data:x"), TextPart("b"))).text == "ab"
+
+
+def test_a_plain_string_is_one_user_turn() -> None:
+    request = ChatRequest("m", "hi")
+    assert request.turns == (Message("user", "hi"),)
+    longer = request.with_messages([*request.turns, Message("assistant", "ho")])
+    assert [m.text for m in longer.turns] == ["hi", "ho"]
+    assert longer.model == "m"
+
+
+def test_unset_options_are_taken_from_the_defaults() -> None:
+    assert LoadOptions(parallel=2).over(LoadOptions(parallel=4, ttl=5)) == LoadOptions(parallel=2, ttl=5)
+    assert LoadOptions(ttl=0).over(LoadOptions(ttl=5)).ttl == 0
+
+
+def test_a_qualified_name_says_the_provider_too() -> None:
+    assert ModelInfo("llama3:8b", "ollama").qualified == "ollama:llama3:8b"
+
+
+def test_an_endpoint_never_shows_its_headers() -> None:
+    shown = repr(Endpoint("http://x", (("authorization", "Bearer secret"),), "m"))
+    assert "secret" not in shown
+    assert "http://x" in shown

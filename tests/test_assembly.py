@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+import lmbridge
+from lmbridge.assembly import build_providers
+from lmbridge.config import Config, load_config
+from lmbridge.core.errors import ConfigInvalid, NotRunning
+
+
+def config(tmp_path: Path, toml: str = "") -> Config:
+    (tmp_path / "lmbridge.toml").write_text(toml)
+    return load_config(environ={"LMBRIDGE_HOME": str(tmp_path)})
+
+
+def test_the_embedded_engine_is_always_there_and_servers_only_where_they_are_named(tmp_path: Path) -> None:
+    assert [p.id for p in build_providers(config(tmp_path))] == ["embedded"]
+    toml = '[openai]\nurl = "http://127.0.0.1:1"\n[openai.other]\nurl = "http://127.0.0.1:2"\n'
+    assert [p.id for p in build_providers(config(tmp_path, toml))] == ["embedded", "openai", "other"]
+
+
+def test_a_table_that_no_provider_answers_to_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match="Did you mean 'embedded'"):
+        list(build_providers(config(tmp_path, "[embeded]\n")))
+
+
+def test_a_setting_that_a_provider_does_not_know_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match="nonsense"):
+        list(build_providers(config(tmp_path, "[embedded]\nnonsense = 1\n")))
+
+
+async def test_a_gateway_that_must_be_there_and_is_not_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(NotRunning, match="lmbridge gateway start"):
+        async with lmbridge.connect(config(tmp_path), gateway=True):
+            pass
+
+
+async def test_connect_answers_with_the_built_in_model(tmp_path: Path) -> None:
+    async with lmbridge.connect(config(tmp_path), gateway=False) as hub:
+        answer = await hub.answer(lmbridge.ChatRequest("lmbridge-tiny", "Hello"))
+        vectors = await hub.embed(lmbridge.EmbedRequest("", ("one", "two")))
+    assert answer.text
+    assert (answer.provider, answer.finish.reason) == ("embedded", "stop")
+    assert len(vectors.vectors) == 2
+
+
+def test_the_blocking_twin_streams_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    with lmbridge.sync.connect(config(tmp_path), gateway=False) as hub:
+        with hub.chat(lmbridge.ChatRequest("lmbridge-tiny", "Hello")) as events:
+            kinds = [type(event).__name__ for event in events]
+        assert [s.model for s in hub.instances()] == ["lmbridge-tiny"]
+        assert hub.resolve("lmbridge-tiny").provider == "embedded"
+        assert [s.provider for s in hub.probe()] == ["embedded"]
+    assert (kinds[0], kinds[-1]) == ("Started", "Finished")
+    assert not _children()
+
+
+def _children() -> list[str]:
+    path = Path(f"/proc/self/task/{os.getpid()}/children")
+    return path.read_text().split() if path.exists() else []

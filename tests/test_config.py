@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lmbridge.config import load_config
+from lmbridge.core.errors import ConfigInvalid
+from lmbridge.core.models import LoadOptions
+
+
+def env(tmp_path: Path, **more: str) -> dict[str, str]:
+    return {"LMBRIDGE_HOME": str(tmp_path), **more}
+
+
+def write(tmp_path: Path, text: str) -> None:
+    (tmp_path / "lmbridge.toml").write_text(text)
+
+
+def test_without_a_file_everything_has_its_default(tmp_path: Path) -> None:
+    config = load_config(environ=env(tmp_path))
+    assert (config.home, config.model, config.use_gateway, config.source) == (tmp_path, "", True, "")
+    assert (config.gateway.host, config.gateway.port) == ("127.0.0.1", 1235)
+
+
+def test_the_file_is_read_and_the_environment_wins_over_it(tmp_path: Path) -> None:
+    write(tmp_path, 'model = "a"\n[gateway]\nport = 2\ncors = ["http://x"]\n[load]\nparallel = 3\nttl = 9\n')
+    config = load_config(
+        environ=env(tmp_path, LMBRIDGE_GATEWAY_PORT="3", LMBRIDGE_LOAD_TTL="1.5", LMBRIDGE_LOAD_KV_TYPE="q8_0")
+    )
+    assert config.model == "a"
+    assert (config.gateway.port, config.gateway.cors) == (3, ("http://x",))
+    assert config.load == LoadOptions(parallel=3, ttl=1.5, kv_type="q8_0")
+    assert config.source == str(tmp_path / "lmbridge.toml")
+
+
+def test_tables_of_providers_are_carried_as_they_are(tmp_path: Path) -> None:
+    write(tmp_path, '[openai.ollama]\nurl = "http://localhost:11434"\n[embedded]\nfolders = ["x"]\n')
+    config = load_config(environ=env(tmp_path, LMBRIDGE_EMBEDDED_LLAMA_SERVER="/bin/s"))
+    assert config.providers == {
+        "openai": {"ollama": {"url": "http://localhost:11434"}},
+        "embedded": {"folders": ["x"], "llama_server": "/bin/s"},
+    }
+
+
+def test_lists_in_the_environment_are_separated_by_commas(tmp_path: Path) -> None:
+    config = load_config(environ=env(tmp_path, LMBRIDGE_GATEWAY_CORS="http://a,http://b"))
+    assert config.gateway.cors == ("http://a", "http://b")
+
+
+def test_switches_for_one_run_are_no_settings(tmp_path: Path) -> None:
+    assert not load_config(environ=env(tmp_path, LMBRIDGE_NO_GATEWAY="1", LMBRIDGE_DEBUG="1")).use_gateway
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("modle = 'a'", "unknown setting 'modle'. Did you mean 'model'?"),
+        ("[gateway]\nprot = 1", "unknown setting gateway.prot. Did you mean 'port'?"),
+        ("[gateway]\nport = 'x'", "setting 'gateway'"),
+        ("model = 3", "setting 'model'"),
+        ("model = ", "cannot be read"),
+        ("[load]\nkv_type = 'f99'", "f99"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named_with_its_place(tmp_path: Path, text: str, says: str) -> None:
+    write(tmp_path, text)
+    with pytest.raises(ConfigInvalid, match=r"lmbridge\.toml") as caught:
+        load_config(environ=env(tmp_path))
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("LMBRIDGE_GATEWAY_PORT", "many", "Expected `int`"),
+        ("LMBRIDGE_MODLE", "x", "Did you mean 'LMBRIDGE_MODEL'?"),
+        ("LMBRIDGE_GATEWAY_PROT", "1", "Did you mean 'LMBRIDGE_GATEWAY_PORT'?"),
+        ("LMBRIDGE_USE_GATEWAY", "maybe", "Expected `bool`"),
+    ],
+)
+def test_a_mistake_in_the_environment_is_named(tmp_path: Path, name: str, value: str, says: str) -> None:
+    with pytest.raises(ConfigInvalid, match=name) as caught:
+        load_config(environ=env(tmp_path, **{name: value}))
+    assert says in str(caught.value)
+
+
+def test_a_file_that_was_named_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match="no such file"):
+        load_config(tmp_path / "nowhere.toml", environ=env(tmp_path))
+    with pytest.raises(ConfigInvalid, match="no such file"):
+        load_config(environ=env(tmp_path, LMBRIDGE_CONFIG=str(tmp_path / "nowhere.toml")))

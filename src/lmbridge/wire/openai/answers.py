@@ -31,12 +31,12 @@ from lmbridge.core.events import (
     Usage,
 )
 from lmbridge.wire.openai.errors import decode_error
+from lmbridge.wire.openai.usage import Count, TimingFields, UsageFields, to_usage
 from lmbridge.wire.sse import SSEDecoder, SSEError
 
 MAX_CALLS: Final = 1024
 """Highest position of a tool call or a choice that is believed."""
 
-_Count = Annotated[int, Meta(ge=0, le=2**53)]
 _Position = Annotated[int, Meta(ge=0, le=MAX_CALLS)]
 _T = TypeVar("_T")
 
@@ -69,46 +69,16 @@ class _Choice(Struct):
     finish_reason: str | None = None
 
 
-class _PromptDetails(Struct, gc=False):
-    cached_tokens: _Count | None = None
-
-
-class _Usage(Struct):
-    prompt_tokens: _Count | None = None
-    completion_tokens: _Count | None = None
-    prompt_tokens_details: _PromptDetails | None = None
-
-
-class _Timings(Struct, gc=False):
-    """llama.cpp's own counts and speeds, in every last chunk."""
-
-    cache_n: _Count | None = None
-    prompt_n: _Count | None = None
-    predicted_n: _Count | None = None
-    predicted_per_second: float | None = None
-
-
 class _Chunk(Struct):
     model: str | None = None
     choices: list[_Choice] | None = None
-    usage: _Usage | None = None
-    timings: _Timings | None = None
+    usage: UsageFields | None = None
+    timings: TimingFields | None = None
     error: Raw = Raw()
 
 
 _decode_chunk: Final = msgspec.json.Decoder(_Chunk).decode
 _encode: Final = msgspec.json.Encoder().encode
-
-
-def _usage(given: _Usage | None, timings: _Timings | None) -> Usage | None:
-    if given is not None and (given.prompt_tokens is not None or given.completion_tokens is not None):
-        details = given.prompt_tokens_details
-        cached = details.cached_tokens if details is not None else None
-        return Usage(given.prompt_tokens or 0, given.completion_tokens or 0, cached or 0)
-    if timings is not None and timings.predicted_n is not None:
-        cached = timings.cache_n or 0  # `prompt_n` leaves out what came from the cache
-        return Usage((timings.prompt_n or 0) + cached, timings.predicted_n, cached)
-    return None
 
 
 class ChatEventDecoder:
@@ -149,8 +119,8 @@ class ChatEventDecoder:
         self._model = ""
         self._reasons: dict[int, str] = {}
         self._names: set[tuple[int, int]] = set()  # calls whose name has come
-        self._usage: _Usage | None = None
-        self._timings: _Timings | None = None
+        self._usage: UsageFields | None = None
+        self._timings: TimingFields | None = None
         self._error: BridgeError | None = None
         self._done = False
 
@@ -277,7 +247,7 @@ class ChatEventDecoder:
     def _finish(self, events: list[Event]) -> None:
         """The last events, index 0 at the very end with what it all cost."""
         self._done = True
-        usage = _usage(self._usage, self._timings)
+        usage = to_usage(self._usage, self._timings)
         timings = self._measured(usage)
         for index in sorted(self._reasons, reverse=True):
             last = index == min(self._reasons)
@@ -352,13 +322,13 @@ def build_answer(events: list[Event]) -> Answer:
 
 class _Vector(Struct):
     embedding: list[float] | str
-    index: _Count | None = None
+    index: Count | None = None
 
 
 class _Vectors(Struct):
     data: list[_Vector]
     model: str | None = None
-    usage: _Usage | None = None
+    usage: UsageFields | None = None
 
 
 def decode_embeddings(data: bytes, provider: str, inputs: int) -> Embeddings:
@@ -381,7 +351,7 @@ def decode_embeddings(data: bytes, provider: str, inputs: int) -> Embeddings:
         vectors[index] = _vector(item.embedding, provider)
     if len({len(vector) for vector in vectors}) > 1 or not all(vectors):
         raise BrokenAnswer(provider, "its vectors are empty or differ in length")
-    return Embeddings(tuple(vectors), provider, answer.model or "", _usage(answer.usage, None))
+    return Embeddings(tuple(vectors), provider, answer.model or "", to_usage(answer.usage, None))
 
 
 def _vector(given: list[float] | str, provider: str) -> tuple[float, ...]:
@@ -396,9 +366,9 @@ def _vector(given: list[float] | str, provider: str) -> tuple[float, ...]:
 class _Meta(Struct):
     """What llama.cpp tells about a model file."""
 
-    n_ctx_train: _Count | None = None
-    n_params: _Count | None = None
-    size: _Count | None = None
+    n_ctx_train: Count | None = None
+    n_params: Count | None = None
+    size: Count | None = None
 
 
 class ListedModel(Struct):

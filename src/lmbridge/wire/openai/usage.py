@@ -1,0 +1,47 @@
+"""What an answer cost: OpenAI's `usage` and llama.cpp's `timings`, wherever in an answer they stand."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta, Struct
+
+from lmbridge.core.events import Usage
+
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
+"""A number of things, as far as one can be believed."""
+
+
+class PromptDetails(Struct, gc=False):
+    """`usage.prompt_tokens_details`."""
+
+    cached_tokens: Count | None = None
+
+
+class UsageFields(Struct):
+    """`usage`."""
+
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
+    prompt_tokens_details: PromptDetails | None = None
+
+
+class TimingFields(Struct, gc=False):
+    """`timings`: llama.cpp's own counts and speeds, in every last chunk. `prompt_n` leaves out what was cached."""
+
+    cache_n: Count | None = None
+    prompt_n: Count | None = None
+    predicted_n: Count | None = None
+    predicted_per_second: float | None = None
+
+
+def to_usage(usage: UsageFields | None, timings: TimingFields | None) -> Usage | None:
+    """The tokens that were counted; None when neither tells any."""
+    if usage is not None and (usage.prompt_tokens is not None or usage.completion_tokens is not None):
+        details = usage.prompt_tokens_details
+        cached = details.cached_tokens if details is not None else None
+        return Usage(usage.prompt_tokens or 0, usage.completion_tokens or 0, cached or 0)
+    if timings is not None and timings.predicted_n is not None:
+        cached = timings.cache_n or 0
+        return Usage((timings.prompt_n or 0) + cached, timings.predicted_n, cached)
+    return None

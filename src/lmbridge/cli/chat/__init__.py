@@ -1,0 +1,86 @@
+"""`lmbridge chat`: talk with a model, or ask it one thing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from lmbridge.cli.command import BridgeCommand, gateway_option
+
+
+@click.command(
+    "chat",
+    cls=BridgeCommand,
+    examples=[
+        ("lmbridge chat", "talk with the default model; /help tells more"),
+        ("lmbridge chat qwen3-8b", "talk with another one"),
+        ('lmbridge chat -p "Why is the sky blue?"', "one answer"),
+        ('cat notes.txt | lmbridge chat -p "Summarise"', "about a text"),
+        ("git diff | lmbridge chat -p 'Review this' > review.md", "plain markdown in files and pipes"),
+        ('lmbridge chat -p "Who wrote it?" --schema book.json', "an answer of a given shape"),
+        ('lmbridge chat -p "What is this?" --image cat.png', "about a picture"),
+        ('lmbridge chat -p "Hi" --json', "answer, tokens and times as JSON"),
+    ],
+)
+@click.argument("model", required=False, default="")
+@click.option("-p", "--prompt", metavar="TEXT", help="Answer this once. Piped input is appended to it.")
+@click.option("-s", "--system", metavar="TEXT", default="", help="Instructions the model follows throughout.")
+@click.option(
+    "--image",
+    "images",
+    metavar="FILE",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Show the model a picture (PNG, JPEG, WebP, GIF). May be repeated.",
+)
+@click.option(
+    "--schema",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON schema the answer must follow; it is checked.",
+)
+@click.option("-t", "--temperature", type=click.FloatRange(0, 2), help="0 is the likeliest word each time.")
+@click.option("-n", "--max-tokens", type=click.IntRange(min=1), help="Longest answer.")
+@click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same answer.")
+@click.option("--stats", is_flag=True, help="Tell tokens and times on standard error afterwards.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: answer, model, usage, timings.")
+@gateway_option
+def command(
+    model: str,
+    prompt: str | None,
+    system: str,
+    images: tuple[Path, ...],
+    schema: Path | None,
+    temperature: float | None,
+    max_tokens: int | None,
+    seed: int | None,
+    stats: bool,
+    as_json: bool,
+    gateway: bool | None,
+) -> None:
+    """Talk with MODEL, or ask it one thing with -p or through a pipe.
+
+    MODEL is a name from `lmbridge ls`, PROVIDER:NAME, or the path of a GGUF file; without it the default
+    model answers. On a terminal the answer is rendered; into a file or a pipe it goes as plain text.
+    """
+    from lmbridge.cli.chat.question import question_from
+    from lmbridge.cli.connect import with_hub
+    from lmbridge.core.requests import Sampling
+
+    sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
+    asked = question_from(prompt, sys.stdin)
+    if asked is not None:
+        from lmbridge.cli.chat.once import Once
+
+        once = Once(model, asked, system, images, schema, sampling, as_json=as_json, stats=stats)
+        with_hub(once.run, gateway=gateway)
+        return
+    if as_json or schema or images:
+        raise click.UsageError("--json, --schema and --image are for one answer: give a question with -p.")
+    if not sys.stdout.isatty():
+        raise click.UsageError("Nothing is asked: give a question with -p, or through a pipe.")
+    from lmbridge.cli.chat.talk import talk
+
+    with_hub(lambda hub: talk(hub, model, system, sampling, show_stats=stats), gateway=gateway)

@@ -1,0 +1,198 @@
+"""One question, one answer: streamed as it comes, or whole as JSON or by a schema."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from lmbridge.cli import render
+from lmbridge.cli.chat import question
+from lmbridge.cli.chat.figures import figures
+from lmbridge.core.errors import BrokenAnswer
+from lmbridge.core.events import (
+    Answer,
+    AnswerBuilder,
+    Event,
+    Finished,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+)
+from lmbridge.core.hub import AnyHub
+from lmbridge.core.json_schema import problems
+from lmbridge.core.messages import Message, Part, TextPart
+from lmbridge.core.requests import ChatRequest, Sampling, Schema
+
+
+class Once:
+    """What to ask and how to show the answer."""
+
+    def __init__(
+        self,
+        model: str,
+        asked: str,
+        system: str,
+        images: tuple[Path, ...],
+        schema: Path | None,
+        sampling: Sampling,
+        *,
+        as_json: bool,
+        stats: bool,
+    ) -> None:
+        # Files are read before anything is loaded: a wrong one is told at once.
+        self._pictures = tuple(question.image(path) for path in images)
+        self._schema = question.schema(schema) if schema else None
+        self._model, self._asked, self._system, self._sampling = model, asked, system, sampling
+        self._as_json, self._stats = as_json, stats
+
+    async def run(self, hub: AnyHub) -> None:
+        """Ask, and print the answer.
+
+        Raises:
+            BridgeError: whatever kept the answer from being given, whole and right.
+        """
+        if self._pictures:
+            question.refuse_if_blind(await hub.resolve(self._model))
+        whole = self._as_json or self._schema is not None
+        answer = await stream(hub, self._request(), nullcontext() if whole else screen())
+        if self._schema is not None:
+            value = checked(answer, self._schema)
+            if not self._as_json and render.is_terminal(sys.stdout):
+                render.json(value)
+            elif not self._as_json:
+                render.line(answer.text.strip())
+        if self._as_json:
+            render.json(as_json(answer))
+        if self._stats:
+            render.note(f"{answer.model} ({answer.provider}): {figures(answer.finish)}", "dim")
+
+    def _request(self) -> ChatRequest:
+        content: str | tuple[Part, ...] = self._asked
+        if self._pictures:
+            content = (TextPart(self._asked), *self._pictures)
+        before = (Message("system", self._system),) if self._system else ()
+        return ChatRequest(
+            self._model,
+            (*before, Message("user", content)),
+            schema=Schema(self._schema) if self._schema is not None else None,
+            sampling=self._sampling,
+        )
+
+
+class Screen(Protocol):
+    """Where an answer is shown while it comes."""
+
+    def feed(self, text: str) -> None:
+        """More of the answer."""
+
+    def feed_reasoning(self, text: str) -> None:
+        """More of what the model thinks."""
+
+    def say(self, line: str) -> None:
+        """A line of ours."""
+
+
+class PlainText:
+    """Text as it comes, for pipes. Thoughts and tool calls are no part of the answer and stay away."""
+
+    def __init__(self) -> None:
+        self._last = "\n"
+
+    def __enter__(self) -> PlainText:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._last != "\n":
+            render.write("\n")
+
+    def feed(self, text: str) -> None:
+        """Print it."""
+        if text:
+            render.write(text)
+            self._last = text[-1]
+
+    def feed_reasoning(self, text: str) -> None:
+        """Leave it out."""
+
+    def say(self, line: str) -> None:
+        """Leave it out."""
+
+
+def screen(waiting: str = "") -> AbstractContextManager[Screen]:
+    """Rendered markdown on a terminal, plain text elsewhere."""
+    if not render.is_terminal(sys.stdout):
+        return PlainText()
+    from lmbridge.cli.markdown import MarkdownStream
+
+    return MarkdownStream(render.console(), waiting)
+
+
+async def stream(hub: AnyHub, request: ChatRequest, where: AbstractContextManager[Screen | None]) -> Answer:
+    """Ask, show the answer on a screen while it comes, and return it whole.
+
+    Raises:
+        BrokenAnswer: the events stopped before the answer was finished.
+    """
+    builder = AnswerBuilder()
+    with where as shown:
+        async with hub.chat(request) as events:
+            async for event in events:
+                builder.feed(event)
+                if shown is not None:
+                    show(event, shown)
+        if not builder.finished:
+            raise BrokenAnswer("", "it ended before it was finished")
+        answer = builder.close()
+        if shown is not None:
+            for call in answer.tool_calls:
+                shown.say(f"→ {call.name}({call.arguments})")
+    return answer
+
+
+def show(event: Event, shown: Screen) -> None:
+    """One event on a screen."""
+    match event:
+        case TextDelta(text, 0):
+            shown.feed(text)
+        case ReasoningDelta(text, 0):
+            shown.feed_reasoning(text)
+        case Started() | TextDelta() | ReasoningDelta() | ToolCallDelta() | Finished():
+            pass  # tool calls are shown when they are complete, other choices than the first not at all
+
+
+def checked(answer: Answer, schema: dict[str, object]) -> object:
+    """The answer as the JSON value it is.
+
+    Raises:
+        BrokenAnswer: it is not JSON, or does not follow the schema.
+    """
+    try:
+        value: object = json.loads(answer.text)
+    except json.JSONDecodeError as error:
+        why = "was cut off by --max-tokens" if answer.finish.reason == "length" else f"is not JSON ({error})"
+        raise BrokenAnswer(answer.provider, f"the answer {why}: {answer.text[:200]!r}") from error
+    if wrong := next(problems(value, schema), ""):
+        raise BrokenAnswer(answer.provider, f"the answer does not follow the schema: {wrong}")
+    return value
+
+
+def as_json(answer: Answer) -> dict[str, object]:
+    """What `--json` prints: the answer and what is known of it."""
+    found: dict[str, object] = {"answer": answer.text, "model": answer.model, "provider": answer.provider}
+    if answer.message.reasoning:
+        found["reasoning"] = answer.message.reasoning
+    if answer.tool_calls:
+        found["tool_calls"] = [
+            {"id": call.id, "name": call.name, "arguments": call.arguments} for call in answer.tool_calls
+        ]
+    return found | {
+        "finish_reason": answer.finish.reason,
+        "usage": msgspec.to_builtins(answer.finish.usage),
+        "timings": msgspec.to_builtins(answer.finish.timings),
+    }

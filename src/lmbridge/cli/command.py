@@ -1,0 +1,72 @@
+"""What all commands share: how their help looks, and options that mean the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+Example = tuple[str, str]
+"""A command line, and what it does."""
+
+
+class BridgeCommand(click.Command):
+    """A command whose help ends with examples.
+
+    Args:
+        examples: shown one below the other, what each does beside it.
+    """
+
+    def __init__(self, *args: Any, examples: Sequence[Example] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = tuple(examples)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples."""
+        write_examples(formatter, self.examples)
+
+
+class BridgeGroup(click.Group):
+    """A group of commands, such as `lmbridge keys`; its help ends with examples too."""
+
+    command_class = BridgeCommand
+
+    def __init__(self, *args: Any, examples: Sequence[Example] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = tuple(examples)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples."""
+        write_examples(formatter, self.examples)
+
+
+def write_examples(formatter: click.HelpFormatter, examples: Sequence[Example]) -> None:
+    """Write the section `Examples`: each line as one would type it, a remark beside or below it."""
+    if not examples:
+        return
+    width = max(len(line) for line, _ in examples)
+    longest = max(len(remark) for _, remark in examples)
+    beside = width + 2 + longest + 2 <= formatter.width
+    with formatter.section("Examples"):
+        for line, remark in examples:
+            if beside:
+                formatter.write(f"  {line:<{width}}  {remark}\n")
+            else:
+                formatter.write(f"  # {remark}\n  {line}\n")
+
+
+def json_option(function: F) -> F:
+    """`--json`: the parameter `as_json`. Errors are then one JSON object on standard output as well."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, errors included.")(function)
+
+
+def gateway_option(function: F) -> F:
+    """`--gateway/--no-gateway`: the parameter `gateway`, None when neither was given."""
+    return click.option(
+        "--gateway/--no-gateway",
+        default=None,
+        help="Insist on a running gateway, or do without one.  [default: use it if it runs]",
+    )(function)

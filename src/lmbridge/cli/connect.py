@@ -1,0 +1,29 @@
+"""How a command gets its hub: the settings, then a running gateway of this user or a hub of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from lmbridge.core.hub import AnyHub
+
+T = TypeVar("T")
+
+
+def with_hub(work: Callable[[AnyHub], Awaitable[T]], *, gateway: bool | None = None) -> T:
+    """Run *work* with a hub, and close the hub behind it, also after Ctrl-C.
+
+    Args:
+        gateway: True insists on a running gateway, False does without, None leaves it to the settings.
+
+    Raises:
+        ConfigInvalid, NotRunning, and whatever *work* raises.
+    """
+    from lmbridge.assembly import connect
+
+    async def run() -> T:
+        async with connect(gateway=gateway) as hub:
+            return await work(hub)
+
+    return asyncio.run(run())

@@ -1,0 +1,122 @@
+"""The command `lmbridge`: which commands there are, and how every one of them ends.
+
+Commands load when they are named, so that `lmbridge --version` imports click and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from types import MappingProxyType
+from typing import NoReturn
+
+import click
+
+from lmbridge.cli.command import BridgeGroup
+from lmbridge.version import __version__
+
+SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "Talk": {
+            "chat": "Talk with a model, or ask it one thing.",
+            "demo": "Show that everything works, with one short answer.",
+        },
+        "Models": {
+            "ls": "List the models of this machine.",
+            "ps": "List the models in memory.",
+            "load": "Load a model into memory.",
+            "unload": "Give a model's memory back.",
+        },
+        "Gateway": {
+            "serve": "Run the gateway: an OpenAI-compatible API, here in the terminal.",
+            "gateway": "Run the gateway in the background.",
+            "keys": "API keys for programs that use the gateway.",
+        },
+        "This installation": {
+            "status": "What works here and what does not.",
+            "completion": "Complete commands with the Tab key in your shell.",
+        },
+    }
+)
+"""Section of the help, command, its short help. The command NAME is `command` in `lmbridge.cli.NAME`."""
+
+
+class Commands(BridgeGroup):
+    """The commands, each imported when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order of the help."""
+        return [name for commands in SECTIONS.values() for name in commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command = import_module(f"lmbridge.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)  # noqa: S101 - tells mypy; a test imports every command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write them by section, without importing any."""
+        for section, commands in SECTIONS.items():
+            with formatter.section(section):
+                formatter.write_dl(list(commands.items()))
+
+
+@click.command(
+    cls=Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    examples=[
+        ("lmbridge chat", "talk with the default model"),
+        ('lmbridge chat -p "What is lmbridge?"', "one answer"),
+        ('cat notes.txt | lmbridge chat -p "Summarise"', "about a text"),
+        ("lmbridge serve", "OpenAI-compatible API on http://127.0.0.1:1235/v1"),
+    ],
+)
+@click.version_option(__version__, "-V", "--version", message="lmbridge %(version)s")
+@click.pass_context
+def lmbridge(ctx: click.Context) -> None:
+    """The models on your own computer, usable from everywhere."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and end the process with the exit code of `exits.EXITS`."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = _run(list(arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _reader_gone()
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    """The exit code of one run; every error is reported here."""
+    as_json = "--json" in arguments
+    try:
+        returned = lmbridge.main(arguments, prog_name="lmbridge", standalone_mode=False)
+    except click.Abort:  # what click makes of Ctrl-C
+        return 130
+    except click.ClickException as error:
+        from lmbridge.cli import render
+
+        return render.usage_error(error, as_json=as_json)
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the one place where everything ends
+        from lmbridge.cli import render
+
+        return render.failure(error, as_json=as_json)
+    return returned if isinstance(returned, int) else 0
+
+
+def _reader_gone() -> int:
+    """Whoever read our output has enough (`| head`): end without a word."""
+    # What is still buffered must not be written at exit, where it would fail again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141

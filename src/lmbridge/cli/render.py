@@ -1,0 +1,193 @@
+"""Everything that reaches the terminal or a pipe. Nothing else prints.
+
+Colours and symbols are for terminals only; a pipe gets plain text. What models and files say cannot
+steer the terminal: control characters are made visible.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO, cast
+
+import click
+
+from lmbridge.cli.exits import UNEXPECTED, USAGE, exit_code
+from lmbridge.core.errors import BridgeError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What could move the cursor, recolour, retitle or reorder: all controls but tab and line feed."""
+
+STYLES: Mapping[str, str] = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether a person looks at it."""
+    return bool(stream) and stream.isatty()
+
+
+def coloured(stream: TextIO) -> bool:
+    """Whether it may be coloured: a terminal that can, and nobody objects (https://no-color.org)."""
+    return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def paint(text: str, *styles: str, stream: TextIO | None = None) -> str:
+    """*text* in the styles named, where the stream (standard output) is coloured."""
+    if not text or not styles or not coloured(stream or sys.stdout):
+        return text
+    return f"\x1b[{';'.join(STYLES[style] for style in styles)}m{text}\x1b[0m"
+
+
+def printable(text: str) -> str:
+    """*text* with its control characters replaced, so that it cannot do anything to a terminal."""
+    return CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
+
+
+def line(text: str = "") -> None:
+    """One line to standard output."""
+    print(text, flush=True)
+
+
+def note(text: str = "", *styles: str) -> None:
+    """One line to standard error: for people, never part of the result."""
+    print(paint(text, *styles, stream=sys.stderr), file=sys.stderr, flush=True)
+
+
+def write(text: str) -> None:
+    """A piece of text to standard output, at once and without a line feed of ours."""
+    print(printable(text) if is_terminal(sys.stdout) else text, end="", flush=True)
+
+
+def json(value: object) -> None:
+    """One JSON value to standard output: indented for people, on one line for pipes."""
+    import msgspec
+
+    data = msgspec.json.encode(value)
+    line((msgspec.json.format(data, indent=2) if is_terminal(sys.stdout) else data).decode())
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
+    """Columns under a header. The last column is cut off where the terminal ends; a pipe gets all of it.
+
+    Args:
+        right: numbers of the columns that are flush right.
+    """
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in [header, *cells]) for column in range(len(header))]
+    room = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else 10_000
+    for number, row in enumerate([header, *cells]):
+        shown = "  ".join(
+            f"{cell:>{width}}" if column in right else f"{cell:<{width}}"
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        shown = shown if len(shown) <= room else f"{shown[: room - 1]}…"
+        line(paint(shown, "dim") if number == 0 else shown)
+
+
+@contextmanager
+def progress(text: str) -> Iterator[Callable[[float], None]]:
+    """A bar on standard error that the `with` body moves (0 to 1); one plain line where nobody looks."""
+    if not is_terminal(sys.stderr):
+        note(f"{text} …")
+        yield lambda fraction: None
+        return
+
+    def show(fraction: float) -> None:
+        cells = round(max(0.0, min(1.0, fraction)) * 24)
+        bar = paint("━" * cells, "green", stream=sys.stderr) + paint("━" * (24 - cells), "dim", stream=sys.stderr)
+        print(f"\r\x1b[2K{text} {bar} {fraction:4.0%}", end="", file=sys.stderr, flush=True)
+
+    try:
+        show(0.0)
+        yield show
+    finally:
+        print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
+
+
+def console() -> Console:
+    """rich, for what only a terminal gets: markdown."""
+    from rich.console import Console
+
+    return Console(highlight=False, no_color=not coloured(sys.stdout) or None)
+
+
+def usage_error(error: click.ClickException, *, as_json: bool) -> int:
+    """Tell what is wrong with the arguments; returns the exit code."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f"`{context.command_path} --help` shows how it is used." if context else ""
+    _tell("invalid_request", error.format_message(), hint, as_json=as_json)
+    return USAGE
+
+
+def failure(error: BaseException, *, as_json: bool) -> int:
+    """Tell what went wrong and what to do about it; returns the exit code."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    if os.environ.get("LMBRIDGE_DEBUG"):
+        import traceback
+
+        print("".join(traceback.format_exception(error)), file=sys.stderr, end="")
+    if isinstance(error, BridgeError):
+        _tell(error.code, error.message, error.hint, as_json=as_json, param=error.param)
+        return exit_code(error.code)
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        _tell("internal_error", f"{where}{error.strerror}.", "", as_json=as_json)
+    else:
+        _tell("internal_error", f"Unexpected {type(error).__name__}: {error}", DEBUG_HINT, as_json=as_json)
+    return UNEXPECTED
+
+
+DEBUG_HINT = "This is a fault in lmbridge. Run it again with LMBRIDGE_DEBUG=1 to see where, and report it."
+
+
+def _tell(code: str, message: str, hint: str, *, as_json: bool, param: str | None = None) -> None:
+    if as_json:
+        # On standard output, because that is where a program that asked for JSON reads.
+        json({"error": {"code": code, "message": message, "hint": hint, "param": param}})
+        return
+    name = paint("lmbridge:", "red", "bold", stream=sys.stderr)
+    note(f"{name} {printable(message)}")
+    if hint:
+        note(f"  {printable(hint)}", "dim")
+
+
+def forgive_encoding() -> None:
+    """Write a character that the terminal's encoding lacks as `?` rather than fail in mid-answer."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            cast("_Reconfigurable", stream).reconfigure(errors="replace")
+
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class _Reconfigurable(Protocol):
+        def reconfigure(self, *, errors: str) -> None: ...
+
+
+def size(count: int | None) -> str:
+    """Bytes for people: `3.1 GB`, `9.6 MB`; "" for unknown. Powers of ten, as file managers count."""
+    if count is None:
+        return ""
+    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= step:
+            return f"{count / step:.1f} {unit}"
+    return f"{count} B"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: `35 ms`, `1.2 s`, `4 min`, `2 h 5 min`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,196 @@
+"""Writes docs/reference/ anew from the code: commands, settings, errors, parameters.
+
+Run it as `.venv/bin/python scripts/reference.py`; a test fails while the pages and the code differ.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import click
+import msgspec
+from msgspec import Struct
+
+from lmbridge.assembly import GROUP, ORDER, entry_points
+from lmbridge.cli.exits import exit_code
+from lmbridge.cli.main import lmbridge
+from lmbridge.config import SCALARS, TABLES, Config
+from lmbridge.core.errors import all_errors
+from lmbridge.doors.gateway.status import STATUS
+from lmbridge.wire.openai import fields, requests
+
+FOLDER = Path(__file__).parent.parent / "docs" / "reference"
+NOTE = "<!-- Made by scripts/reference.py from the code; do not edit. -->"
+
+
+def pages() -> dict[str, str]:
+    """Every page by its file name."""
+    return {
+        "commands.md": page("Commands", commands()),
+        "settings.md": page("Settings", settings()),
+        "errors.md": page("Errors", errors()),
+        "parameters.md": page("Parameters", parameters()),
+    }
+
+
+def page(title: str, lines: Iterable[str]) -> str:
+    """A page of Markdown."""
+    return "\n".join([f"# {title}", "", NOTE, "", *lines]).rstrip() + "\n"
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    """A table of Markdown, and an empty line."""
+    yield "| " + " | ".join(head) + " |"
+    yield "|" + "---|" * len(head)
+    for row in rows:
+        yield "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |"
+    yield ""
+
+
+def commands() -> Iterator[str]:
+    """The help of every command."""
+    for command, context in walk(lmbridge, "lmbridge"):
+        yield f"## {context.command_path}"
+        yield ""
+        yield "```text"
+        yield command.get_help(context)
+        yield "```"
+        yield ""
+
+
+def walk(
+    command: click.Command, name: str, parent: click.Context | None = None
+) -> Iterator[tuple[click.Command, click.Context]]:
+    """A command and all below it."""
+    context = click.Context(command, info_name=name, parent=parent, terminal_width=100, max_content_width=100)
+    yield command, context
+    if isinstance(command, click.Group):
+        for child in command.list_commands(context):
+            if (found := command.get_command(context, child)) is not None:
+                yield from walk(found, child, context)
+
+
+def settings() -> Iterator[str]:
+    """Every setting, with its variable and default."""
+    yield "In `~/.lmbridge/lmbridge.toml` (`$LMBRIDGE_HOME/lmbridge.toml`, or the file that `$LMBRIDGE_CONFIG` names)."
+    yield "An argument wins over the environment, the environment over the file, the file over the default."
+    yield ""
+    yield from setting_rows("", Config, SCALARS)
+    for name, kind in TABLES.items():
+        yield f"## [{name}]"
+        yield ""
+        yield from setting_rows(name, kind, kind.__struct_fields__)
+    for point in sorted(entry_points(group=GROUP), key=lambda p: ORDER.index(p.name)):
+        manifest = point.load().manifest
+        yield f"## [{manifest.id}]{f' or [{manifest.id}.NAME]' if manifest.named else ''}"
+        yield ""
+        yield manifest.description
+        yield ""
+        rows = ((f"`{s.name}`", s.type, show(s.default), s.description) for s in manifest.settings)
+        yield from table(("setting", "type", "default", "meaning"), rows)
+
+
+def setting_rows(prefix: str, kind: type[Struct], names: Iterable[str]) -> Iterator[str]:
+    """The table of the settings of one struct, explained by its docstring."""
+    meanings = attributes(kind)
+    known = {f.name: f for f in msgspec.structs.fields(kind)}
+    rows = (
+        (
+            f"`{name}`",
+            f"`LMBRIDGE_{f'{prefix}_{name}'.strip('_').upper()}`",
+            show(known[name].default),
+            meanings.get(name, ""),
+        )
+        for name in names
+    )
+    yield from table(("setting", "variable", "default", "meaning"), rows)
+
+
+def attributes(kind: type) -> dict[str, str]:
+    """What the `Attributes:` section of a docstring says of each name."""
+    text = (inspect.getdoc(kind) or "").partition("Attributes:\n")[2]
+    found: dict[str, str] = {}
+    for part in text.replace("\n        ", " ").splitlines():
+        for names, _, meaning in split_sentences(part.strip()):
+            for name in names.split(", "):
+                found[name] = meaning
+    return found
+
+
+def split_sentences(part: str) -> Iterator[tuple[str, str, str]]:
+    """`a: first thing. b, c: second` as its pairs."""
+    pieces: list[tuple[str, str, str]] = []
+    for sentence in part.split(". "):
+        names, colon, meaning = sentence.partition(": ")
+        if colon and all(n.isidentifier() for n in names.split(", ")):
+            pieces.append((names, colon, meaning))
+        elif pieces:
+            pieces[-1] = (pieces[-1][0], ":", f"{pieces[-1][2]}. {sentence}")
+    yield from pieces
+
+
+def show(value: object) -> str:
+    """A default as a reader wants to see it."""
+    return "" if value in (None, msgspec.NODEFAULT, "", ()) else f"`{value}`"
+
+
+def errors() -> Iterator[str]:
+    """Every code with what each door makes of it."""
+    yield "Every error has a `code` that does not change with its wording, a message, and mostly a hint what to do."
+    yield ""
+    rows = (
+        (f"`{e.code}`", f"`{e.__name__}`", str(STATUS[e.code]), str(exit_code(e.code)), first_line(e))
+        for e in all_errors()
+    )
+    yield from table(("code", "Python", "HTTP", "exit", "when"), rows)
+
+
+def first_line(thing: object) -> str:
+    """The first line of a docstring."""
+    return (inspect.getdoc(thing) or "").partition("\n")[0]
+
+
+def parameters() -> Iterator[str]:
+    """What the gateway does with every field of a request."""
+    yield "A field that is in none of these lists is refused by its name, with status 400."
+    yield ""
+    routes = (
+        ("/v1/chat/completions", requests.ChatBody, fields.CHAT_REFUSED),
+        ("/v1/completions", requests.CompletionBody, fields.COMPLETION_REFUSED),
+        ("/v1/embeddings", requests.EmbeddingBody, fields.EMBEDDING_REFUSED),
+    )
+    ignored = {i.name for i in fields.IGNORED}
+    for route, body, refused in routes:
+        unwanted = {r.name for r in refused} | ignored
+        honoured = [n for n in body.__struct_encode_fields__ if n not in unwanted]
+        yield f"## POST {route}"
+        yield ""
+        yield "Honoured: " + ", ".join(f"`{n}`" for n in honoured) + "."
+        yield ""
+        if refused:
+            yield "Refused:"
+            yield ""
+            yield from table(
+                ("field", "unless it is", "reason", "instead"),
+                ((f"`{r.name}`", ", ".join(f"`{u}`" for u in r.unless), r.reason, r.hint) for r in refused),
+            )
+    yield "## Accepted and ignored"
+    yield ""
+    yield "OpenAI's clients, and the frameworks upon them, send these without being asked."
+    yield ""
+    yield from table(("field", "why it breaks no promise"), ((f"`{i.name}`", i.why) for i in fields.IGNORED))
+
+
+def main() -> None:
+    """Write the pages."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+        sys.stdout.write(f"{name}: {len(text.splitlines())} lines\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def gateway_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A gateway of its own, as `lmbridge serve` runs it."""
+    home = tmp_path_factory.mktemp("gateway-home")
+    command = [sys.executable, "-m", "lmbridge", "serve", "--port", "0"]
+    env = {**os.environ, "LMBRIDGE_HOME": str(home)}
+    with subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        try:
+            yield _url(process, home)
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _url(process: subprocess.Popen[str], home: Path) -> str:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if (found := line.find("http://127.0.0.1:")) >= 0:
+            return line[found:].split()[0].rstrip("/.,")
+    raise AssertionError("the gateway ended before it was ready")

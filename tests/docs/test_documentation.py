@@ -1,0 +1,50 @@
+"""The documentation is true: examples run, generated pages are up to date, links lead somewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "changes").glob("*.md")]
+
+SAYS = {
+    "answer.py": "lmbridge-tiny at embedded",
+    "stream.py": "[stop]",
+    "blocking.py": "lmbridge-tiny-embed embedding",
+    "schema.py": "Anna is 31",
+    "tools.py": "The model calls get_weather",
+    "embed.py": "paraphrase",
+    "openai_client.py": "dimensions",
+}
+"""A piece of what each example prints when it works."""
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_every_example_runs_and_prints_what_it_is_about(example: Path, gateway_url: str, tmp_path: Path) -> None:
+    env = {**os.environ, "LMBRIDGE_HOME": str(tmp_path), "LMBRIDGE_URL": gateway_url}
+    done = subprocess.run([sys.executable, str(example)], env=env, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert SAYS[example.name] in done.stdout
+
+
+@pytest.mark.parametrize("name", ["commands.md", "settings.md", "errors.md", "parameters.md"])
+def test_the_reference_is_what_the_code_says(name: str) -> None:
+    made = runpy.run_path(str(ROOT / "scripts" / "reference.py"))["pages"]()
+    assert (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8") == made[name], (
+        "run `.venv/bin/python scripts/reference.py`"
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert not missing

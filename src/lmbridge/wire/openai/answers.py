@@ -363,23 +363,16 @@ def _vector(given: list[float] | str, provider: str) -> tuple[float, ...]:
         raise BrokenAnswer(provider, "a vector of it is not base64 of 32-bit floats") from error
 
 
-class _Meta(Struct):
-    """What llama.cpp tells about a model file."""
-
-    n_ctx_train: Count | None = None
-    n_params: Count | None = None
-    size: Count | None = None
-
-
 class ListedModel(Struct):
-    """One entry of `GET /v1/models`, with what different servers add to it.
+    """One entry of `GET /v1/models`, with what different servers add to it: of any type, as nobody agrees.
 
     Attributes:
         id: the name to ask for.
-        type: `llm`, `vlm` or `embeddings` (LM Studio); kept only if it is text.
+        type: `llm`, `vlm` or `embeddings` (LM Studio).
         capabilities: words such as `tool_use` (LM Studio), `completion`, `multimodal` (llama.cpp).
+        arch, quantization: of the model file (LM Studio).
         max_model_len: context length (vLLM). max_context_length: context length (LM Studio).
-        meta: of the model file (llama.cpp).
+        meta: `n_ctx_train`, `n_params` and `size` of the model file (llama.cpp).
     """
 
     id: str
@@ -389,8 +382,15 @@ class ListedModel(Struct):
     quantization: object = None
     max_model_len: object = None
     max_context_length: object = None
-    loaded_context_length: object = None
     meta: object = None
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        """The words of `capabilities`; empty when it is no list."""
+        given = self.capabilities
+        return (
+            frozenset(word for word in given if isinstance(word, str)) if isinstance(given, list) else frozenset()
+        )
 
 
 class _Listing(Struct):

@@ -42,6 +42,7 @@ class UsageTap:
     Attributes:
         events: events seen so far, comments not counted.
         done: whether the answer is whole: `[DONE]` has come, and no error. A stream without was cut off.
+            While the stream runs it may become true late, when `[DONE]` came in two pieces.
         finished: whether a reason to finish has come, which tells how far a cut stream got.
         error: the error the provider reported, None if it reported none.
         usage: tokens, None if they were not told.
@@ -79,6 +80,8 @@ class UsageTap:
         seen = self._edge + data
         self.events += seen.count(b"\ndata:")
         self._edge = seen[-5:]
+        if seen.endswith(b"data: [DONE]\n\n"):
+            self.done = self.error is None
         self._tail.append(data)
         self._size += len(data)
         if self._size > 2 * TAIL:
@@ -101,7 +104,7 @@ class UsageTap:
                     self.events -= 1
                 else:
                     self._notice(data)
-        self.done = self.done or (done and self.error is None)
+        self.done = (done or self.done) and self.error is None
 
     def whole(self, body: bytes) -> None:
         """Read the body of an answer that was not streamed, instead of `feed` and `close`."""

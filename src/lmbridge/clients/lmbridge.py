@@ -1,0 +1,249 @@
+"""Asking a running gateway of lmbridge: the hub of another process, with the same methods as our own.
+
+Chat and embeddings go over the OpenAI routes, everything else over `/api/lmbridge`, whose bodies are
+core structs as JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from lmbridge.clients.http import HTTPClient, Response
+from lmbridge.clients.openai import ChatStream, OpenAIClient, collect
+from lmbridge.core.errors import BrokenAnswer, NotRunning, ProviderUnavailable
+from lmbridge.core.events import Answer, Embeddings, Event
+from lmbridge.core.models import Endpoint, InstanceState, LoadOptions, ModelInfo, ModelKind
+from lmbridge.core.provider import Progress, ProviderState
+from lmbridge.core.requests import ChatRequest, EmbedRequest
+from lmbridge.wire.openai.errors import decode_error
+from lmbridge.wire.sse import SSEDecoder, SSEError
+
+NAME: Final = "gateway"
+"""How errors call the other side."""
+
+MAX_ERROR: Final = 1024 * 1024
+
+_T = TypeVar("_T")
+
+
+class GatewayStatus(Struct):
+    """The answer of `GET /api/lmbridge/status`.
+
+    Attributes:
+        uptime_s: seconds since it started.
+    """
+
+    version: str
+    pid: int
+    uptime_s: float
+    providers: tuple[ProviderState, ...]
+    instances: tuple[InstanceState, ...]
+
+
+class _Models(Struct):
+    models: tuple[ModelInfo, ...]
+
+
+class _Resolve(Struct):
+    model: str
+    kind: ModelKind
+
+
+class _Load(Struct):
+    model: str
+    options: LoadOptions
+
+
+class _Unload(Struct):
+    model: str
+
+
+class _LoadEvent(Struct):
+    progress: float | None = None
+    instance: InstanceState | None = None
+    error: Raw = Raw()
+
+
+class RemoteHub:
+    """The hub behind a gateway. Satisfies `core.hub.AnyHub`.
+
+    Args:
+        url: of the gateway, such as `http://127.0.0.1:1235`.
+        key: an API key, or the key of the user's own gateway file.
+        http: sends the requests; None makes one that `aclose` closes.
+    """
+
+    def __init__(self, url: str, key: str, *, http: HTTPClient | None = None) -> None:
+        self._url = url.rstrip("/")
+        self._headers = (("authorization", f"Bearer {key}"),) if key else ()
+        self._own = http is None
+        self._http = http or HTTPClient()
+        self._openai = OpenAIClient(self._http, NAME)
+
+    def __repr__(self) -> str:
+        return f"RemoteHub({self._url!r})"
+
+    @property
+    def where(self) -> str:
+        """The URL of the gateway."""
+        return self._url
+
+    async def status(self) -> GatewayStatus:
+        """Version, process, providers and instances of the gateway.
+
+        Raises:
+            NotRunning: nothing answers there. Unauthorized: the key is not known there.
+        """
+        return await self._ask("GET", "status", GatewayStatus)
+
+    async def probe(self) -> Sequence[ProviderState]:
+        """The state of every provider of the gateway."""
+        return (await self.status()).providers
+
+    async def models(self) -> Sequence[ModelInfo]:
+        """Every model of every provider of the gateway."""
+        return (await self._ask("GET", "models", _Models)).models
+
+    async def resolve(self, name: str, kind: ModelKind = "chat") -> ModelInfo:
+        """The model a name means there.
+
+        Raises:
+            ModelNotFound, NoModels, WrongModelKind.
+        """
+        return await self._ask("POST", "models/resolve", ModelInfo, _Resolve(name, kind))
+
+    async def instances(self) -> Sequence[InstanceState]:
+        """The models in the gateway's memory."""
+        return (await self.status()).instances
+
+    async def load(
+        self, name: str, options: LoadOptions = LoadOptions(), progress: Progress | None = None
+    ) -> InstanceState:
+        """Load a model there; see `AnyHub.load`. Leaving early does not undo a load that others wait for.
+
+        Raises:
+            ModelNotFound, ModelBusy, NotEnoughMemory, BadModelFile, LoadFailed, EngineMissing.
+        """
+        response = await self._send("POST", "models/load", _Load(name, options))
+        decoder = SSEDecoder()
+        async with response:
+            try:
+                async for data in response:
+                    for event in decoder.feed(data):
+                        state = _loaded(event.data, progress)
+                        if state is not None:
+                            return state
+                decoder.close()
+            except SSEError as error:
+                raise BrokenAnswer(NAME, str(error)) from error
+        raise BrokenAnswer(NAME, "it stopped telling before the model was loaded")
+
+    async def unload(self, name: str) -> InstanceState:
+        """Give a model's memory back there.
+
+        Raises:
+            ModelNotFound: it is not loaded. ModelBusy: it is answering somebody.
+        """
+        return await self._ask("POST", "models/unload", InstanceState, _Unload(name))
+
+    async def shutdown(self) -> None:
+        """Ask the gateway to end. It does so after this returns; only its owner's key may.
+
+        Raises:
+            NotRunning: nothing answers there. Forbidden, Unauthorized: the key may not.
+        """
+        async with await self._send("POST", "shutdown", {}) as response:
+            await response.read(MAX_ERROR)
+
+    @asynccontextmanager
+    async def chat(self, request: ChatRequest) -> AsyncIterator[AsyncIterator[Event]]:
+        """Stream an answer: `async with hub.chat(request) as events: async for event in events: ...`.
+
+        Raises:
+            BridgeError: what the gateway answered instead.
+        """
+        with _reachable():
+            async with self._stream(request) as events:
+                yield events
+
+    async def answer(self, request: ChatRequest) -> Answer:
+        """The whole answer at once. Streamed on the way, so that leaving stops the engine within a token."""
+        with _reachable():
+            return await collect(self._stream(request))
+
+    async def embed(self, request: EmbedRequest) -> Embeddings:
+        """Vectors for texts."""
+        with _reachable():
+            return await self._openai.embed(self._endpoint(request.model), request)
+
+    def _stream(self, request: ChatRequest) -> ChatStream:
+        return self._openai.chat(self._endpoint(request.model), request)
+
+    def _endpoint(self, model: str) -> Endpoint:
+        return Endpoint(self._url + "/v1", self._headers, model)
+
+    async def _ask(self, method: str, route: str, shape: type[_T], body: Struct | None = None) -> _T:
+        async with await self._send(method, route, body) as response:
+            data = await response.read()
+        try:
+            return msgspec.json.decode(data, type=shape)
+        except (ValueError, RecursionError) as error:
+            raise BrokenAnswer(NAME, f"{route}: {error}") from error
+
+    async def _send(self, method: str, route: str, body: Struct | dict[str, object] | None) -> Response:
+        """Send a request to a management route; the answer with a good status, its body unread."""
+        with _reachable():
+            response = await self._http.request(
+                method,
+                f"{self._url}/api/lmbridge/{route}",
+                headers=self._headers,
+                body=b"" if body is None else msgspec.json.encode(body),
+                provider=NAME,
+            )
+        if response.status < 300:
+            return response
+        async with response:
+            raise decode_error(response.status, await response.read(MAX_ERROR), NAME)
+
+    async def aclose(self) -> None:
+        """Close the connections; the gateway and its models stay. Idempotent."""
+        if self._own:
+            await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def _loaded(data: bytes, progress: Progress | None) -> InstanceState | None:
+    """Take one event of a load: the instance once there is one."""
+    try:
+        event = msgspec.json.decode(data, type=_LoadEvent)
+    except (ValueError, RecursionError) as error:
+        raise BrokenAnswer(NAME, f"models/load: {error}") from error
+    if event.error not in (b"", b"null"):
+        raise decode_error(None, data, NAME)
+    if event.progress is not None and progress is not None:
+        progress(event.progress)
+    return event.instance
+
+
+@contextmanager
+def _reachable() -> Iterator[None]:
+    """A gateway that cannot be reached has an error of its own; one that it passed on keeps its own."""
+    try:
+        yield
+    except ProviderUnavailable as error:
+        if getattr(error, "provider", "") == NAME:
+            raise NotRunning from error
+        raise

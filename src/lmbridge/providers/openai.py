@@ -1,0 +1,305 @@
+"""Any server that speaks OpenAI's language: LM Studio, Ollama, vLLM, llama-server, a cloud.
+
+Its models are those it lists; loading is its own affair, so an instance is ready at once and takes
+none of this machine's memory that we could manage. What a listing tells differs from server to server;
+where it tells nothing, nothing is claimed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from itertools import count
+from time import monotonic
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta, Struct
+
+from lmbridge.clients.http import HTTPClient
+from lmbridge.clients.openai import OpenAIClient
+from lmbridge.core.errors import (
+    BridgeError,
+    ConfigInvalid,
+    ProviderRefused,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
+from lmbridge.core.events import Embeddings, Event
+from lmbridge.core.models import Endpoint, Instance, LoadOptions, ModelInfo, ModelKind
+from lmbridge.core.provider import Manifest, Progress, ProviderContext, ProviderState, Setting
+from lmbridge.core.requests import ChatRequest, EmbedRequest
+from lmbridge.wire.openai.answers import ListedModel
+
+LISTED_FOR: Final = 3.0
+"""Seconds for which a listing is believed, so that a burst of requests asks for it once."""
+PROBE_LIMIT: Final = 4.0
+"""Seconds within which a probe answers, whatever the server does."""
+
+_EMBEDDER: Final = re.compile(r"embed|(?:^|[/_.-])(?:bge|gte|e5|minilm)(?=[/_.:-]|$)", re.IGNORECASE)
+_State: TypeAlias = Literal["ready", "unavailable", "needs_key", "foreign"]
+_Seconds = Annotated[float, Meta(gt=0)]
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The table `[openai.NAME]`; see `OpenAIProvider.manifest` for what each setting is."""
+
+    url: Annotated[str, Meta(min_length=1)]
+    key: str = ""
+    key_env: str = ""
+    display_name: str = ""
+    models: str | tuple[str, ...] = ()
+    embedding_models: str | tuple[str, ...] = ()
+    parallel: Annotated[int, Meta(ge=1, le=4096)] | None = None
+    connect_timeout: _Seconds = 5.0
+    first_byte_timeout: _Seconds | None = None
+    idle_timeout: _Seconds | None = None
+
+
+class OpenAIProvider:
+    """One server that speaks OpenAI's language."""
+
+    manifest: ClassVar[Manifest] = Manifest(
+        id="openai",
+        display_name="OpenAI-compatible server",
+        category="server",
+        description="Models of another server: LM Studio, Ollama, vLLM, llama-server, or a cloud.",
+        named=True,
+        settings=(
+            Setting("url", "string", "Its base URL, such as http://127.0.0.1:1234 (with or without /v1)."),
+            Setting("key", "secret", "Its API key; better kept in the environment, see key_env.", ""),
+            Setting("key_env", "string", "Name of the environment variable that holds its API key.", ""),
+            Setting("display_name", "string", "What people see instead of the name of the table.", ""),
+            Setting("models", "list", "Offer only these of its models.", ()),
+            Setting("embedding_models", "list", "Its embedding models, where their names do not tell.", ()),
+            Setting("parallel", "integer", "Answers it gives at the same time; unset leaves the queue to it."),
+            Setting("connect_timeout", "number", "Seconds until it must have accepted a connection.", 5.0),
+            Setting("first_byte_timeout", "number", "Seconds until an answer must begin; unset waits."),
+            Setting("idle_timeout", "number", "Seconds it may be silent within an answer; unset waits."),
+        ),
+    )
+
+    def __init__(self, id: str, settings: Settings, key: str | None) -> None:
+        """Use `create`; *key* is None where the environment variable that should hold it is not set."""
+        self.id = id
+        self._settings = settings
+        self._url = _base(settings.url)
+        self._key = key
+        self._headers = (("authorization", f"Bearer {key}"),) if key else ()
+        self._http = HTTPClient(
+            connect_timeout=settings.connect_timeout,
+            first_byte_timeout=settings.first_byte_timeout,
+            idle_timeout=settings.idle_timeout,
+        )
+        self._client = OpenAIClient(self._http, id)
+        self._only = frozenset(_names(settings.models))
+        self._embedders = frozenset(_names(settings.embedding_models))
+        self._listed: tuple[ModelInfo, ...] = ()
+        self._listed_until = 0.0
+        self._listing = asyncio.Lock()
+        self._numbers = count(1)
+
+    def __repr__(self) -> str:
+        return f"OpenAIProvider({self.id!r}, {self._url!r})"
+
+    @classmethod
+    def create(cls, settings: Mapping[str, object], context: ProviderContext) -> OpenAIProvider:
+        """Build one from its table.
+
+        Raises:
+            ConfigInvalid: no URL, an unknown setting, a wrong type, a key that no header can carry.
+        """
+        where = f"[openai.{context.name}]" if context.name != cls.manifest.id else "[openai]"
+        if "url" not in settings:
+            raise ConfigInvalid(
+                where, "it has no `url`", hint='Give it one, such as url = "http://127.0.0.1:1234".'
+            )
+        try:
+            # The environment gives only strings, so that numbers in strings must do.
+            checked = msgspec.convert(dict(settings), Settings, strict=False)
+        except msgspec.ValidationError as error:
+            known = ", ".join(setting.name for setting in cls.manifest.settings)
+            raise ConfigInvalid(where, str(error), hint=f"Its settings are: {known}.") from error
+        if reason := _wrong_url(checked.url):
+            raise ConfigInvalid(where, reason)
+        key = os.environ.get(checked.key_env) if checked.key_env else checked.key
+        if key and not (key.isascii() and key.isprintable()):
+            raise ConfigInvalid(where, "its key has characters that no header can carry")
+        return cls(context.name, checked, key)
+
+    async def probe(self) -> ProviderState:
+        """Ask for its models. Never raises; takes at most some seconds."""
+        try:
+            async with asyncio.timeout(PROBE_LIMIT):
+                listed = await self._client.models(self._endpoint(""))
+        except TimeoutError:
+            return self._state("unavailable", "It accepts connections but does not answer.")
+        except BridgeError as error:
+            return self._failed(error)
+        offered = len(self._infos(listed))
+        return self._state("ready", f"{offered} model{'' if offered == 1 else 's'} at {self._url}.")
+
+    def _failed(self, error: BridgeError) -> ProviderState:
+        """What an error while listing says about the server."""
+        if isinstance(error, ProviderRefused) and error.status in (401, 403):
+            if self._key is None:
+                return self._state("needs_key", f"${self._settings.key_env} is not set.", "Set it to its API key.")
+            hint = "Put its API key into the setting `key_env` or `key`."
+            return self._state("needs_key", "It refuses the key." if self._key else "It wants an API key.", hint)
+        if isinstance(error, ProviderUnavailable | ProviderTimeout):
+            return self._state("unavailable", error.message, error.hint)
+        if isinstance(error, ProviderRefused) and (error.status or 0) >= 500:
+            return self._state("unavailable", error.message)
+        hint = "Correct the setting `url`; most servers want it to end in /v1."
+        return self._state("foreign", f"Something answers, but not with a list of models. {error.message}", hint)
+
+    def _state(self, state: _State, detail: str, hint: str = "") -> ProviderState:
+        return ProviderState(self.id, state, detail, hint)
+
+    async def models(self) -> Sequence[ModelInfo]:
+        """What it lists, in its order; [] when it cannot be asked. Asked again only after some seconds."""
+        async with self._listing:
+            if monotonic() < self._listed_until:
+                return self._listed
+            try:
+                self._listed = self._infos(await self._client.models(self._endpoint("")))
+            except BridgeError:  # the probe is there to tell why
+                self._listed = ()
+            self._listed_until = monotonic() + LISTED_FOR
+            return self._listed
+
+    def _infos(self, listed: Sequence[ListedModel]) -> tuple[ModelInfo, ...]:
+        infos: dict[str, ModelInfo] = {}
+        for model in listed:
+            usable = 0 < len(model.id) <= 512 and model.id.isprintable()
+            if usable and (not self._only or model.id in self._only):
+                infos.setdefault(model.id, self._info(model))
+        return tuple(infos.values())
+
+    def _info(self, model: ListedModel) -> ModelInfo:
+        meta = model.meta if isinstance(model.meta, dict) else {}
+        can = model.abilities
+        kind = self._kind(model)
+        return ModelInfo(
+            id=model.id,
+            provider=self.id,
+            kind=kind,
+            size_bytes=_number(meta.get("size")),
+            parameters=_number(meta.get("n_params")),
+            architecture=_short(model.arch),
+            quantization=_short(model.quantization),
+            context_length=_number(model.max_model_len)
+            or _number(model.max_context_length)
+            or _number(meta.get("n_ctx_train")),
+            tools=True if can & {"tool_use", "tools"} else None,
+            vision=True if model.type == "vlm" or can & {"vision", "multimodal"} else None,
+        )
+
+    def _kind(self, model: ListedModel) -> ModelKind:
+        if model.id in self._embedders or model.type in ("embeddings", "embedding"):
+            return "embedding"
+        if model.type in ("llm", "vlm") or model.abilities & {"completion", "chat"}:
+            return "chat"
+        if model.abilities & {"embedding", "embeddings"} or _EMBEDDER.search(model.id):
+            return "embedding"
+        return "chat"
+
+    async def estimate(self, model: ModelInfo, options: LoadOptions) -> int:
+        """0: it runs elsewhere."""
+        return 0
+
+    async def room(self) -> int | None:
+        """None: its memory is not ours to manage."""
+        return None
+
+    async def load(self, model: ModelInfo, options: LoadOptions, progress: Progress | None = None) -> Instance:
+        """An instance at once: the server loads its models itself, and by its own settings.
+
+        Raises:
+            ProviderUnavailable: its key should come from a variable that is not set.
+        """
+        if self._key is None:
+            raise ProviderUnavailable(
+                self.id,
+                f"its key should come from ${self._settings.key_env}, which is not set",
+                hint="Set that variable to its API key.",
+            )
+        if progress is not None:
+            progress(1.0)
+        return Instance(
+            key=f"{self.id}:{model.id}#{next(self._numbers)}",
+            model=model,
+            endpoint=self._endpoint(model.id),
+            slots=self._settings.parallel,
+            context_length=model.context_length,
+            options=LoadOptions(parallel=self._settings.parallel, ttl=options.ttl),
+        )
+
+    async def unload(self, instance: Instance) -> None:
+        """Nothing: the server keeps or frees its models itself."""
+
+    async def gone(self, instance: Instance) -> BridgeError:
+        """Never returns: a server that went away may come back, and each request finds out anew."""
+        never: asyncio.Future[BridgeError] = asyncio.get_running_loop().create_future()
+        return await never
+
+    def prepare(self, instance: Instance, body: Mapping[str, object]) -> Mapping[str, object]:
+        """The same body, with the server's own name of the model in it."""
+        name = instance.endpoint.model
+        return body if body.get("model") == name else {**body, "model": name}
+
+    def chat(self, instance: Instance, request: ChatRequest) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """Stream an answer. Leaving the `with` ends the work."""
+        return self._client.chat(instance.endpoint, request)
+
+    async def embed(self, instance: Instance, request: EmbedRequest) -> Embeddings:
+        """Vectors for texts."""
+        return await self._client.embed(instance.endpoint, request)
+
+    async def aclose(self) -> None:
+        """Close every connection. Idempotent."""
+        await self._http.aclose()
+
+    def _endpoint(self, model: str) -> Endpoint:
+        return Endpoint(self._url, self._headers, model)
+
+
+def _base(url: str) -> str:
+    """The URL that routes are appended to: a bare address gets `/v1`, any other path is kept."""
+    url = url.rstrip("/")
+    return url if urlsplit(url).path else f"{url}/v1"
+
+
+def _wrong_url(url: str) -> str:
+    """Why a URL cannot be used, "" if it can; without repeating it, as it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname if parts.port != 0 else None
+    except ValueError:
+        return "its `url` is not a URL"
+    if parts.scheme not in ("http", "https") or not host:
+        return "its `url` must begin with http:// or https:// and name a host"
+    if "@" in parts.netloc:
+        return "its `url` must not hold a password; use the setting `key`"
+    if parts.query or parts.fragment:
+        return "its `url` must not have a query or a fragment"
+    return ""
+
+
+def _names(setting: str | Sequence[str]) -> Sequence[str]:
+    """A list of names, or one string of them with commas, which is what the environment gives."""
+    if isinstance(setting, str):
+        return [name.strip() for name in setting.split(",") if name.strip()]
+    return setting
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**63 else None
+
+
+def _short(value: object) -> str:
+    return value if isinstance(value, str) and len(value) <= 64 and value.isprintable() else ""

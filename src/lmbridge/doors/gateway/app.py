@@ -1,0 +1,253 @@
+"""The application: guards every request, finds its route, and turns every error into an answer.
+
+This is the hot path. Nothing here makes a task, formats a string or writes a log line for a request that
+succeeds; `make bench` shows what it costs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from hashlib import sha256
+from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
+
+from lmbridge.clients.http import HTTPClient
+from lmbridge.core.errors import BridgeError, MethodNotAllowed, RouteNotFound, ShuttingDown
+from lmbridge.doors.gateway.asgi import NOSNIFF, Header, Receive, Request, Scope, Send
+from lmbridge.doors.gateway.guard import (
+    Access,
+    allowed_origin,
+    authorise,
+    policy,
+    refuse,
+    refuse_body,
+    refuse_twice,
+    safe_bind,
+)
+from lmbridge.doors.gateway.management import Management
+from lmbridge.doors.gateway.openai import OpenAIRoutes
+from lmbridge.doors.gateway.pages import Pages
+from lmbridge.doors.gateway.settings import GatewaySettings
+from lmbridge.hub.hub import Hub
+from lmbridge.hub.keys import KeyRing
+from lmbridge.version import __version__
+
+Handler: TypeAlias = Callable[[Request], Awaitable[None]]
+
+PREFLIGHT: Final[tuple[Header, ...]] = (
+    (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
+    (b"access-control-max-age", b"600"),
+    (b"access-control-allow-private-network", b"true"),
+)
+
+log = logging.getLogger("lmbridge.gateway")
+
+
+class Route(Struct, frozen=True):
+    """One method of one path.
+
+    Attributes:
+        key: `open` for everyone, `key` for holders of a key where one is needed, `session` for the
+            gateway file's own key alone.
+        body: whether it takes a JSON body.
+    """
+
+    handler: Handler
+    key: Literal["open", "key", "session"] = "key"
+    body: bool = False
+
+
+class Gateway:
+    """The gateway as an ASGI application. `serve` runs it; no other server tells it of lost connections.
+
+    Args:
+        hub: does the work; stays the caller's.
+        keys: the API keys.
+        session_key: the key in the gateway file.
+    """
+
+    def __init__(
+        self, hub: Hub, settings: GatewaySettings, keys: KeyRing, session_key: str, version: str = __version__
+    ) -> None:
+        self.hub, self.settings, self.keys, self.version = hub, settings, keys, version
+        self.activity = hub.activity
+        self._http = HTTPClient()
+        self._access = Access(True, sha256(session_key.encode()).digest(), keys)  # closed until it is open
+        self._rules = policy(settings, settings.port)
+        self._stop: Callable[[], None] = lambda: None
+        openai = OpenAIRoutes(hub, self._http, settings)
+        management = Management(hub, settings, version, lambda: self._stop())
+        pages = Pages(hub, version)
+        self._routes: dict[str, dict[str, Route]] = {
+            "/v1/chat/completions": {"POST": Route(openai.chat, body=True)},
+            "/v1/completions": {"POST": Route(openai.completion, body=True)},
+            "/v1/embeddings": {"POST": Route(openai.embeddings, body=True)},
+            "/v1/models": {"GET": Route(openai.models)},
+            "/v1/models/{id}": {"GET": Route(openai.model)},
+            "/health": {"GET": Route(pages.health, "open")},
+            "/metrics": {"GET": Route(pages.metrics)},
+            "/openapi.json": {"GET": Route(pages.openapi, "open")},
+            "/": {"GET": Route(pages.page, "open")},
+            "/api/lmbridge/status": {"GET": Route(management.status)},
+            "/api/lmbridge/models": {"GET": Route(management.models)},
+            "/api/lmbridge/models/resolve": {"POST": Route(management.resolve, body=True)},
+            "/api/lmbridge/models/load": {"POST": Route(management.load, body=True)},
+            "/api/lmbridge/models/unload": {"POST": Route(management.unload, body=True)},
+            "/api/lmbridge/shutdown": {"POST": Route(management.shutdown, "session", body=True)},
+        }
+
+    @property
+    def routes(self) -> dict[str, dict[str, Route]]:
+        """Every path with its methods; `{id}` stands for the rest of a path, slashes included."""
+        return self._routes
+
+    def check(self) -> None:
+        """Make sure that these settings open nothing by accident.
+
+        Raises:
+            UnsafeBind, ConfigInvalid.
+        """
+        safe_bind(self.settings, has_keys=bool(self.keys.list()))
+
+    def open(self, port: int, stop: Callable[[], None]) -> None:
+        """Begin to let callers in, now that the port is known.
+
+        Whether a key is needed is decided here once: revoking the last key must not open the gateway.
+        """
+        import socket
+
+        required = safe_bind(self.settings, has_keys=bool(self.keys.list()))
+        name = socket.gethostname()
+        self._rules = policy(self.settings, port, (name, f"{name}.local"))
+        self._access = Access(required, self._access.session, self.keys)
+        self._stop = stop
+
+    async def flush(self) -> None:
+        """Write down when keys were last used."""
+        await asyncio.to_thread(self.keys.flush)
+
+    async def aclose(self) -> None:
+        """Close connections to providers and write down what is to be kept."""
+        await self._http.aclose()
+        await self.flush()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request = Request(scope, receive, send)
+        connection = request.connection
+        try:
+            if connection.lost:
+                return
+            connection.on_lost = _cancel_current()
+            if len(request.headers) != len(scope["headers"]) and (twice := refuse_twice(scope["headers"])):
+                raise twice
+            await self._answer(request)
+        except BridgeError as error:
+            if not request.counted:
+                self.activity.refused[error.code] += 1
+            await request.fail(error)
+        except asyncio.CancelledError:
+            if not request.connection.lost:
+                # The server ends: say so to those whose answer is not complete.
+                await request.fail(ShuttingDown())
+        except Exception as error:
+            log.exception("A fault of lmbridge itself while answering %s %s", request.method, request.path)
+            self.activity.refused["internal_error"] += 1
+            await request.fail(_internal(error))
+        finally:
+            connection.on_lost = None
+
+    async def _answer(self, request: Request) -> None:
+        headers = request.headers
+        found = self._routes.get(request.path)
+        error = refuse(self._rules, headers, page=request.path == "/")
+        if error is not None:
+            raise error
+        if b"origin" in headers:
+            self._let_read(request)
+        if request.method == "OPTIONS":
+            return await self._preflight(request, found)
+        route = None if found is None else found.get(request.method)
+        if route is None:
+            route = self._find(request)
+        if route.key != "open":
+            error = authorise(self._access, headers, session_only=route.key == "session")
+            if error is not None:
+                raise error
+        if route.body:
+            error = refuse_body(headers)
+            if error is not None:
+                raise error
+        await route.handler(request)
+        return None
+
+    def _find(self, request: Request) -> Route:
+        """The route of a path that is not in the table as it is, or of a method that is not."""
+        path = request.path
+        methods = self._methods(path)
+        if methods is None:
+            raise RouteNotFound(f"There is no path {path[:200]!r} here.", hint=self._hint(path))
+        route = methods.get("GET" if request.method == "HEAD" else request.method)
+        if route is None:
+            raise MethodNotAllowed(request.method, path[:200], _allowed(methods))
+        return route
+
+    def _methods(self, path: str) -> dict[str, Route] | None:
+        methods = self._routes.get(path)
+        if methods is None and path.startswith("/v1/models/") and path != "/v1/models/":
+            methods = self._routes["/v1/models/{id}"]
+        return methods
+
+    def _hint(self, path: str) -> str:
+        from difflib import get_close_matches
+
+        if self._methods(f"/v1{path}") and path != "/":
+            return f"The base URL of an OpenAI client ends in `/v1`: ask for /v1{path[:200]}."
+        if path.startswith("/v1/v1/"):
+            return f"The base URL ends in `/v1` already: ask for {path[3:203]}."
+        near = get_close_matches(path.rstrip("/"), self._routes, n=1)
+        return f"Did you mean {near[0]}?" if near else "GET / shows the paths there are."
+
+    def _let_read(self, request: Request) -> None:
+        """Let the page read the answer, errors included, if the settings name it."""
+        origin = request.headers[b"origin"]
+        if allowed_origin(self._rules, origin):
+            request.cors = (
+                (b"access-control-allow-origin", origin),
+                (b"access-control-expose-headers", b"retry-after, www-authenticate"),
+                (b"vary", b"origin"),
+            )
+
+    async def _preflight(self, request: Request, methods: dict[str, Route] | None) -> None:
+        """What a page may send (Fetch standard, CORS preflight). Its headers are allowed as asked: the
+        origin was named by the user, and OpenAI's clients send a dozen of their own."""
+        methods = methods or self._methods(request.path)
+        if methods is None:
+            raise RouteNotFound(f"There is no path {request.path[:200]!r} here.", hint=self._hint(request.path))
+        headers: list[Header] = [NOSNIFF, (b"allow", ", ".join(_allowed(methods)).encode())]
+        if request.cors and b"access-control-request-method" in request.headers:
+            headers.extend(PREFLIGHT)
+            if asked := request.headers.get(b"access-control-request-headers"):
+                headers.append((b"access-control-allow-headers", asked))
+        await request.reply(204, headers, b"")
+
+
+def _cancel_current() -> Callable[[], object]:
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("the gateway needs a server that gives each request a task")
+    return task.cancel
+
+
+def _allowed(methods: dict[str, Route]) -> list[str]:
+    return [*methods, *(("HEAD",) if "GET" in methods else ()), "OPTIONS"]
+
+
+def _internal(error: Exception) -> BridgeError:
+    return BridgeError(
+        f"A fault of lmbridge itself ({type(error).__name__}).",
+        hint="Please report it with the lines that the gateway wrote to its log.",
+    )

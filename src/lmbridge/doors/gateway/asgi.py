@@ -1,0 +1,170 @@
+"""One HTTP request and the ways to answer it. Thin over ASGI: no framework, no copies.
+
+Every header costs the server two regular expressions, so answers carry few, prepared beforehand.
+"""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any, Final, Protocol, TypeAlias
+
+import msgspec
+
+from lmbridge.core.errors import BridgeError, RequestTooLarge
+from lmbridge.doors.gateway.status import headers_of, status_of
+from lmbridge.wire.openai.errors import error_body
+
+Message: TypeAlias = MutableMapping[str, Any]
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+Header: TypeAlias = tuple[bytes, bytes]
+
+CONNECTION: Final = "lmbridge.connection"
+"""Where the server leaves the connection in the scope."""
+
+JSON: Final[Header] = (b"content-type", b"application/json")
+NOSNIFF: Final[Header] = (b"x-content-type-options", b"nosniff")
+EVENTS: Final[Sequence[Header]] = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),  # nginx would keep the events back
+)
+LINGER: Final = 64 * 2**20
+"""Bytes of a refused body that are still read and thrown away."""
+
+
+class Connection(Protocol):
+    """What the server tells about a caller's connection.
+
+    Attributes:
+        lost: whether it is gone.
+        on_lost: called at the moment when it goes.
+    """
+
+    lost: bool
+    on_lost: Callable[[], object] | None
+
+
+class Request:
+    """A request, and the answer to it as far as it was given.
+
+    Attributes:
+        headers: names in lower case; of a repeated header the last value.
+        cors: headers that let a foreign page read the answer.
+        started: whether status and headers were sent. streaming: whether events follow them.
+        counted: whether its error is in the counters already.
+    """
+
+    __slots__ = (
+        "_receive",
+        "_send",
+        "connection",
+        "cors",
+        "counted",
+        "headers",
+        "method",
+        "path",
+        "started",
+        "streaming",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.connection: Connection = scope[CONNECTION]
+        self.cors: tuple[Header, ...] = ()
+        self.started = self.streaming = self.counted = False
+        self._receive, self._send = receive, send
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body.
+
+        Raises:
+            RequestTooLarge: it is, or says it will be, over *limit* bytes; reading stops there.
+        """
+        announced = self.headers.get(b"content-length")
+        if announced is not None and int(announced) > limit:
+            raise RequestTooLarge(limit)
+        message = await self._next()
+        data: bytes = message["body"]
+        if message["more_body"]:
+            data = await self._rest(data, limit)
+        if len(data) > limit:
+            raise RequestTooLarge(limit)
+        return data
+
+    async def _rest(self, data: bytes, limit: int) -> bytes:
+        whole = bytearray(data)
+        while True:
+            message = await self._next()
+            whole += message["body"]
+            if len(whole) > limit:
+                raise RequestTooLarge(limit)
+            if not message["more_body"]:
+                return bytes(whole)
+
+    async def _next(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise CancelledError
+        return message
+
+    async def reply(self, status: int, headers: Sequence[Header], body: bytes) -> None:
+        """Answer in full. *headers* lack only the length."""
+        self.started = True
+        length = (b"content-length", b"%d" % len(body))
+        whole = (*headers, length, *self.cors) if status != 204 else (*headers, *self.cors)
+        await self._send({"type": "http.response.start", "status": status, "headers": whole})
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def reply_json(self, value: object, status: int = 200) -> None:
+        """Answer with a value as JSON."""
+        await self.reply(status, (JSON, NOSNIFF), msgspec.json.encode(value))
+
+    async def start_events(self) -> None:
+        """Begin a stream of events; from now on an error can only be one of them."""
+        self.started = self.streaming = True
+        await self._send({"type": "http.response.start", "status": 200, "headers": (*EVENTS, *self.cors)})
+
+    async def send(self, data: bytes, *, more: bool = True) -> None:
+        """The next bytes of a stream."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+    async def fail(self, error: BridgeError) -> None:
+        """Answer with an error, in the form that fits how far the answer is.
+
+        Once a stream has begun its status cannot change any more, so the error becomes an event that
+        OpenAI's clients raise on, and no `[DONE]` follows.
+        """
+        if self.streaming:
+            await self.send(b"data: " + error_body(error) + b"\n\n", more=False)
+        elif self.started:
+            # Part of a fixed length is out: only a closed connection tells the truth.
+            raise error
+        elif isinstance(error, RequestTooLarge):
+            await self._fail_unread(error)
+        else:
+            await self.reply(status_of(error), (JSON, NOSNIFF, *headers_of(error)), error_body(error))
+
+    async def _fail_unread(self, error: BridgeError) -> None:
+        """Answer before the body was read to its end.
+
+        Closing at once would reset the connection, and the caller, still sending, would lose the answer
+        (RFC 9112, 9.6): so a limited amount is read and thrown away first.
+        """
+        body = error_body(error)
+        length = (b"content-length", b"%d" % len(body))
+        headers = (JSON, NOSNIFF, length, (b"connection", b"close"), *self.cors)
+        self.started = True
+        await self._send({"type": "http.response.start", "status": status_of(error), "headers": headers})
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+        left = LINGER
+        while left > 0:
+            message = await self._next()
+            if not message["more_body"]:
+                break
+            left -= len(message["body"])
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,0 +1,269 @@
+"""Who may ask: decisions about hosts, origins, content types and keys. Pure, apart from looking up keys.
+
+The dangers, and what stands against each:
+
+- A web page makes the browser ask `http://127.0.0.1:1235` ("simple" requests need no preflight): only
+  `application/json` is taken as a body, `Origin` and `Sec-Fetch-Site` of foreign pages are refused, and
+  no GET changes anything.
+- DNS rebinding: a page's own name is made to point to 127.0.0.1, so that the browser takes the gateway for
+  the page's own server: the `Host` header must be a name of ours, on every route and every bind.
+- Guessed or leaked keys: 256 random bits, compared as digests in constant time, every form of sending one
+  through `authorise`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from hmac import compare_digest
+from ipaddress import ip_address
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from lmbridge.core.errors import (
+    BridgeError,
+    ConfigInvalid,
+    Forbidden,
+    InvalidRequest,
+    Unauthorized,
+    UnsafeBind,
+    UnsupportedMediaType,
+)
+from lmbridge.doors.gateway.settings import GatewaySettings
+
+Headers = Mapping[bytes, bytes]
+
+LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
+SINGLE: Final = frozenset(
+    {b"host", b"origin", b"authorization", b"x-api-key", b"content-type", b"content-length", b"sec-fetch-site"}
+)
+"""Headers that decide something and must therefore not come twice."""
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9.\-_\[\]:]+")
+_FOREIGN: Final = frozenset({b"cross-site", b"same-site"})
+_JSON: Final = b"application/json"
+
+
+class Verifier(Protocol):
+    """What knows API keys; a `KeyRing`."""
+
+    def verify(self, presented: str) -> object | None:
+        """Something for a key that is known, None for any other."""
+
+
+class Policy(Struct, frozen=True):
+    """What the guard decides by, computed once.
+
+    Attributes:
+        hosts: accepted `Host` headers, in lower case.
+        any_address: accept every IP address with our port too: listening on all addresses, we cannot know
+            them all, and rebinding needs a name.
+        port: of our own.
+        origins: foreign origins that may ask; empty for none.
+        any_origin: every page may ask (it still needs a key).
+    """
+
+    hosts: frozenset[bytes]
+    any_address: bool
+    port: int
+    origins: frozenset[bytes]
+    any_origin: bool
+
+
+class Access(Struct, frozen=True):
+    """Who is let in.
+
+    Attributes:
+        key_required: whether anything needs a key at all.
+        session: SHA-256 of the key in the gateway file, which only this user can read.
+        ring: the API keys.
+    """
+
+    key_required: bool
+    session: bytes
+    ring: Verifier
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address. A name other than localhost is not trusted to be."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def safe_bind(settings: GatewaySettings, *, has_keys: bool) -> bool:
+    """Whether a key is needed to use the gateway.
+
+    Args:
+        has_keys: whether there is an API key that could be used.
+
+    Raises:
+        UnsafeBind: others could reach it and there is no key.
+        ConfigInvalid: every web page would be let in and no key asked for, or an origin is not one.
+    """
+    loopback = is_loopback(settings.host)
+    if not loopback and not has_keys:
+        raise UnsafeBind(settings.host)
+    required = settings.require_key or has_keys or not loopback
+    for origin in settings.cors:
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            # `null` lands here too: it is the origin of every sandboxed page, so it would mean `*`.
+            raise ConfigInvalid("cors", f"{origin!r} is not an origin", hint="Write it as `https://example.org`.")
+    if "*" in settings.cors and not required:
+        raise ConfigInvalid(
+            "cors",
+            "`*` without an API key would let every web page you visit use your models",
+            hint="Name the origin, or create a key with `lmbridge keys create NAME`.",
+        )
+    return required
+
+
+def policy(settings: GatewaySettings, port: int, names: Iterable[str] = ()) -> Policy:
+    """The rules for one bind.
+
+    Args:
+        port: the one really listened on.
+        names: of this machine; accepted when more than loopback is listened on.
+    """
+    wide = not is_loopback(settings.host)
+    own = [*LOOPBACK, _bracketed(settings.host), *(names if wide else ())]
+    hosts = {f"{name.lower()}:{port}" for name in own}
+    if port == 80:
+        hosts.update(name.lower() for name in own)
+    for name in settings.hosts:
+        # As given: a proxy's name comes with its own port, or with none when that is 80 or 443.
+        hosts.update((name.lower(), f"{name.lower()}:{port}"))
+    return Policy(
+        hosts=frozenset(host.encode() for host in hosts),
+        any_address=settings.host in ("0.0.0.0", "::", ""),  # noqa: S104 - compared with, not listened on
+        port=port,
+        origins=frozenset(origin.lower().encode() for origin in settings.cors if origin != "*"),
+        any_origin="*" in settings.cors,
+    )
+
+
+def refuse(rules: Policy, headers: Headers, *, page: bool = False) -> BridgeError | None:
+    """Why a request may not come in, judged by where it comes from; None when it may.
+
+    Args:
+        headers: names in lower case.
+        page: the request is for the page itself, which holds nothing secret: a link may lead to it.
+    """
+    host = headers.get(b"host", b"")
+    if host not in rules.hosts and not _own_address(rules, host):
+        return Forbidden(
+            f"{_shown(host)} is not a name of this gateway.",
+            hint="Use http://127.0.0.1 with its port, or add the name to `gateway.hosts` in lmbridge.toml.",
+        )
+    origin = headers.get(b"origin")
+    if origin is not None:
+        return None if _same(origin, host) or allowed_origin(rules, origin) else _foreign(origin)
+    if headers.get(b"sec-fetch-site") in _FOREIGN and not (page and headers.get(b"sec-fetch-mode") == b"navigate"):
+        return Forbidden("A foreign web page may not use this gateway.", hint="Allow it with `--cors ORIGIN`.")
+    return None
+
+
+def allowed_origin(rules: Policy, origin: bytes) -> bool:
+    """Whether a foreign origin was let in by the settings."""
+    return rules.any_origin or origin.lower() in rules.origins
+
+
+def refuse_twice(raw: Iterable[tuple[bytes, bytes]]) -> BridgeError | None:
+    """Why a request is ambiguous: a deciding header twice could mean one thing to us and another elsewhere."""
+    seen: set[bytes] = set()
+    for name, _ in raw:
+        if name in SINGLE and name in seen:
+            return InvalidRequest(f"The header {name.decode('latin-1')!r} comes twice.", hint="Send it once.")
+        seen.add(name)
+    return None
+
+
+def refuse_body(headers: Headers) -> BridgeError | None:
+    """Why a body of these headers is not read; None when it may be."""
+    content_type = headers.get(b"content-type", b"")
+    if content_type != _JSON and content_type.split(b";", 1)[0].strip().lower() != _JSON:
+        return UnsupportedMediaType(content_type.decode("latin-1"))
+    encoding = headers.get(b"content-encoding")
+    if encoding is not None and encoding.lower() != b"identity":
+        return InvalidRequest(
+            f"A body encoded as {_shown(encoding)} is not read here.", hint="Send it without `Content-Encoding`."
+        )
+    return None
+
+
+def authorise(access: Access, headers: Headers, *, session_only: bool = False) -> BridgeError | None:
+    """Why the caller may not use this route; None when he may. The one place where keys are looked at.
+
+    Args:
+        session_only: only the gateway file's own key will do (stopping the gateway).
+    """
+    if not access.key_required and not session_only:
+        return None
+    key = _presented(headers)
+    if key is None:
+        return Unauthorized()
+    if compare_digest(sha256(key).digest(), access.session):
+        return None
+    if session_only:
+        return Unauthorized(
+            "Only the user who started the gateway may do this.", hint="Run `lmbridge gateway stop` as that user."
+        )
+    if access.ring.verify(key.decode("latin-1")) is not None:
+        return None
+    return Unauthorized(
+        "This API key is not known here.", hint="`lmbridge keys list` shows the names of those that are."
+    )
+
+
+def _presented(headers: Headers) -> bytes | None:
+    """The key a caller shows, None if he shows none, or two that differ."""
+    api_key = headers.get(b"x-api-key")
+    authorization = headers.get(b"authorization")
+    if authorization is None:
+        return api_key.strip() if api_key is not None else None
+    scheme, _, bearer = authorization.strip().partition(b" ")
+    if scheme.lower() != b"bearer":
+        return None
+    bearer = bearer.strip()
+    if api_key is not None and api_key.strip() != bearer:
+        return None
+    return bearer
+
+
+def _same(origin: bytes, host: bytes) -> bool:
+    # Both schemes: behind a proxy that adds TLS the page's origin is https. The host is ours by now.
+    scheme, _, authority = origin.partition(b"://")
+    return scheme in (b"http", b"https") and authority.lower() == host.lower()
+
+
+def _own_address(rules: Policy, host: bytes) -> bool:
+    """The slow look at a `Host` that is not spelled as expected."""
+    lowered = host.lower()
+    if lowered in rules.hosts:
+        return True
+    if not rules.any_address:
+        return False
+    name, _, port = lowered.decode("latin-1").rpartition(":")
+    try:
+        ip_address(name[1:-1] if name[:1] == "[" else name)
+    except ValueError:
+        return False
+    return port == str(rules.port)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def _foreign(origin: bytes) -> Forbidden:
+    return Forbidden(
+        f"The web page {_shown(origin)} may not use this gateway.", hint="Allow it with `--cors ORIGIN`."
+    )
+
+
+def _shown(value: bytes) -> str:
+    return repr(value[:100].decode("latin-1")) if value else "An empty name"

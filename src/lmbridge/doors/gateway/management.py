@@ -1,0 +1,156 @@
+"""What lmbridge itself asks a gateway: `/api/lmbridge/…`, used by the command line and by `RemoteHub`.
+
+Bodies are core structs as JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from lmbridge.core.errors import InvalidRequest
+from lmbridge.core.models import InstanceState, LoadOptions, ModelInfo, ModelKind
+from lmbridge.core.provider import ProviderState
+from lmbridge.doors.gateway.asgi import Request
+from lmbridge.doors.gateway.settings import GatewaySettings
+from lmbridge.hub.hub import Hub
+
+T = TypeVar("T")
+
+LOOK_S: Final = 0.1
+"""Seconds between two looks at how far a load is."""
+
+
+class Status(Struct, frozen=True):
+    """The state of a gateway."""
+
+    version: str
+    pid: int
+    uptime_s: float
+    providers: Sequence[ProviderState]
+    instances: Sequence[InstanceState]
+
+
+class Models(Struct, frozen=True):
+    """Every model of every provider."""
+
+    models: Sequence[ModelInfo]
+
+
+class ResolveAsk(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which model a name means."""
+
+    model: str = ""
+    kind: ModelKind = "chat"
+
+
+class LoadAsk(Struct, frozen=True, forbid_unknown_fields=True):
+    """A model to load. `options` left out: as it is loaded already, or with the defaults."""
+
+    model: str = ""
+    options: LoadOptions = LoadOptions()
+
+
+class UnloadAsk(Struct, frozen=True, forbid_unknown_fields=True):
+    """A model to unload."""
+
+    model: str
+
+
+class ShutdownAsk(Struct, frozen=True, forbid_unknown_fields=True):
+    """Stop the gateway: an empty object."""
+
+
+class Loading(Struct, frozen=True):
+    """How far a load is, 0 to 1."""
+
+    progress: float
+
+
+class Loaded(Struct, frozen=True):
+    """A load has ended well."""
+
+    instance: InstanceState
+
+
+class Management:
+    """The routes.
+
+    Args:
+        stop: begins the end of the server.
+    """
+
+    def __init__(self, hub: Hub, settings: GatewaySettings, version: str, stop: Callable[[], None]) -> None:
+        self._hub, self._settings, self._version, self._stop = hub, settings, version, stop
+
+    async def status(self, request: Request) -> None:
+        """`GET /api/lmbridge/status`"""
+        providers, instances = await self._hub.probe(), await self._hub.instances()
+        uptime = self._hub.activity.uptime_s
+        await request.reply_json(Status(self._version, os.getpid(), uptime, providers, instances))
+
+    async def models(self, request: Request) -> None:
+        """`GET /api/lmbridge/models`"""
+        await request.reply_json(Models(await self._hub.models()))
+
+    async def resolve(self, request: Request) -> None:
+        """`POST /api/lmbridge/models/resolve`"""
+        ask = await self._ask(request, ResolveAsk)
+        await request.reply_json(await self._hub.resolve(ask.model, ask.kind))
+
+    async def unload(self, request: Request) -> None:
+        """`POST /api/lmbridge/models/unload`"""
+        ask = await self._ask(request, UnloadAsk)
+        await request.reply_json(await self._hub.unload(ask.model))
+
+    async def shutdown(self, request: Request) -> None:
+        """`POST /api/lmbridge/shutdown`"""
+        await self._ask(request, ShutdownAsk)
+        await request.reply_json({}, 202)
+        self._stop()
+
+    async def load(self, request: Request) -> None:
+        """`POST /api/lmbridge/models/load`: events while it loads. An error before the first keeps its status."""
+        ask = await self._ask(request, LoadAsk)
+        latest = [0.0]
+
+        def progress(done: float) -> None:
+            latest[0] = done
+
+        work = asyncio.ensure_future(self._hub.load(ask.model, ask.options, progress))
+        try:
+            await self._follow(request, work, latest)
+            await _event(request, Loaded(await work), more=False)
+        finally:
+            if not work.done():
+                work.cancel()
+                await asyncio.wait([work])
+
+    async def _follow(self, request: Request, work: asyncio.Future[InstanceState], latest: list[float]) -> None:
+        """Tell how far *work* is until it is done."""
+        told, silent = 0.0, 0.0
+        while not (await asyncio.wait([work], timeout=LOOK_S))[0]:
+            silent += LOOK_S
+            if latest[0] != told or silent >= self._settings.heartbeat_s:
+                told, silent = latest[0], 0.0
+                await _event(request, Loading(told))
+
+    async def _ask(self, request: Request, shape: type[T]) -> T:
+        body = await request.body(self._settings.max_body)
+        try:
+            return msgspec.json.decode(body, type=shape)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise InvalidRequest(
+                f"The body is not as it should be: {error}.", hint="GET /openapi.json shows how."
+            ) from error
+
+
+async def _event(request: Request, value: object, *, more: bool = True) -> None:
+    if not request.started:
+        await request.start_events()
+    await request.send(b"data: " + msgspec.json.encode(value) + b"\n\n", more=more)

@@ -1,0 +1,130 @@
+"""The door in OpenAI's language: `/v1/…`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from lmbridge.clients.http import HTTPClient
+from lmbridge.core.models import InstanceState, ModelInfo, ModelKind
+from lmbridge.doors.gateway.asgi import Request
+from lmbridge.doors.gateway.relay import Ask, Language, Relay
+from lmbridge.doors.gateway.settings import GatewaySettings
+from lmbridge.hub import routing
+from lmbridge.hub.hub import Hub
+from lmbridge.wire.openai.requests import decode_chat_body, decode_completion_body, decode_embedding_body
+
+CHAT: Final = Language("chat", "/chat/completions", "chat", role=True)
+COMPLETION: Final = Language("completion", "/completions", "chat")
+EMBEDDING: Final = Language("embedding", "/embeddings", "embedding")
+
+PREFIX: Final = "/v1/models/"
+
+
+class ModelObject(Struct, frozen=True, kw_only=True):
+    """A model as OpenAI's clients expect it, with what more is known of it.
+
+    Attributes:
+        id: the name to ask for. owned_by: its provider.
+        created: start of this gateway, as OpenAI's clients insist on a time.
+        context_length: of the loaded model, or the longest it was made for.
+        problem: why it cannot be used.
+    """
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str
+    kind: ModelKind
+    loaded: bool
+    context_length: int | None = None
+    display_name: str = ""
+    architecture: str = ""
+    quantization: str = ""
+    parameters: int | None = None
+    size_bytes: int | None = None
+    tools: bool | None = None
+    vision: bool | None = None
+    problem: str = ""
+
+
+class ModelList(Struct, frozen=True, kw_only=True):
+    """The models that can be used."""
+
+    object: Literal["list"] = "list"
+    data: Sequence[ModelObject]
+
+
+class OpenAIRoutes:
+    """The routes under `/v1`."""
+
+    def __init__(self, hub: Hub, http: HTTPClient, settings: GatewaySettings) -> None:
+        self._hub, self._limit = hub, settings.max_body
+        self._relay = Relay(hub, http, settings.heartbeat_s)
+        self._created = int(time.time())
+
+    async def chat(self, request: Request) -> None:
+        """`POST /v1/chat/completions`"""
+        raw = await request.body(self._limit)
+        body = decode_chat_body(raw)
+        await self._relay.answer(request, CHAT, Ask(raw, body.model, body.streamed, body.seeded))
+
+    async def completion(self, request: Request) -> None:
+        """`POST /v1/completions`"""
+        raw = await request.body(self._limit)
+        body = decode_completion_body(raw)
+        await self._relay.answer(request, COMPLETION, Ask(raw, body.model, body.streamed, body.seeded))
+
+    async def embeddings(self, request: Request) -> None:
+        """`POST /v1/embeddings`"""
+        raw = await request.body(self._limit)
+        body = decode_embedding_body(raw)
+        await self._relay.answer(request, EMBEDDING, Ask(raw, body.model))
+
+    async def models(self, request: Request) -> None:
+        """`GET /v1/models`"""
+        loaded = await self._loaded()
+        shown = [self._object(m, name, loaded) for name, m in named(await self._hub.models()) if not m.problem]
+        await request.reply_json(ModelList(data=shown))
+
+    async def model(self, request: Request) -> None:
+        """`GET /v1/models/{id}`; ids may contain slashes."""
+        models = await self._hub.models()
+        found = routing.find(request.path.removeprefix(PREFIX), models)
+        name = next(name for name, model in named(models) if model == found)
+        await request.reply_json(self._object(found, name, await self._loaded()))
+
+    async def _loaded(self) -> dict[tuple[str, str], InstanceState]:
+        return {(s.provider, s.model): s for s in await self._hub.instances() if s.state == "ready"}
+
+    def _object(self, model: ModelInfo, name: str, loaded: dict[tuple[str, str], InstanceState]) -> ModelObject:
+        state = loaded.get((model.provider, model.id))
+        return ModelObject(
+            id=name,
+            created=self._created,
+            owned_by=model.provider,
+            kind=model.kind,
+            loaded=state is not None,
+            context_length=(state.context_length if state else None) or model.context_length,
+            display_name=model.display_name,
+            architecture=model.architecture,
+            quantization=model.quantization,
+            parameters=model.parameters,
+            size_bytes=model.size_bytes,
+            tools=model.tools,
+            vision=model.vision,
+            problem=model.problem,
+        )
+
+
+def named(models: Sequence[ModelInfo]) -> list[tuple[str, ModelInfo]]:
+    """Models with the shortest name that means them: their id, or `provider:id` where an earlier one has it."""
+    seen: set[str] = set()
+    result = []
+    for model in models:
+        result.append((model.qualified if model.id in seen else model.id, model))
+        seen.add(model.id)
+    return result

@@ -1,0 +1,118 @@
+"""Runs the gateway: a listening socket, the server, and an orderly end.
+
+uvicorn with httptools was chosen by measurement (`make bench`); it runs inside our event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from lmbridge.core.errors import AddressInUse, ConfigInvalid
+
+if TYPE_CHECKING:
+    from lmbridge.doors.gateway.app import Gateway
+
+BACKLOG: Final = 2048
+ANY: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not listened on
+"""Addresses that stand for all, and where this machine reaches itself there."""
+
+
+async def serve(
+    gateway: Gateway, *, on_ready: Callable[[str], None], sockets: Sequence[socket.socket] | None = None
+) -> None:
+    """Answer requests until SIGINT, SIGTERM or the shutdown route, then end in an orderly way.
+
+    No new request is taken then; answers under way get `grace_s` seconds, then they are cancelled and end
+    with an error. A second signal does not wait. The hub stays open: it belongs to the caller.
+
+    Args:
+        on_ready: called with the gateway's URL once it answers.
+        sockets: listen on these instead of `host` and `port`.
+
+    Raises:
+        AddressInUse: the port is taken. UnsafeBind: others could use it without a key.
+        ConfigInvalid: an address that cannot be listened on, or a setting that would open too much.
+    """
+    from lmbridge.doors.gateway.runner import Server
+
+    settings = gateway.settings
+    gateway.check()
+    listening = list(sockets) if sockets else [bind(settings.host, settings.port)]
+    try:
+        port: int = listening[0].getsockname()[1]
+        server = Server(gateway, lambda: on_ready(url_of(settings.host, port)))
+        gateway.open(port, server.stop)
+        with _signals(server.stop):
+            await server.serve(listening)
+            await server.end()
+    finally:
+        for one in listening:
+            one.close()
+        await gateway.aclose()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that listens. Listening at once makes sure that nobody else does.
+
+    Raises:
+        AddressInUse, ConfigInvalid.
+    """
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (socket.gaierror, UnicodeError) as error:
+        raise ConfigInvalid("host", f"{host!r} is not an address of this machine") from error
+    family, kind, protocol, _, address = found[0]
+    listening = socket.socket(family, kind, protocol)
+    try:
+        if sys.platform == "win32":
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            # Only lets a port be used again right after its last owner ended; two cannot listen on it.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except (OSError, OverflowError) as error:
+        listening.close()
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            raise AddressInUse(host, port) from error
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise ConfigInvalid(
+            "host and port",
+            f"cannot listen on {host}:{port}: {reason.lower()}",
+            hint="Choose another with `--port`.",
+        ) from error
+    listening.setblocking(False)
+    return listening
+
+
+def url_of(host: str, port: int) -> str:
+    """Where programs of this machine reach a gateway that listens on *host*."""
+    host = ANY.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextmanager
+def _signals(stop: Callable[[], None]) -> Iterator[None]:
+    """SIGINT and SIGTERM mean *stop* inside; outside the main thread signals cannot be had."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+
+    def handle(*_: object) -> None:
+        loop.call_soon_threadsafe(stop)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,31 @@
+"""How the gateway is set up."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class GatewaySettings(Struct, frozen=True):
+    """What `lmbridge serve` was told.
+
+    Attributes:
+        host: address to listen on. Anything but loopback needs an API key.
+        port: 0 takes a free one.
+        cors: origins of web pages that may use the gateway, as `https://example.org`; `*` for every page,
+            possible only where a key is needed.
+        hosts: further names (with a port if it is another one) that callers may use for this gateway in the
+            `Host` header, for example the name of a reverse proxy.
+        require_key: whether an API key is needed although only loopback is listened on.
+        max_body: bytes of a request's body.
+        heartbeat_s: seconds between signs of life in a stream while there is no answer yet.
+        grace_s: seconds that answers may still take when the gateway stops.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 1235
+    cors: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    require_key: bool = False
+    max_body: int = 32 * 2**20
+    heartbeat_s: float = 10.0
+    grace_s: float = 5.0

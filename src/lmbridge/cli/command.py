@@ -9,6 +9,9 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+BESIDE = 46
+"""Longest example that has its remark beside it."""
+
 Example = tuple[str, str]
 """A command line, and what it does."""
 
@@ -44,18 +47,14 @@ class BridgeGroup(click.Group):
 
 
 def write_examples(formatter: click.HelpFormatter, examples: Sequence[Example]) -> None:
-    """Write the section `Examples`: each line as one would type it, a remark beside or below it."""
+    """Write the section `Examples`: each line as one would type it, its remark beside it, below a long one."""
     if not examples:
         return
-    width = max(len(line) for line, _ in examples)
-    longest = max(len(remark) for _, remark in examples)
-    beside = width + 2 + longest + 2 <= formatter.width
+    column = max(len(line) for line, _ in examples if len(line) <= BESIDE) + 2
     with formatter.section("Examples"):
         for line, remark in examples:
-            if beside:
-                formatter.write(f"  {line:<{width}}  {remark}\n")
-            else:
-                formatter.write(f"  # {remark}\n  {line}\n")
+            apart = "" if len(line) <= BESIDE else f"\n  {'':<{column}}"
+            formatter.write(f"  {f'{line:<{column}}' if not apart else line}{apart}{remark}\n")
 
 
 def json_option(function: F) -> F:

@@ -41,9 +41,11 @@ from lmbridge.cli.command import BridgeCommand, gateway_option
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="JSON schema the answer must follow; it is checked.",
 )
-@click.option("-t", "--temperature", type=click.FloatRange(0, 2), help="0 is the likeliest word each time.")
-@click.option("-n", "--max-tokens", type=click.IntRange(min=1), help="Longest answer.")
-@click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same answer.")
+@click.option(
+    "-t", "--temperature", metavar="X", type=click.FloatRange(0, 2), help="0 is the likeliest word each time."
+)
+@click.option("-n", "--max-tokens", metavar="N", type=click.IntRange(min=1), help="Longest answer.")
+@click.option("--seed", metavar="N", type=click.IntRange(min=0), help="The same seed gives the same answer.")
 @click.option("--stats", is_flag=True, help="Tell tokens and times on standard error afterwards.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: answer, model, usage, timings.")
 @gateway_option

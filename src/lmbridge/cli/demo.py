@@ -1,0 +1,79 @@
+"""`lmbridge demo`: one short answer that shows everything works, and what to try next."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lmbridge.cli import render
+from lmbridge.cli.command import BridgeCommand, gateway_option
+
+if TYPE_CHECKING:
+    from lmbridge.core.hub import AnyHub
+
+QUESTION = "What is lmbridge?"
+
+
+@click.command(
+    "demo",
+    cls=BridgeCommand,
+    examples=[
+        ("lmbridge demo", f"asks {QUESTION!r}"),
+        ('lmbridge demo "What is 3 plus 4?"', "asks something else"),
+    ],
+)
+@click.argument("prompt", required=False, default=QUESTION)
+@click.option("--model", default="", metavar="NAME", help="Who answers.  [default: the default model]")
+@gateway_option
+def command(prompt: str, model: str, gateway: bool | None) -> None:
+    """Answer PROMPT, tell who answered and how fast, and what to try next."""
+    from lmbridge.cli.connect import with_hub
+
+    async def ask(hub: AnyHub) -> None:
+        await _demo(hub, model, prompt.strip() or QUESTION)
+
+    with_hub(ask, gateway=gateway)
+
+
+async def _demo(hub: AnyHub, name: str, prompt: str) -> None:
+    from lmbridge.cli.chat.figures import speed
+    from lmbridge.cli.chat.once import screen, stream
+    from lmbridge.core.requests import ChatRequest
+
+    model = await hub.resolve(name)
+    where = "" if hub.where == "this process" else f", through the gateway at {hub.where}"
+    render.line(f"{render.paint(model.id, 'bold')} (provider: {model.provider}{where}) answers {prompt!r}")
+    render.line()
+    answer = await stream(hub, ChatRequest(model.qualified, prompt), screen("loading the model"))
+    render.line()
+    usage, times, rate = answer.finish.usage, answer.finish.timings, speed(answer.finish)
+    facts = [f"{usage.completion_tokens} tokens" if usage else "", f"at {rate:.0f} tokens/s" if rate else ""]
+    told = " ".join(filter(None, facts))
+    first = f"first word after {render.duration(times.first_event_s)}" if times else ""
+    render.line(render.paint(", ".join(filter(None, (told, first))), "dim"))
+    render.line()
+    render.line("Try next:")
+    program = _program()
+    for line, meaning in (
+        (f"{program} chat", "talk with it"),
+        (f"{program} serve", "an OpenAI-compatible API for your programs"),
+        (f"{program} ls", "the models on this machine"),
+    ):
+        render.line(f"  {render.paint(f'{line:<{len(program) + 8}}', 'cyan')}{meaning}")
+
+
+def _program() -> str:
+    """How to call lmbridge from here: by its name where that finds it, else by its path."""
+    beside = Path(sys.executable).with_name("lmbridge")
+    found = shutil.which("lmbridge")
+    if found is not None and Path(found).resolve() == beside.resolve():
+        return "lmbridge"
+    if beside.exists():
+        near = os.path.relpath(beside)
+        return str(beside) if near.startswith("..") else near
+    return "python -m lmbridge"

@@ -1,0 +1,144 @@
+"""`lmbridge gateway start | stop | status`: the gateway in the background."""
+
+from __future__ import annotations
+
+import click
+
+from lmbridge.cli import render
+from lmbridge.cli.command import BridgeCommand, BridgeGroup, json_option
+
+
+@click.group(
+    "gateway",
+    cls=BridgeGroup,
+    examples=[
+        ("lmbridge gateway start", "run it in the background"),
+        ("lmbridge gateway status", "where it answers, and what is loaded"),
+        ("lmbridge gateway stop", "end it"),
+    ],
+)
+def command() -> None:
+    """Run the gateway in the background, so that terminal, programs and browser share loaded models."""
+
+
+@command.command(
+    "start",
+    cls=BridgeCommand,
+    examples=[
+        ("lmbridge gateway start", "on http://127.0.0.1:1235"),
+        ("lmbridge gateway start --port 8080", "on another port"),
+        ("lmbridge gateway start --model qwen3-8b", "with a model loaded already"),
+    ],
+)
+@click.option("--host", metavar="ADDRESS", help="Address to listen on; wider than loopback needs a key.")
+@click.option("--port", metavar="N", type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("--cors", multiple=True, metavar="ORIGIN", help="Web page that may ask. May be repeated.")
+@click.option("--require-key", is_flag=True, help="Ask for a key on this machine too.")
+@click.option("--model", "models", multiple=True, metavar="NAME", help="Load this at once. May be repeated.")
+@json_option
+def start(
+    host: str | None,
+    port: int | None,
+    cors: tuple[str, ...],
+    require_key: bool,
+    models: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Start it and wait until it answers. It lives on when the terminal closes."""
+    from lmbridge.cli import background
+    from lmbridge.config import load_config
+    from lmbridge.core.errors import AlreadyRunning
+    from lmbridge.machine.gateway_file import running
+
+    config = load_config()
+    if (found := running(config.home)) is not None:
+        raise AlreadyRunning(found.url, found.pid)
+    arguments = [
+        *(["--host", host] if host is not None else []),
+        *(["--port", str(port)] if port is not None else []),
+    ]
+    arguments += [word for origin in cors for word in ("--cors", origin)]
+    arguments += [word for name in models for word in ("--model", name)]
+    arguments += ["--require-key"] if require_key else []
+    if not as_json:
+        render.note("Starting the gateway …", "dim")
+    found = background.start(config, arguments)
+    if as_json:
+        render.json({"running": True, "url": found.url, "pid": found.pid, "version": found.version})
+        return
+    render.line(f"The gateway answers at {render.paint(found.url, 'bold')} (pid {found.pid}).")
+    render.line(render.paint(f"OpenAI API: {found.url}/v1    log: {background.log_file(config.home)}", "dim"))
+
+
+@command.command(
+    "stop", cls=BridgeCommand, examples=[("lmbridge gateway stop", "answers under way get a few seconds to end")]
+)
+@json_option
+def stop(as_json: bool) -> None:
+    """Stop it, however it was started. Its models leave the memory."""
+    from lmbridge.cli import background
+    from lmbridge.core.errors import NotRunning
+    from lmbridge.machine.gateway_file import GatewayFile
+    from lmbridge.machine.home import home
+
+    found = GatewayFile.read(home())
+    if found is None or not found.alive:
+        if found is not None:
+            found.remove(home())  # left behind by one that was killed
+        raise NotRunning
+    background.stop(found, home(), lambda text: render.note(text, "yellow"))
+    if as_json:
+        render.json({"running": False, "url": found.url, "pid": found.pid})
+    else:
+        render.line(f"The gateway at {found.url} has stopped.")
+
+
+@command.command(
+    "status",
+    cls=BridgeCommand,
+    examples=[
+        ("lmbridge gateway status", "for people"),
+        ("lmbridge gateway status --json", "for programs; exit code 11 when none runs"),
+    ],
+)
+@json_option
+@click.pass_context
+def status(ctx: click.Context, as_json: bool) -> None:
+    """Tell whether it runs, where it answers, and what it has in memory."""
+    import asyncio
+
+    import msgspec
+
+    from lmbridge.cli import background
+    from lmbridge.cli.exits import NOT_RUNNING
+    from lmbridge.cli.ps import show
+    from lmbridge.core.errors import BrokenAnswer
+    from lmbridge.core.models import InstanceState
+    from lmbridge.machine.gateway_file import running
+    from lmbridge.machine.home import home
+
+    class Status(msgspec.Struct):
+        version: str
+        uptime_s: float
+        instances: tuple[InstanceState, ...]
+
+    found = running(home())
+    if found is None:
+        if as_json:
+            render.json({"running": False})
+        else:
+            render.line("No gateway is running. `lmbridge gateway start` starts one.")
+        ctx.exit(NOT_RUNNING)
+    code, body = asyncio.run(background.call(found, "GET", "/api/lmbridge/status"))
+    try:
+        told = msgspec.json.decode(body, type=Status)
+    except msgspec.DecodeError as error:
+        raise BrokenAnswer("gateway", f"status {code}, {error}") from error
+    if as_json:
+        states = [msgspec.structs.asdict(state) for state in told.instances]
+        facts = {"running": True, "url": found.url, "pid": found.pid, "version": told.version}
+        render.json({**facts, "uptime_s": told.uptime_s, "instances": states})
+        return
+    since = render.duration(told.uptime_s)
+    render.line(f"The gateway answers at {found.url} (pid {found.pid}, version {told.version}, for {since}).")
+    show(told.instances)

@@ -1,0 +1,71 @@
+"""`lmbridge ps`: what is in memory, and who uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from lmbridge.cli import render
+from lmbridge.cli.command import BridgeCommand, gateway_option, json_option
+
+if TYPE_CHECKING:
+    from lmbridge.core.hub import AnyHub
+    from lmbridge.core.models import InstanceState
+
+
+@click.command(
+    "ps", cls=BridgeCommand, examples=[("lmbridge ps", "for people"), ("lmbridge ps --json", "for programs")]
+)
+@json_option
+@gateway_option
+def command(as_json: bool, gateway: bool | None) -> None:
+    """List the models in memory: their size, how busy they are, and how long they stay."""
+    import msgspec
+
+    from lmbridge.cli.connect import with_hub
+
+    async def look(hub: AnyHub) -> tuple[Sequence[InstanceState], str]:
+        return await hub.instances(), hub.where
+
+    states, where = with_hub(look, gateway=gateway)
+    if as_json:
+        render.json({"where": where, "models": [msgspec.structs.asdict(state) for state in states]})
+        return
+    if not states and where == "this process":
+        render.line("No gateway is running, so no model stays in memory. `lmbridge load MODEL` starts one.")
+        return
+    show(states)
+
+
+def show(states: Sequence[InstanceState]) -> None:
+    """The table of the models in memory."""
+    if not states:
+        render.line("No model is in memory. One is loaded when it is first asked, or by `lmbridge load MODEL`.")
+        return
+    header = ("MODEL", "PROVIDER", "STATE", "ANSWERING", "WAITING", "CONTEXT", "MEMORY", "STAYS")
+    render.table(header, [_row(state) for state in states], right=(3, 4, 5, 6))
+
+
+def _row(state: InstanceState) -> tuple[str, ...]:
+    busy = f"{state.leases}/{state.slots}" if state.slots else str(state.leases)
+    loading = f"loading {state.progress:.0%}" if state.state == "loading" else state.state
+    return (
+        state.model,
+        state.provider,
+        loading,
+        busy,
+        str(state.waiting),
+        f"{state.context_length:,}" if state.context_length else "",
+        render.size(state.memory) if state.memory else "",
+        _stays(state),
+    )
+
+
+def _stays(state: InstanceState) -> str:
+    if not state.ttl:
+        return "until unloaded"
+    if state.leases:
+        return f"{render.duration(state.ttl)} after its last answer"
+    return render.duration(max(0.0, state.ttl - state.idle_s))

@@ -1,0 +1,156 @@
+"""`lmbridge serve`: the gateway in this terminal, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from lmbridge.cli import render
+from lmbridge.cli.command import BridgeCommand
+from lmbridge.version import __version__
+
+if TYPE_CHECKING:
+    from lmbridge.config import Config, GatewayConfig
+    from lmbridge.hub.hub import Hub
+    from lmbridge.machine.gateway_file import GatewayFile
+
+
+@click.command(
+    "serve",
+    cls=BridgeCommand,
+    examples=[
+        ("lmbridge serve", "on http://127.0.0.1:1235"),
+        ("lmbridge serve --port 8080 --model qwen3-8b", "elsewhere, a model loaded already"),
+        ("lmbridge serve --cors https://app.example", "for a web page too"),
+        ("lmbridge keys create laptop && lmbridge serve --host 0.0.0.0", "for the network, with a key"),
+    ],
+)
+@click.option(
+    "--host",
+    metavar="ADDRESS",
+    help="Address to listen on; wider than loopback needs a key.  [default: 127.0.0.1]",
+)
+@click.option("--port", metavar="N", type=click.IntRange(0, 65535), help="0 takes a free one.  [default: 1235]")
+@click.option("--cors", multiple=True, metavar="ORIGIN", help="Web page that may ask. May be repeated.")
+@click.option("--require-key", is_flag=True, help="Ask for a key on this machine too.")
+@click.option("--model", "models", multiple=True, metavar="NAME", help="Load this at once. May be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Tell address and process as one JSON object.")
+def command(
+    host: str | None,
+    port: int | None,
+    cors: tuple[str, ...],
+    require_key: bool,
+    models: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Run the gateway here until Ctrl-C: OpenAI's API for every program on this machine.
+
+    There is one gateway for each user; `lmbridge gateway start` runs it in the background instead.
+    """
+    import msgspec
+
+    from lmbridge.config import load_config
+    from lmbridge.core.errors import AlreadyRunning
+    from lmbridge.machine.gateway_file import running
+
+    config = load_config()
+    given = {"host": host, "port": port, "cors": cors or None, "require_key": require_key or None}
+    gateway = msgspec.structs.replace(config.gateway, **{k: v for k, v in given.items() if v is not None})
+    if (found := running(config.home)) is not None:
+        raise AlreadyRunning(found.url, found.pid)
+    with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
+        runner.run(_serve(config, gateway, models, as_json=as_json))
+
+
+def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's where it is installed; None lets asyncio choose."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return loop
+
+
+async def _serve(config: Config, settings: GatewayConfig, models: tuple[str, ...], *, as_json: bool) -> None:
+    import logging
+
+    import msgspec
+
+    from lmbridge.assembly import build_hub
+    from lmbridge.doors.gateway import Gateway, GatewaySettings, serve
+    from lmbridge.hub.keys import KeyRing
+    from lmbridge.machine.gateway_file import GatewayFile
+    from lmbridge.machine.home import keys_file
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    key, ring = secrets.token_urlsafe(32), KeyRing(keys_file(config.home))
+    file: asyncio.Future[GatewayFile] = asyncio.get_running_loop().create_future()
+
+    def ready(url: str) -> None:
+        mine = GatewayFile.of_this_process(url, key, __version__)
+        mine.write(config.home)
+        file.set_result(mine)
+
+    async with build_hub(config) as hub:
+        gateway = Gateway(hub, GatewaySettings(**msgspec.structs.asdict(settings)), ring, key)
+        gateway.check()
+        listening = _bind(settings)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                needs_key = settings.require_key or bool(ring.list())
+                welcome = tasks.create_task(_welcome(hub, file, needs_key, models, as_json=as_json))
+                await serve(gateway, on_ready=ready, sockets=[listening])
+                welcome.cancel()
+        finally:
+            if file.done() and not file.cancelled():
+                file.result().remove(config.home)
+    if not as_json:
+        render.line("Stopped.")
+
+
+def _bind(settings: GatewayConfig) -> socket.socket:
+    """The listening socket.
+
+    Raises:
+        AddressInUse: with the name of whoever holds the port.
+    """
+    from lmbridge.core.errors import AddressInUse
+    from lmbridge.doors.gateway.server import bind
+    from lmbridge.machine.ports import holder
+
+    try:
+        return bind(settings.host, settings.port)
+    except AddressInUse as error:
+        raise AddressInUse(error.host, error.port, holder(error.port)) from error
+
+
+async def _welcome(
+    hub: Hub, file: Awaitable[GatewayFile], needs_key: bool, models: tuple[str, ...], *, as_json: bool
+) -> None:
+    """Once it answers, say how it is used; then load what was asked for."""
+    found = await file
+    if as_json:
+        render.json({"url": found.url, "pid": found.pid, "version": found.version})
+    else:
+        count = sum(not model.problem for model in await hub.models())
+        bold = render.paint(found.url, "bold")
+        render.line(f"lmbridge {found.version} serves {count} model{'s' if count != 1 else ''} at {bold}")
+        key = "needed; `lmbridge keys list` shows who has one" if needs_key else "not needed on this machine"
+        for name, meaning in (
+            ("OpenAI API", f"{found.url}/v1"),
+            ("About", f"{found.url}/"),
+            ("API key", key),
+            ("Stop", "Ctrl-C"),
+        ):
+            render.line(f"  {render.paint(f'{name:<12}', 'dim')}{meaning}")
+    for name in models:
+        with render.progress(f"Loading {name}") as moved:
+            state = await hub.load(name, progress=moved)
+        if not as_json:
+            render.line(f"{state.model} is loaded.")

@@ -1,0 +1,50 @@
+"""`lmbridge unload`: a model's memory back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from lmbridge.cli import render
+from lmbridge.cli.command import BridgeCommand, json_option
+
+if TYPE_CHECKING:
+    from lmbridge.core.hub import AnyHub
+    from lmbridge.core.models import InstanceState
+
+
+@click.command(
+    "unload",
+    cls=BridgeCommand,
+    examples=[("lmbridge unload qwen3-8b", "this one"), ("lmbridge unload --all", "every one in memory")],
+)
+@click.argument("model", required=False)
+@click.option("--all", "every", is_flag=True, help="Every model in memory.")
+@json_option
+def command(model: str | None, every: bool, as_json: bool) -> None:
+    """Give the memory of MODEL back. A model that is answering somebody is left alone."""
+    import msgspec
+
+    from lmbridge.cli.connect import with_hub
+
+    if (model is None) != every:
+        raise click.UsageError(
+            "Name a model, or say --all." if model is None else "Name a model or say --all, not both."
+        )
+
+    async def unload(hub: AnyHub) -> list[InstanceState]:
+        names = (
+            [f"{state.provider}:{state.model}" for state in await hub.instances()] if model is None else [model]
+        )
+        return [await hub.unload(name) for name in names]
+
+    gone = with_hub(unload, gateway=True)
+    if as_json:
+        render.json({"unloaded": [msgspec.structs.asdict(state) for state in gone]})
+        return
+    for state in gone:
+        freed = f", {render.size(state.memory)} are free again" if state.memory else ""
+        render.line(f"{render.printable(state.model)} is unloaded{freed}.")
+    if not gone:
+        render.line("No model is in memory.")

@@ -1,0 +1,82 @@
+"""Where a request goes and how its head is written. No I/O."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final, TypeAlias
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from lmbridge.core.errors import InvalidRequest
+
+Place: TypeAlias = tuple[str, int, bool]
+"""Host, port, and whether TLS is spoken: connections to equal places are interchangeable."""
+
+# RFC 9110, 5.5 and 5.6.2: what a field name is made of; control characters would let a value start a new field.
+_TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_CONTROL: Final = frozenset(map(chr, (*range(9), *range(10, 32), 127)))
+_OWN: Final = frozenset(("host", "content-length", "transfer-encoding", "connection", "accept-encoding"))
+# Their answers have no body whatever their headers say, or are no HTTP any more.
+_OTHER_METHODS: Final = frozenset(("HEAD", "CONNECT", "TRACE"))
+
+
+class Origin(Struct, frozen=True):
+    """A URL taken apart once: where to connect, and what to ask for there."""
+
+    host: str
+    port: int
+    tls: bool
+    authority: str
+    target: str
+
+    @property
+    def place(self) -> Place:
+        """What connections are kept by."""
+        return (self.host, self.port, self.tls)
+
+
+@lru_cache(maxsize=512)
+def origin(url: str) -> Origin:
+    """Take *url* apart.
+
+    Raises:
+        ValueError: why it cannot be asked, without any secret it may hold.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https"):
+        raise ValueError("its URL must begin with http:// or https://")
+    if "@" in parts.netloc:
+        raise ValueError("its URL must not hold a user name or a password; use the setting `key`")
+    if not parts.hostname or any(c <= " " or c > "~" for c in url):
+        raise ValueError("its URL has no host name, or characters that must be percent-encoded")
+    tls = parts.scheme == "https"
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return Origin(parts.hostname, parts.port or (443 if tls else 80), tls, parts.netloc, target)
+
+
+def request_head(method: str, origin: Origin, headers: tuple[tuple[str, str], ...], keep_alive: bool) -> bytes:
+    """Request line and headers, up to where the length of the body belongs.
+
+    Raises:
+        InvalidRequest: a method or header that cannot be sent.
+    """
+    if not method or not _TOKEN.issuperset(method) or method in _OTHER_METHODS:
+        raise InvalidRequest(f"{method[:20]!r} is not a method that can be sent.")
+    lines = [f"{method} {origin.target} HTTP/1.1", f"host: {origin.authority}", "accept-encoding: identity"]
+    if not keep_alive:
+        lines.append("connection: close")
+    names = set()
+    for name, value in headers:
+        lowered = name.lower()
+        if not name or not _TOKEN.issuperset(name):
+            raise InvalidRequest(f"{name[:40]!r} is not a header name.")
+        if not _CONTROL.isdisjoint(value) or not value.isascii():
+            raise InvalidRequest(f"The value of the header {lowered!r} has a character that is not allowed.")
+        if lowered in _OWN:
+            raise InvalidRequest(f"The header {lowered!r} is set by the client itself.")
+        names.add(lowered)
+        lines.append(f"{name}: {value}")
+    if "content-type" not in names and method != "GET":
+        lines.append("content-type: application/json")
+    return ("\r\n".join(lines) + "\r\n").encode("ascii")

@@ -41,7 +41,7 @@ def command(prompt: str, model: str, gateway: bool | None) -> None:
 
 
 async def _demo(hub: AnyHub, name: str, prompt: str) -> None:
-    from lmbridge.cli.chat.figures import speed
+    from lmbridge.cli.chat.figures import Stopwatch, speed
     from lmbridge.cli.chat.once import screen, stream
     from lmbridge.core.requests import ChatRequest
 
@@ -49,12 +49,13 @@ async def _demo(hub: AnyHub, name: str, prompt: str) -> None:
     where = "" if hub.where == "this process" else f", through the gateway at {hub.where}"
     render.line(f"{render.paint(model.id, 'bold')} (provider: {model.provider}{where}) answers {prompt!r}")
     render.line()
-    answer = await stream(hub, ChatRequest(model.qualified, prompt), screen("loading the model"))
+    watch = Stopwatch()
+    answer = await stream(hub, ChatRequest(model.qualified, prompt), screen("loading the model"), watch)
     render.line()
-    usage, times, rate = answer.finish.usage, answer.finish.timings, speed(answer.finish)
+    usage, rate = answer.finish.usage, speed(answer.finish)
     facts = [f"{usage.completion_tokens} tokens" if usage else "", f"at {rate:.0f} tokens/s" if rate else ""]
     told = " ".join(filter(None, facts))
-    first = f"first word after {render.duration(times.first_event_s)}" if times else ""
+    first = f"first word after {render.duration(watch.first_word_s)}" if watch.first_word_s else ""
     render.line(render.paint(", ".join(filter(None, (told, first))), "dim"))
     render.line()
     render.line("Try next:")

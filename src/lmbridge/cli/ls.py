@@ -66,10 +66,8 @@ def _show(
         if number:
             render.line()
         render.line(render.paint(render.printable(provider), "bold"))
-        remarks = any(model.problem for model in group)
         rows = [_row(model, loaded.get((model.provider, model.id), "")) for model in group]
-        columns = len(HEADER) if remarks else len(HEADER) - 1
-        render.table(HEADER[:columns], [row[:columns] for row in rows], right=(3, 4))
+        render.table(HEADER, rows, right=("SIZE", "CONTEXT"))
     for state in providers:
         if state.state != "ready" and state.provider not in groups:
             render.line()

@@ -43,6 +43,10 @@ SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
 """Section of the help, command, its short help. The command NAME is `command` in `lmbridge.cli.NAME`."""
 
 
+class ReaderGone(Exception):
+    """Whoever read our output has enough (`| head`)."""
+
+
 class Commands(BridgeGroup):
     """The commands, each imported when it is used."""
 
@@ -57,6 +61,13 @@ class Commands(BridgeGroup):
         command = import_module(f"lmbridge.cli.{cmd_name}").command
         assert isinstance(command, click.Command)  # noqa: S101 - tells mypy; a test imports every command
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command that was named."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ReaderGone from error  # click would make exit code 1 of the other
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write them by section, without importing any."""
@@ -90,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         code = _run(list(arguments))
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderGone):
         code = _reader_gone()
     sys.exit(code)
 
@@ -106,7 +117,7 @@ def _run(arguments: list[str]) -> int:
         from lmbridge.cli import render
 
         return render.usage_error(error, as_json=as_json)
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderGone):
         raise
     except Exception as error:  # noqa: BLE001 - the one place where everything ends
         from lmbridge.cli import render
@@ -116,7 +127,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _reader_gone() -> int:
-    """Whoever read our output has enough (`| head`): end without a word."""
+    """The exit code when nobody reads any more; said without a word."""
     # What is still buffered must not be written at exit, where it would fail again.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 141

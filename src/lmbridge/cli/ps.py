@@ -45,7 +45,7 @@ def show(states: Sequence[InstanceState]) -> None:
         render.line("No model is in memory. One is loaded when it is first asked, or by `lmbridge load MODEL`.")
         return
     header = ("MODEL", "PROVIDER", "STATE", "ANSWERING", "WAITING", "CONTEXT", "MEMORY", "STAYS")
-    render.table(header, [_row(state) for state in states], right=(3, 4, 5, 6))
+    render.table(header, [_row(state) for state in states], right=("ANSWERING", "WAITING", "CONTEXT", "MEMORY"))
 
 
 def _row(state: InstanceState) -> tuple[str, ...]:

@@ -73,20 +73,24 @@ def json(value: object) -> None:
     line((msgspec.json.format(data, indent=2) if is_terminal(sys.stdout) else data).decode())
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
-    """Columns under a header. The last column is cut off where the terminal ends; a pipe gets all of it.
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
+    """Columns under a header, those without a single entry left out.
+
+    The last column is cut off where the terminal ends; a pipe gets all of it.
 
     Args:
-        right: numbers of the columns that are flush right.
+        right: headers of the columns that are flush right.
     """
-    cells = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in [header, *cells]) for column in range(len(header))]
+    filled = [number for number, name in enumerate(header) if not name or any(row[number] for row in rows)]
+    lines = [[printable(row[number]) for number in filled] for row in [header, *rows]]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     room = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else 10_000
-    for number, row in enumerate([header, *cells]):
-        shown = "  ".join(
-            f"{cell:>{width}}" if column in right else f"{cell:<{width}}"
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
+    for number, cells in enumerate(lines):
+        padded = [
+            f"{cell:>{width}}" if name in right else f"{cell:<{width}}"
+            for cell, width, name in zip(cells, widths, lines[0], strict=True)
+        ]
+        shown = "  ".join(padded).rstrip()
         shown = shown if len(shown) <= room else f"{shown[: room - 1]}…"
         line(paint(shown, "dim") if number == 0 else shown)
 

@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
+from time import monotonic
+
 from lmbridge.cli.render import duration
-from lmbridge.core.events import Finished
+from lmbridge.core.events import Event, Finished, ReasoningDelta, TextDelta, ToolCallDelta
+
+
+class Stopwatch:
+    """Measures what a person waits for: from the question to the first word, loading of the model included.
+
+    Attributes:
+        first_word_s: seconds; None before there was one.
+    """
+
+    def __init__(self) -> None:
+        self._started = monotonic()
+        self.first_word_s: float | None = None
+
+    def feed(self, event: Event) -> None:
+        """Look at the next event."""
+        if self.first_word_s is None and isinstance(event, TextDelta | ReasoningDelta | ToolCallDelta):
+            self.first_word_s = monotonic() - self._started
 
 
 def speed(finished: Finished) -> float | None:
@@ -17,7 +36,7 @@ def speed(finished: Finished) -> float | None:
     return (usage.completion_tokens - 1) / span if span > 0 else None
 
 
-def figures(finished: Finished) -> str:
+def figures(finished: Finished, first_word_s: float | None) -> str:
     """One line: tokens of prompt and answer, speed, time to the first word and to the last."""
     parts = []
     if (usage := finished.usage) is not None:
@@ -25,8 +44,10 @@ def figures(finished: Finished) -> str:
         parts += [f"{usage.prompt_tokens} tokens read{cached}", f"{usage.completion_tokens} written"]
     if (rate := speed(finished)) is not None:
         parts.append(f"{rate:.0f} tokens/s" if rate >= 10 else f"{rate:.1f} tokens/s")
+    if first_word_s is not None:
+        parts.append(f"first word after {duration(first_word_s)}")
     if (times := finished.timings) is not None:
-        parts += [f"first word after {duration(times.first_event_s)}", f"{duration(times.total_s)} in all"]
+        parts.append(f"{duration(times.total_s)} in all")
     if finished.reason not in ("stop", "tool_calls"):
         parts.append(
             {"length": "stopped at the longest allowed"}.get(finished.reason, f"ended: {finished.reason}")

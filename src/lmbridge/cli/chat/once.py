@@ -12,7 +12,7 @@ import msgspec
 
 from lmbridge.cli import render
 from lmbridge.cli.chat import question
-from lmbridge.cli.chat.figures import figures
+from lmbridge.cli.chat.figures import Stopwatch, figures
 from lmbridge.core.errors import BrokenAnswer
 from lmbridge.core.events import (
     Answer,
@@ -60,7 +60,8 @@ class Once:
         if self._pictures:
             question.refuse_if_blind(await hub.resolve(self._model))
         whole = self._as_json or self._schema is not None
-        answer = await stream(hub, self._request(), nullcontext() if whole else screen())
+        watch = Stopwatch()
+        answer = await stream(hub, self._request(), nullcontext() if whole else screen(), watch)
         if self._schema is not None:
             value = checked(answer, self._schema)
             if not self._as_json and render.is_terminal(sys.stdout):
@@ -68,9 +69,9 @@ class Once:
             elif not self._as_json:
                 render.line(answer.text.strip())
         if self._as_json:
-            render.json(as_json(answer))
+            render.json(as_json(answer, watch))
         if self._stats:
-            render.note(f"{answer.model} ({answer.provider}): {figures(answer.finish)}", "dim")
+            render.note(f"{answer.model} ({answer.provider}): {figures(answer.finish, watch.first_word_s)}", "dim")
 
     def _request(self) -> ChatRequest:
         content: str | tuple[Part, ...] = self._asked
@@ -133,7 +134,9 @@ def screen(waiting: str = "") -> AbstractContextManager[Screen]:
     return MarkdownStream(render.console(), waiting)
 
 
-async def stream(hub: AnyHub, request: ChatRequest, where: AbstractContextManager[Screen | None]) -> Answer:
+async def stream(
+    hub: AnyHub, request: ChatRequest, where: AbstractContextManager[Screen | None], watch: Stopwatch
+) -> Answer:
     """Ask, show the answer on a screen while it comes, and return it whole.
 
     Raises:
@@ -144,6 +147,7 @@ async def stream(hub: AnyHub, request: ChatRequest, where: AbstractContextManage
         async with hub.chat(request) as events:
             async for event in events:
                 builder.feed(event)
+                watch.feed(event)
                 if shown is not None:
                     show(event, shown)
         if not builder.finished:
@@ -182,7 +186,7 @@ def checked(answer: Answer, schema: dict[str, object]) -> object:
     return value
 
 
-def as_json(answer: Answer) -> dict[str, object]:
+def as_json(answer: Answer, watch: Stopwatch) -> dict[str, object]:
     """What `--json` prints: the answer and what is known of it."""
     found: dict[str, object] = {"answer": answer.text, "model": answer.model, "provider": answer.provider}
     if answer.message.reasoning:
@@ -194,5 +198,9 @@ def as_json(answer: Answer) -> dict[str, object]:
     return found | {
         "finish_reason": answer.finish.reason,
         "usage": msgspec.to_builtins(answer.finish.usage),
-        "timings": msgspec.to_builtins(answer.finish.timings),
+        "timings": {"first_word_s": watch.first_word_s, **_times(answer.finish)},
     }
+
+
+def _times(finished: Finished) -> dict[str, object]:
+    return msgspec.structs.asdict(finished.timings) if finished.timings else {}

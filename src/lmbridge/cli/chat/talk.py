@@ -12,7 +12,7 @@ from types import MappingProxyType
 from lmbridge.cli import render
 from lmbridge.cli.chat import conversation
 from lmbridge.cli.chat.conversation import Conversation
-from lmbridge.cli.chat.figures import figures, speed
+from lmbridge.cli.chat.figures import Stopwatch, figures, speed
 from lmbridge.cli.chat.keyboard import Keyboard, SlashCompleter, silent_keys, stoppable
 from lmbridge.cli.chat.once import screen, show
 from lmbridge.core.errors import BridgeError, BrokenAnswer
@@ -65,6 +65,7 @@ class Talk:
         self._messages: list[Message] = []
         self._file: Path | None = None
         self._last: Finished | None = None
+        self._watch = Stopwatch()
         self._answers = self._written = 0
         self._context: int | None = None
         self._names: tuple[str, ...] = ()
@@ -124,12 +125,12 @@ class Talk:
         self._answers += 1
         self._written += answer.finish.usage.completion_tokens if answer.finish.usage else 0
         if self._show_stats:
-            render.line(render.paint(figures(answer.finish), "dim"))
+            render.line(render.paint(figures(answer.finish, self._watch.first_word_s), "dim"))
         await self._look_at_context()
 
     async def _answer(self, turns: Sequence[Message]) -> Answer | None:
         """The answer, shown while it comes; what there is of it when Ctrl-C stops it, None if nothing."""
-        builder = AnswerBuilder()
+        builder, self._watch = AnswerBuilder(), Stopwatch()
         before = (Message("system", self._system),) if self._system else ()
         request = ChatRequest(self._model.qualified, (*before, *turns), sampling=self._sampling)
         render.line()
@@ -139,6 +140,7 @@ class Talk:
                     async with self._hub.chat(request) as events:
                         async for event in events:
                             builder.feed(event)
+                            self._watch.feed(event)
                             show(event, shown)
                     if not builder.finished:
                         raise BrokenAnswer(self._model.provider, "it ended before it was finished")
@@ -252,7 +254,7 @@ class Talk:
         if self._last is None:
             render.line("No answer yet.")
             return
-        render.line(f"Last answer: {figures(self._last)}")
+        render.line(f"Last answer: {figures(self._last, self._watch.first_word_s)}")
         render.line(f"All answers: {self._answers}, {self._written} tokens written")
 
     async def quit(self, argument: str) -> None:

@@ -1,7 +1,8 @@
 """Model files for tests: tiny, random weights, made in a few milliseconds, the same bytes for the same seed.
 
 Random weights are enough for everything that is protocol: sampling, streaming, limits, schemas, forced tool
-calls. A grammar that holds one literal string makes such a model print exactly that text.
+calls. A grammar that holds one literal string makes such a model print exactly that text. The models here say
+printable ASCII only and never stop by themselves, so that an answer is as long as was asked for, and valid UTF-8.
 """
 
 from __future__ import annotations
@@ -60,9 +61,17 @@ def byte_alphabet() -> list[str]:
     return [chr(byte if byte in printable else next(spare)) for byte in range(256)]
 
 
+VOCABULARY = [*CONTROL, *MARKERS, *byte_alphabet(), "he", "lo"]
+
+
+def sayable(token: str) -> bool:
+    """Whether the models may choose it: printable ASCII, which byte-level BPE writes as itself, and the space."""
+    return token not in CONTROL and token not in MARKERS and (token.isascii() or token == "\u0120")
+
+
 def _tokenizer(writer: gguf.GGUFWriter, template: str | None) -> int:
     merges = ["h e", "l o"]
-    tokens = [*CONTROL, *MARKERS, *byte_alphabet(), "he", "lo"]
+    tokens = VOCABULARY
     types = [gguf.TokenType.CONTROL] * len(CONTROL) + [gguf.TokenType.USER_DEFINED] * len(MARKERS)
     types += [gguf.TokenType.NORMAL] * (len(tokens) - len(types))
     writer.add_tokenizer_model("gpt2")
@@ -115,13 +124,21 @@ def _llama(
 
     def weight(tensor: str, *shape: int) -> None:
         values = random.normal(0.0, 0.4 / np.sqrt(shape[-1] / 8), shape).astype(np.float16)
+        if tensor.endswith(("attn_output", "ffn_down")):
+            values[0] = 0.0
         writer.add_tensor(f"{tensor}.weight", values)
 
     def norm(tensor: str) -> None:
         writer.add_tensor(f"{tensor}.weight", np.ones(WIDTH, np.float32))
 
     kv = WIDTH // HEADS * KV_HEADS
-    weight("token_embd", vocabulary, WIDTH)
+    # Dimension 0 says the same for every token and no layer writes to it: a bias for the output.
+    embedding = random.normal(0.0, 1.0, (vocabulary, WIDTH)).astype(np.float16)
+    embedding[:, 0] = 4.0
+    writer.add_tensor("token_embd.weight", embedding)
+    output = random.normal(0.0, 0.5, (vocabulary, WIDTH)).astype(np.float16)
+    output[:, 0] = [0.0 if sayable(token) else -100.0 for token in VOCABULARY]
+    writer.add_tensor("output.weight", output)
     norm("output_norm")
     for layer in range(LAYERS):
         for tensor in ("attn_norm", "ffn_norm"):

@@ -307,7 +307,6 @@ class Connection(asyncio.Protocol):
             and not self._eof
             # An answer before the request was read to its end: the rest would be taken for the next one.
             and not transport.get_write_buffer_size()
-            and cast("httptools.HttpResponseParser", self._parser).should_keep_alive()
         ):
             if self.paused:
                 self.resume()
@@ -382,3 +381,7 @@ class Connection(asyncio.Protocol):
         """The end of an answer, an informational one too."""
         if self._head_done:
             self._complete = True
+            # To be asked now or never: after this callback the parser forgets the headers it is about.
+            self._reusable = (
+                self._reusable and cast("httptools.HttpResponseParser", self._parser).should_keep_alive()
+            )

@@ -13,8 +13,21 @@ from pathlib import Path
 
 import gguf
 import numpy as np
+from msgspec import Struct
 
-WIDTH, HEADS, KV_HEADS, LAYERS, FFN = 64, 4, 2, 2, 128
+
+class Shape(Struct, frozen=True):
+    """How large a model is. The default is for tests; the benchmark makes larger ones."""
+
+    width: int = 64
+    heads: int = 4
+    kv_heads: int = 2
+    layers: int = 2
+    ffn: int = 128
+
+
+SMALL = Shape()
+WIDTH = SMALL.width
 CONTROL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 MARKERS = ["<tool_call>", "</tool_call>", "<think>", "</think>"]
 
@@ -102,19 +115,21 @@ def _llama(
     name: str,
     context_length: int,
     template: str | None,
+    shape: Shape = SMALL,
     extra: Callable[[gguf.GGUFWriter], None] = lambda writer: None,
 ) -> Path:
+    width, ffn = shape.width, shape.ffn
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_name(name)
     writer.add_context_length(context_length)
-    writer.add_embedding_length(WIDTH)
-    writer.add_block_count(LAYERS)
-    writer.add_feed_forward_length(FFN)
-    writer.add_head_count(HEADS)
-    writer.add_head_count_kv(KV_HEADS)
+    writer.add_embedding_length(width)
+    writer.add_block_count(shape.layers)
+    writer.add_feed_forward_length(ffn)
+    writer.add_head_count(shape.heads)
+    writer.add_head_count_kv(shape.kv_heads)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_dimension_count(WIDTH // HEADS)
+    writer.add_rope_dimension_count(width // shape.heads)
     writer.add_rope_freq_base(10_000.0)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
     extra(writer)
@@ -122,35 +137,35 @@ def _llama(
     writer.add_vocab_size(vocabulary)
     random = np.random.default_rng(seed)
 
-    def weight(tensor: str, *shape: int) -> None:
-        values = random.normal(0.0, 0.4 / np.sqrt(shape[-1] / 8), shape).astype(np.float16)
+    def weight(tensor: str, *size: int) -> None:
+        values = random.normal(0.0, 0.4 / np.sqrt(size[-1] / 8), size).astype(np.float16)
         if tensor.endswith(("attn_output", "ffn_down")):
             values[0] = 0.0
         writer.add_tensor(f"{tensor}.weight", values)
 
     def norm(tensor: str) -> None:
-        writer.add_tensor(f"{tensor}.weight", np.ones(WIDTH, np.float32))
+        writer.add_tensor(f"{tensor}.weight", np.ones(width, np.float32))
 
-    kv = WIDTH // HEADS * KV_HEADS
+    kv = width // shape.heads * shape.kv_heads
     # Dimension 0 says the same for every token and no layer writes to it: a bias for the output.
-    embedding = random.normal(0.0, 1.0, (vocabulary, WIDTH)).astype(np.float16)
+    embedding = random.normal(0.0, 1.0, (vocabulary, width)).astype(np.float16)
     embedding[:, 0] = 4.0
     writer.add_tensor("token_embd.weight", embedding)
-    output = random.normal(0.0, 0.5, (vocabulary, WIDTH)).astype(np.float16)
+    output = random.normal(0.0, 0.5, (vocabulary, width)).astype(np.float16)
     output[:, 0] = [0.0 if sayable(token) else -100.0 for token in VOCABULARY]
     writer.add_tensor("output.weight", output)
     norm("output_norm")
-    for layer in range(LAYERS):
+    for layer in range(shape.layers):
         for tensor in ("attn_norm", "ffn_norm"):
             norm(f"blk.{layer}.{tensor}")
         for tensor, rows, columns in [
-            ("attn_q", WIDTH, WIDTH),
-            ("attn_k", kv, WIDTH),
-            ("attn_v", kv, WIDTH),
-            ("attn_output", WIDTH, WIDTH),
-            ("ffn_gate", FFN, WIDTH),
-            ("ffn_up", FFN, WIDTH),
-            ("ffn_down", WIDTH, FFN),
+            ("attn_q", width, width),
+            ("attn_k", kv, width),
+            ("attn_v", kv, width),
+            ("attn_output", width, width),
+            ("ffn_gate", ffn, width),
+            ("ffn_up", ffn, width),
+            ("ffn_down", width, ffn),
         ]:
             weight(f"blk.{layer}.{tensor}", rows, columns)
     _finish(writer)
@@ -164,9 +179,10 @@ def chat_model(
     name: str = "Random Chat",
     context_length: int = 2048,
     template: str | None = TEMPLATE,
+    shape: Shape = SMALL,
 ) -> Path:
     """A chat model with a byte tokenizer; its template offers tools unless told otherwise."""
-    return _llama(path, seed=seed, name=name, context_length=context_length, template=template)
+    return _llama(path, seed=seed, name=name, context_length=context_length, template=template, shape=shape)
 
 
 def embedding_model(path: Path, *, seed: int = 2, name: str = "Random Embed", context_length: int = 512) -> Path:

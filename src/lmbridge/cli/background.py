@@ -12,9 +12,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from lmbridge.config import Config
-from lmbridge.core.errors import BridgeError, InvalidRequest, LoadFailed, error_from_code
+from lmbridge.core.errors import BridgeError, BrokenAnswer, LoadFailed, error_from_code
+from lmbridge.core.models import InstanceState
 from lmbridge.machine import gateway_file
 from lmbridge.machine.gateway_file import GatewayFile
 from lmbridge.machine.home import logs_folder, private_folder
@@ -103,6 +105,27 @@ async def _ask_to_stop(found: GatewayFile) -> bool:
     return status == 202
 
 
+class GatewayStatus(Struct):
+    """What a gateway tells of itself under `/api/lmbridge/status`, as far as we show it."""
+
+    version: str
+    uptime_s: float
+    instances: tuple[InstanceState, ...]
+
+
+async def look(found: GatewayFile) -> GatewayStatus:
+    """Ask a gateway how it is.
+
+    Raises:
+        ProviderUnavailable, ProviderTimeout, BrokenAnswer.
+    """
+    status, body = await call(found, "GET", "/api/lmbridge/status")
+    try:
+        return msgspec.json.decode(body, type=GatewayStatus)
+    except msgspec.DecodeError as error:
+        raise BrokenAnswer("gateway", f"HTTP status {status}, {error}") from error
+
+
 async def call(found: GatewayFile, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
     """One request to a gateway with its own key: status and body.
 
@@ -154,19 +177,18 @@ def _reason(log: Path, begin: int, code: int) -> BridgeError:
             told = msgspec.json.decode(line, type=_Told).error
         except msgspec.DecodeError:
             continue
-        return error_from_code(told.code, told.message, told.hint, told.param) or InvalidRequest(
-            told.message, hint=told.hint
-        )
+        known = error_from_code(told.code, told.message, told.hint, told.param)
+        return known or BridgeError(told.message, hint=told.hint)
     last = lines[-1] if lines else f"exit code {code}"
     return LoadFailed("gateway", f"it ended at once: {last.strip().removesuffix('.')}; {log} tells more")
 
 
-class _Error(msgspec.Struct):
+class _Error(Struct):
     code: str
     message: str
     hint: str = ""
     param: str | None = None
 
 
-class _Told(msgspec.Struct):
+class _Told(Struct):
     error: _Error

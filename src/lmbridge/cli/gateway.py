@@ -112,15 +112,8 @@ def status(ctx: click.Context, as_json: bool) -> None:
     from lmbridge.cli import background
     from lmbridge.cli.exits import NOT_RUNNING
     from lmbridge.cli.ps import show
-    from lmbridge.core.errors import BrokenAnswer
-    from lmbridge.core.models import InstanceState
     from lmbridge.machine.gateway_file import running
     from lmbridge.machine.home import home
-
-    class Status(msgspec.Struct):
-        version: str
-        uptime_s: float
-        instances: tuple[InstanceState, ...]
 
     found = running(home())
     if found is None:
@@ -129,11 +122,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
         else:
             render.line("No gateway is running. `lmbridge gateway start` starts one.")
         ctx.exit(NOT_RUNNING)
-    code, body = asyncio.run(background.call(found, "GET", "/api/lmbridge/status"))
-    try:
-        told = msgspec.json.decode(body, type=Status)
-    except msgspec.DecodeError as error:
-        raise BrokenAnswer("gateway", f"status {code}, {error}") from error
+    told = asyncio.run(background.look(found))
     if as_json:
         states = [msgspec.structs.asdict(state) for state in told.instances]
         facts = {"running": True, "url": found.url, "pid": found.pid, "version": told.version}

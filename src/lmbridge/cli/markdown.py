@@ -15,7 +15,7 @@ from typing import ClassVar
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from rich.console import Console, ConsoleOptions, RenderResult
-from rich.live import Live
+from rich.live_render import LiveRender
 from rich.markdown import Heading, Markdown, MarkdownElement
 from rich.segment import Segment, Segments
 from rich.text import Text
@@ -60,7 +60,7 @@ def blocks(text: str) -> list[str]:
     lines = text.splitlines(keepends=True)
     starts = [token.map[0] for token in parse(text) if token.level == 0 and token.map and token.nesting >= 0]
     edges = [0, *starts[1:], len(lines)]
-    return ["".join(lines[start:end]) for start, end in pairwise(edges)]
+    return ["".join(lines[start:end]) for start, end in pairwise(edges) if start < end]
 
 
 def finished_blocks(text: str) -> list[str]:
@@ -69,6 +69,101 @@ def finished_blocks(text: str) -> list[str]:
     Only whole lines count, as a line that is still being written may turn out to be anything.
     """
     return blocks(text[: text.rfind("\n") + 1])[:-1]
+
+
+Lines = list[list[Segment]]
+
+
+class Flow:
+    """Decides, as an answer comes, which rendered lines are final and which may still change.
+
+    Args:
+        console: renders; gives width and height.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._text = ""  # of the answer, not final yet
+        self._thought = ""  # reasoning, not final yet
+        self._given_away = 0  # lines of the unfinished block that are final already
+        self._printed = False
+        self._rendered: tuple[str, Lines] = ("", [])
+
+    def feed(self, text: str) -> Lines:
+        """More of the answer; returns what became final by it."""
+        final = self._end_thought()
+        self._text += printable(text)
+        return final
+
+    def feed_reasoning(self, text: str) -> Lines:
+        """More of what the model thinks."""
+        final = [] if self._thought else self._finish(blocks(self._text))
+        self._thought += printable(text)
+        return final
+
+    def settle(self) -> Lines:
+        """What is final by now and was not before: finished blocks, and the upper lines of a tall one."""
+        final = self._finish(finished_blocks(self._text))
+        lines = self._block_lines()
+        # The upper lines of all blocks but tables stay as they are while the block grows.
+        spare = len(lines) - self._room
+        if spare > self._given_away and not _has_table(self._text):
+            final += self._final(lines[self._given_away : spare], apart=self._given_away == 0)
+            self._given_away = spare
+        return final
+
+    def tail(self) -> Lines:
+        """What may still change, to be shown below; its last lines where all do not fit."""
+        what = self._thought_lines() if self._thought else self._block_lines()[self._given_away :]
+        gap: Lines = [[]] if self._printed and not self._given_away and what else []
+        return [*gap, *what[-self._room :]]
+
+    def close(self) -> Lines:
+        """Everything that was not final yet."""
+        return self._end_thought() + self._finish(blocks(self._text))
+
+    def say(self, line: str) -> Lines:
+        """A line of ours behind what there is: a tool call, a remark."""
+        return self.close() + self._final([[Segment(printable(line), self._console.get_style("cyan"))]])
+
+    def _finish(self, finished: list[str]) -> Lines:
+        """Blocks from the front of the text become final."""
+        final: Lines = []
+        for block in finished:
+            self._text = self._text[len(block) :]
+            final += self._final(self._lines(Answer(block))[self._given_away :], apart=self._given_away == 0)
+            self._given_away = 0
+        return final
+
+    def _end_thought(self) -> Lines:
+        lines, self._thought = self._thought_lines(), ""
+        return self._final(lines)
+
+    def _block_lines(self) -> Lines:
+        """The unfinished block; rendered once for each state of it."""
+        if self._rendered[0] != self._text:
+            self._rendered = (self._text, self._lines(Answer(self._text)))
+        return self._rendered[1]
+
+    def _thought_lines(self) -> Lines:
+        return self._lines(Text(self._thought.strip(), "dim italic"))
+
+    def _lines(self, what: Answer | Text) -> Lines:
+        """Rendered, without the blanks that rich puts behind each line and around some kinds of blocks."""
+        lines = [_stripped(line) for line in self._console.render_lines(what, pad=False)]
+        full = [number for number, line in enumerate(lines) if any(s.text.strip() for s in line)]
+        return lines[full[0] : full[-1] + 1] if full else []
+
+    @property
+    def _room(self) -> int:
+        """Lines the unfinished block may take: some less than the screen, so that drawing never scrolls it."""
+        return max(4, self._console.height - 3)
+
+    def _final(self, lines: Lines, *, apart: bool = True) -> Lines:
+        """*lines*, an empty one before them if anything stands there and they begin something new."""
+        gap: Lines = [[]] if apart and self._printed and lines else []
+        self._printed = self._printed or bool(lines)
+        return [*gap, *lines]
 
 
 class MarkdownStream:
@@ -81,122 +176,73 @@ class MarkdownStream:
 
     def __init__(self, console: Console, waiting: str = "") -> None:
         self._console, self._waiting = console, waiting
-        self._live = Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop")
-        self._text = ""  # of the answer, not yet printed for good
-        self._thought = ""  # reasoning, not yet printed for good
-        self._given_away = 0  # lines of the unfinished block that were printed already
-        self._printed = False
-        self._begun = False
-        self._dirty = False
+        self._flow = Flow(console)
+        self._below = LiveRender(Text(""), vertical_overflow="crop")
+        self._begun = self._dirty = False
         self._started = monotonic()
         self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> MarkdownStream:
-        self._live.__enter__()
+        self._console.show_cursor(False)
         self._frame()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._end_thought()
-        self._finish(blocks(self._text))
-        self._live.update(Text(""), refresh=False)
-        self._live.__exit__(None, None, None)
+        self._draw(self._flow.close(), None)
+        self._console.show_cursor(True)
 
     def feed(self, text: str) -> None:
         """More of the answer."""
-        self._end_thought()
-        self._text += printable(text)
-        self._changed()
+        self._took(self._flow.feed(text))
 
     def feed_reasoning(self, text: str) -> None:
         """More of what the model thinks, shown dimmed."""
-        self._thought += printable(text)
-        self._changed()
+        self._took(self._flow.feed_reasoning(text))
 
     def say(self, line: str) -> None:
         """A line of ours between the blocks: a tool call, a remark."""
-        self._end_thought()
-        self._finish(blocks(self._text))
-        self._begun = True
-        self._print([[Segment(printable(line), self._console.get_style("cyan"))]])
+        self._took(self._flow.say(line))
 
-    def _changed(self) -> None:
-        first, self._dirty = not self._begun, True
-        self._begun = True
-        if first:
-            self._draw()
+    def _took(self, final: Lines) -> None:
+        first, self._begun, self._dirty = not self._begun, True, True
+        if first or final:
+            self._draw([*final, *self._flow.settle()], _segments(self._flow.tail()))
 
     def _frame(self) -> None:
         """Draw what has changed, several times a second, however fast the words come."""
-        if self._dirty or not self._begun:
-            self._draw()
-        self._timer = asyncio.get_running_loop().call_later(FRAME_S, self._frame)
-
-    def _draw(self) -> None:
-        self._dirty = False
         if not self._begun:
             turn = int((monotonic() - self._started) / FRAME_S)
-            self._live.update(Text(f"{SPINNER[turn % len(SPINNER)]} {self._waiting}", "dim"), refresh=True)
-            return
-        if self._thought:
-            self._show(self._thought_lines())
-            return
-        self._finish(finished_blocks(self._text))
-        lines = self._lines(Answer(self._text))
-        if not _has_table(self._text):
-            # The upper lines of all blocks but tables stay as they are while the block grows.
-            spare = len(lines) - self._room()
-            if spare > self._given_away:
-                self._print(lines[self._given_away : spare], apart=self._given_away == 0)
-                self._given_away = spare
-        self._show(lines[self._given_away :])
+            self._draw([], Text(f"{SPINNER[turn % len(SPINNER)]} {self._waiting}", "dim"))
+        elif self._dirty:
+            self._draw(self._flow.settle(), _segments(self._flow.tail()))
+        self._timer = asyncio.get_running_loop().call_later(FRAME_S, self._frame)
 
-    def _finish(self, finished: list[str]) -> None:
-        """Print blocks from the front of the text for good."""
-        for block in finished:
-            self._text = self._text[len(block) :]
-            lines = self._lines(Answer(block))
-            self._live.update(Text(""), refresh=False)
-            self._print(lines[self._given_away :], apart=self._given_away == 0)
-            self._given_away = 0
-
-    def _end_thought(self) -> None:
-        if self._thought:
-            lines, self._thought = self._thought_lines(), ""
-            self._live.update(Text(""), refresh=False)
-            self._print(lines)
-
-    def _thought_lines(self) -> list[list[Segment]]:
-        return self._lines(Text(self._thought.strip(), "dim italic"))
-
-    def _lines(self, what: Answer | Text) -> list[list[Segment]]:
-        """Rendered, without the empty lines that rich puts around some kinds of blocks."""
-        lines = self._console.render_lines(what, pad=False)
-        full = [number for number, line in enumerate(lines) if any(s.text.strip() for s in line)]
-        return lines[full[0] : full[-1] + 1] if full else []
-
-    def _room(self) -> int:
-        """Lines the unfinished block may take: some less than the screen, so that drawing never scrolls it."""
-        return max(4, self._console.height - 3)
-
-    def _show(self, lines: list[list[Segment]]) -> None:
-        """At the bottom, until the next drawing; the last lines where all do not fit."""
-        gap: list[list[Segment]] = [[]] if self._printed and not self._given_away else []
-        self._live.update(Segments(_joined([*gap, *lines[-self._room() :]])), refresh=True)
-
-    def _print(self, lines: list[list[Segment]], *, apart: bool = True) -> None:
-        """For good. *apart*: with an empty line before, if anything stands there."""
-        if not lines:
-            return
-        space: list[list[Segment]] = [[]] if apart and self._printed else []
-        self._printed = True
-        self._console.print(Segments(_joined([*space, *lines])), end="")
+    def _draw(self, final: Lines, below: Text | Segments | None) -> None:
+        """Print what is final over what was drawn last, and what may still change below; all in one write."""
+        self._dirty = False
+        with self._console:
+            self._console.control(self._below.position_cursor())
+            if final:
+                self._console.print(_segments(final), end="")
+            if below is not None:
+                self._below.set_renderable(below)
+                self._console.print(self._below, end="")
 
 
-def _joined(lines: list[list[Segment]]) -> list[Segment]:
-    return [segment for line in lines for segment in (*line, Segment.line())]
+def _stripped(line: list[Segment]) -> list[Segment]:
+    """A line without the blanks at its end, unless they have a colour behind them."""
+    kept = list(line)
+    while kept and not (kept[-1].style is not None and kept[-1].style.bgcolor):
+        last = kept.pop()
+        if text := last.text.rstrip():
+            return [*kept, Segment(text, last.style)]
+    return kept
+
+
+def _segments(lines: Lines) -> Segments:
+    return Segments([segment for line in lines for segment in (*line, Segment.line())])
 
 
 def _has_table(text: str) -> bool:

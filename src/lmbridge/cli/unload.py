@@ -37,7 +37,7 @@ def command(model: str | None, every: bool, as_json: bool) -> None:
         names = (
             [f"{state.provider}:{state.model}" for state in await hub.instances()] if model is None else [model]
         )
-        return [await hub.unload(name) for name in names]
+        return [await _unload(hub, name) for name in names]
 
     gone = with_hub(unload, gateway=True)
     if as_json:
@@ -48,3 +48,18 @@ def command(model: str | None, every: bool, as_json: bool) -> None:
         render.line(f"{render.printable(state.model)} is unloaded{freed}.")
     if not gone:
         render.line("No model is in memory.")
+
+
+async def _unload(hub: AnyHub, name: str) -> InstanceState:
+    """Unload one; a name that is known but not in memory is told apart from one that nobody has."""
+    from lmbridge.core.errors import ModelNotFound, error_from_code
+
+    try:
+        return await hub.unload(name)
+    except ModelNotFound as error:
+        if any(name in (model.id, model.qualified) for model in await hub.models()):
+            told = error_from_code(
+                error.code, f"{name!r} is not in memory.", "`lmbridge ps` shows what is.", "model"
+            )
+            raise told or error from None
+        raise

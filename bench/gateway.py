@@ -45,7 +45,6 @@ BODY = json.dumps(
         "max_tokens": 64,
     }
 ).encode()
-MODELS = '{"object":"list","data":[{"id":"bench-fixed","object":"model","created":1,"owned_by":"bench"}]}'
 
 
 class Size(Struct, frozen=True):
@@ -118,7 +117,7 @@ def fronts(folder: Path, size: Size) -> Iterator[tuple[list[Front], int]]:
         if program is None:
             fixed = paced
         else:
-            answers = {ROUTE: upstream.ANSWER.decode(), "/v1/models": MODELS}
+            answers = {ROUTE: upstream.ANSWER.decode(), "/v1/models": upstream.FIXED_MODELS.decode()}
             server = nginx.run(stack, program, folder / "server", nginx.answering(fixed, answers))
             wait_until_ready(server, _models(fixed), folder / "server" / "output.log")
         found = [Front("direct", _url(fixed), _url(paced))]

@@ -8,6 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
+from msgspec import Struct
+
 from bench.processes import ROOT, Failed, end, environment
 from bench.report import Part, Target, middle, number
 from lmbridge.machine.model_folders import BUILTIN
@@ -29,22 +31,37 @@ def script() -> list[str]:
     return [str(found)] if found.exists() else [sys.executable, "-m", "lmbridge"]
 
 
-def run(*, quick: bool = False) -> Part:
+class Size(Struct, frozen=True):
+    """How often everything is started.
+
+    Attributes:
+        words: how often a first word is waited for.
+    """
+
+    rounds: int = 15
+    words: int = 5
+
+
+FULL = Size()
+QUICK = Size(rounds=5, words=2)
+
+
+def run(*, quick: bool = False, size: Size | None = None) -> Part:
     """Measure and judge."""
-    rounds, words = (3, 1) if quick else (15, 5)
+    size = size or (QUICK if quick else FULL)
     commands = {**COMMANDS, VERSION: [*script(), "--version"]}
     took: dict[str, list[float]] = {name: [] for name in commands}
     with TemporaryDirectory(prefix="lmbridge-bench-") as name:
         env = environment(Path(name))
         for command in commands.values():
             _seconds(command, env)  # files into the cache, byte code written
-        for _ in range(rounds):
+        for _ in range(size.rounds):
             for label, command in commands.items():
                 took[label].append(_seconds(command, env))
         first: list[float] = []
         if any(BUILTIN.glob("*.gguf")):
             _first_byte(env)
-            first = [_first_byte(env) for _ in range(words)]
+            first = [_first_byte(env) for _ in range(size.words)]
     return _report(took, first)
 
 

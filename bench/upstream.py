@@ -21,7 +21,11 @@ ANSWER = (
     b'"content":"A lease is held until the answer has ended; then the model may rest."},'
     b'"finish_reason":"stop"}],"usage":{"prompt_tokens":21,"completion_tokens":15,"total_tokens":36}}'
 )
-MODELS = b'{"object":"list","data":[{"id":"bench-paced","object":"model","created":1,"owned_by":"bench"}]}'
+LIST = b'{"object":"list","data":[%b]}'
+LISTED = b'{"id":"bench-%b","object":"model","created":1,"owned_by":"bench"}'
+FIXED_MODELS = LIST % (LISTED % b"fixed")
+MODELS = LIST % b",".join(LISTED % name for name in (b"fixed", b"paced"))
+"""Both, for where this is the only server."""
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 EVENT = (
     b'data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1,"model":"bench-paced",'

@@ -18,7 +18,6 @@ import ctypes
 import json
 import os
 import signal
-import socket
 import sys
 from typing import Any
 
@@ -37,7 +36,7 @@ def main() -> None:
     server = None
     try:
         server = start_server(settings)
-        report: Settings = {"url": server.listening_address, **ask_properties(server, settings["key"])}
+        report: Settings = {"url": server.listening_address}
     except ImportError as error:
         report = {"error": str(error), "kind": "missing"}
     except Exception as error:  # noqa: BLE001  # native code raises what it likes; the parent must hear of it
@@ -102,6 +101,9 @@ def start_server(settings: Settings) -> Any:
     params.hostnames, params.port, params.api_keys = ["127.0.0.1"], 0, [settings["key"]]
     params.ui = params.endpoint_slots = params.endpoint_metrics = False
     params.cors_origins = ""
+    # A final assistant message is history like any other. Its continuation can be asked for
+    # (`continue_final_message`), which is how tool calls are forced.
+    params.prefill_assistant = False
     params.warmup = params.fit_params = params.use_color = False
     params.verbosity = 1
     params.cache_ram_mib = settings["cache_mib"]
@@ -113,25 +115,9 @@ def start_server(settings: Settings) -> Any:
     params.cache_type_k = params.cache_type_v = engine.ggml_type[f"GGML_TYPE_{settings['kv_type'].upper()}"]
     if settings["embedding"]:
         params.embedding = True
-        # A text must fit into one batch as a whole.
-        params.n_batch = params.n_ubatch = settings["context_length"]
+        # A text must fit into one batch as a whole. The engine rounds its context up to multiples of 256.
+        params.n_batch = params.n_ubatch = -(-settings["context_length"] // 256) * 256
     return engine.Server(params)
-
-
-def ask_properties(server: Any, key: str) -> Settings:
-    """What the engine made of the settings; it may round and cap the context."""
-    host, _, port = server.listening_address.removeprefix("http://").rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
-        request = f"GET /props HTTP/1.0\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n\r\n"
-        connection.sendall(request.encode())
-        with connection.makefile("rb") as stream:
-            _, _, body = stream.read().partition(b"\r\n\r\n")
-    properties = json.loads(body)
-    return {
-        "context_length": properties["default_generation_settings"]["n_ctx"],
-        "slots": properties["total_slots"],
-        "vision": properties["modalities"]["vision"],
-    }
 
 
 if __name__ == "__main__":

@@ -125,7 +125,7 @@ def server_command(settings: Settings, key_file: str) -> list[str]:
     command = [settings["engine"], "--model", settings["model"], "--alias", settings["alias"]]
     command += ["--host", "127.0.0.1", "--port", "0", "--api-key-file", key_file, "--jinja"]
     command += ["--ctx-size", str(context * parallel), "--parallel", str(parallel)]
-    command += ["--threads", threads, "--threads-batch", threads, "--no-warmup"]
+    command += ["--threads", threads, "--threads-batch", threads, "--no-warmup", "--no-prefill-assistant"]
     command += ["--cache-type-k", settings["kv_type"], "--cache-type-v", settings["kv_type"]]
     if settings["gpu_layers"] >= 0:
         command += ["--n-gpu-layers", str(settings["gpu_layers"])]
@@ -156,13 +156,7 @@ def wait_until_ready(engine: subprocess.Popen[bytes], port: Port, key: str) -> S
     """What the supervisor wants to know, once the server answers; None when it ended instead."""
     while engine.poll() is None:
         if port.number is not None and get(port.number, "/health", key) is not None:
-            properties = get(port.number, "/props", key) or {}
-            return {
-                "url": f"http://127.0.0.1:{port.number}",
-                "context_length": properties["default_generation_settings"]["n_ctx"],
-                "slots": properties["total_slots"],
-                "vision": properties.get("modalities", {}).get("vision", False),
-            }
+            return {"url": f"http://127.0.0.1:{port.number}"}
         time.sleep(0.02)
     return None
 

@@ -76,9 +76,6 @@ class _Report(Struct, frozen=True):
     """The line that the process answers with."""
 
     url: str = ""
-    context_length: int = 0
-    slots: int = 0
-    vision: bool = False
     error: str = ""
     kind: Literal["missing", "load"] = "load"
 
@@ -122,7 +119,6 @@ class Engine:
         name: of the model, for error texts.
         url: where it answers, without a path.
         key: what it wants as bearer token.
-        context_length, slots, vision: as the engine itself tells.
         memory: bytes it is reckoned to take; kept here for whoever reckons.
     """
 
@@ -130,8 +126,6 @@ class Engine:
         self.name = name
         self.state: State = "loading"
         self.url, self.key = "", secrets.token_hex(24)
-        self.context_length = self.slots = 0
-        self.vision = False
         self.memory = 0
         self._transport, self._process = transport, process
 
@@ -219,8 +213,7 @@ class Engine:
                 raise engine_missing(report.error)
             reason = first_error(self.log) or report.error or self._how_it_ended()
             raise BadModelFile(model, reason) if _FILE_AT_FAULT.search(self.log) else LoadFailed(self.name, reason)
-        self.url, self.context_length = report.url, report.context_length
-        self.slots, self.vision, self.state = report.slots, report.vision, "ready"
+        self.url, self.state = report.url, "ready"
 
     async def ended(self) -> BridgeError:
         """Wait until the process ends by itself, and tell how it did."""

@@ -28,6 +28,7 @@ from lmbridge.machine.memory import cores, memory, resident_of_files
 from lmbridge.machine.model_folders import FoundModel, find_models, lmstudio_models_folder
 from lmbridge.providers.embedded.options import CACHE_MIB, Machine, Size, estimate, filled_in
 from lmbridge.providers.embedded.requests import prepare
+from lmbridge.providers.embedded.traits import Traits, ask_traits
 
 RESERVE = 512 * 2**20
 """Memory that loading leaves to everybody else, but never more than a tenth of the machine."""
@@ -71,6 +72,7 @@ class EmbeddedProvider:
         self.id = context.name
         self._settings, self._context = settings, context
         self._engines: dict[str, Engine] = {}
+        self._traits: dict[str, Traits] = {}
         self._keys = count(1)
         self._found: dict[str, FoundModel] = {}
         self._http = HTTPClient()
@@ -199,13 +201,22 @@ class EmbeddedProvider:
         )
         engine = await Engine.start(model.id, settings, llama_server=server, progress=progress)
         engine.memory = estimate(size, chosen)
+        try:
+            traits, context = await self._ask(engine, model, size)
+        except BaseException:
+            await engine.stop()
+            raise
         if progress:
             progress(1.0)
-        return self._instance(model, engine, chosen)
-
-    def _instance(self, model: ModelInfo, engine: Engine, chosen: LoadOptions) -> Instance:
         key = f"{model.id}#{next(self._keys)}"
-        self._engines[key] = engine
+        self._engines[key], self._traits[key] = engine, traits
+        return self._instance(key, model, engine, LoadOptions(context, traits.slots).over(chosen))
+
+    async def _ask(self, engine: Engine, model: ModelInfo, size: Size) -> tuple[Traits, int]:
+        tools, dimensions = bool(model.tools), size.header.embedding_length if size.embedding else None
+        return await ask_traits(self._http, engine, tools=tools, dimensions=dimensions)
+
+    def _instance(self, key: str, model: ModelInfo, engine: Engine, loaded: LoadOptions) -> Instance:
         return Instance(
             key,
             model,
@@ -215,10 +226,10 @@ class EmbeddedProvider:
                 model.id,
                 keep_alive=False,
             ),
-            slots=engine.slots,
-            context_length=engine.context_length,
+            slots=loaded.parallel,
+            context_length=loaded.context_length,
             memory=engine.memory,
-            options=LoadOptions(engine.context_length, engine.slots).over(chosen),
+            options=loaded,
         )
 
     async def unload(self, instance: Instance) -> None:
@@ -229,7 +240,11 @@ class EmbeddedProvider:
         try:
             await engine.stop()
         finally:
-            self._engines.pop(instance.key, None)
+            self._forget(instance)
+
+    def _forget(self, instance: Instance) -> None:
+        self._engines.pop(instance.key, None)
+        self._traits.pop(instance.key, None)
 
     async def gone(self, instance: Instance) -> BridgeError:
         """Wait until the engine ends by itself."""
@@ -237,14 +252,15 @@ class EmbeddedProvider:
         if engine is None:
             return LoadFailed(instance.model.id, "it was unloaded")
         error = await engine.ended()
-        self._engines.pop(instance.key, None)
+        self._forget(instance)
         return error
 
     # -- asking -----------------------------------------------------------------------------------
 
     def prepare(self, instance: Instance, body: Mapping[str, object]) -> Mapping[str, object]:
         """The request in a form that makes the engine do what it says; see `requests`."""
-        return prepare(instance, body)
+        traits = self._traits.get(instance.key)
+        return body if traits is None else prepare(traits, body)  # None: it has just crashed
 
     def chat(self, instance: Instance, request: ChatRequest) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         """Stream an answer. Leaving the `with` stops the engine."""
@@ -258,5 +274,6 @@ class EmbeddedProvider:
         """End every engine and connection. Idempotent."""
         engines = list(self._engines.values())
         self._engines.clear()
+        self._traits.clear()
         await asyncio.gather(*(engine.stop() for engine in engines))
         await self._http.aclose()

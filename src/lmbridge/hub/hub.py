@@ -127,6 +127,13 @@ class Hub:
         alone = exclusive and self._by_id[model.provider].manifest.seeds_need_solitude
         return await self._leases.acquire(model, alone, progress)
 
+    def lease_at_once(self, name: str, kind: ModelKind, exclusive: bool) -> Lease | None:
+        """A lease as of `acquire` if its model is loaded and free, else None. Saves busy doors a coroutine."""
+        model = self._known(name, kind)
+        if model is None:
+            return None
+        return self._leases.at_once(model, exclusive and self._by_id[model.provider].manifest.seeds_need_solitude)
+
     def release(self, lease: Lease) -> None:
         """End a lease."""
         self._leases.release(lease)

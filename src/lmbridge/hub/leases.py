@@ -141,14 +141,22 @@ class Leases:
         Raises:
             NotEnoughMemory, BadModelFile, LoadFailed, EngineMissing, ProviderUnavailable, ShuttingDown.
         """
+        return self.at_once(model, alone) or await self._wait_for(model, alone, progress)
+
+    def at_once(self, model: ModelInfo, alone: bool = False) -> Lease | None:
+        """A lease if nothing has to be waited for, else None; to be released like any other.
+
+        Raises:
+            ShuttingDown.
+        """
         if self._closed:
             raise ShuttingDown
         name = model.qualified
         resident = self._residents.get(name)
-        if resident is not None and not self._queue and admits(resident, alone):
-            self._residents[name] = granted(resident, alone)
-            return Lease(self._held[name], alone, 0.0)
-        return await self._wait_for(model, alone, progress)
+        if resident is None or self._queue or not admits(resident, alone):
+            return None
+        self._residents[name] = granted(resident, alone)
+        return Lease(self._held[name], alone, 0.0)
 
     async def _wait_for(self, model: ModelInfo, alone: bool, progress: Progress | None) -> Lease:
         began, name = self._clock(), model.qualified

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, cast
 
 from msgspec import Struct
 
@@ -138,19 +138,17 @@ class Gateway:
         """Answer one request."""
         request = Request(scope, receive, send)
         connection = request.connection
+        if connection.lost:
+            return
+        connection.on_lost = cast("asyncio.Task[None]", asyncio.current_task()).cancel
         try:
-            if connection.lost:
-                return
-            connection.on_lost = _cancel_current()
-            if len(request.headers) != len(scope["headers"]) and (twice := refuse_twice(scope["headers"])):
-                raise twice
-            await self._answer(request)
+            await self._admit(request, scope)(request)
         except BridgeError as error:
             if not request.counted:
                 self.activity.refused[error.code] += 1
             await request.fail(error)
         except asyncio.CancelledError:
-            if not request.connection.lost:
+            if not connection.lost:
                 # The server ends: say so to those whose answer is not complete.
                 await request.fail(ShuttingDown())
         except Exception as error:
@@ -160,29 +158,31 @@ class Gateway:
         finally:
             connection.on_lost = None
 
-    async def _answer(self, request: Request) -> None:
-        headers = request.headers
-        found = self._routes.get(request.path)
-        error = refuse(self._rules, headers, page=request.path == "/")
-        if error is not None:
+    def _admit(self, request: Request, scope: Scope) -> Handler:
+        """Who answers a request.
+
+        Raises:
+            BridgeError: why nobody does.
+        """
+        headers, path = request.headers, request.path
+        twice = len(headers) != len(scope["headers"]) and refuse_twice(scope["headers"])
+        if error := twice or refuse(self._rules, headers, page=path == "/"):
             raise error
         if b"origin" in headers:
             self._let_read(request)
-        if request.method == "OPTIONS":
-            return await self._preflight(request, found)
+        found = self._routes.get(path)
         route = None if found is None else found.get(request.method)
         if route is None:
+            if request.method == "OPTIONS":
+                return self._preflight
             route = self._find(request)
-        if route.key != "open":
-            error = authorise(self._access, headers, session_only=route.key == "session")
-            if error is not None:
-                raise error
-        if route.body:
-            error = refuse_body(headers)
-            if error is not None:
-                raise error
-        await route.handler(request)
-        return None
+        if route.key != "open" and (
+            error := authorise(self._access, headers, session_only=route.key == "session")
+        ):
+            raise error
+        if route.body and (error := refuse_body(headers)):
+            raise error
+        return route.handler
 
     def _find(self, request: Request) -> Route:
         """The route of a path that is not in the table as it is, or of a method that is not."""
@@ -221,10 +221,10 @@ class Gateway:
                 (b"vary", b"origin"),
             )
 
-    async def _preflight(self, request: Request, methods: dict[str, Route] | None) -> None:
+    async def _preflight(self, request: Request) -> None:
         """What a page may send (Fetch standard, CORS preflight). Its headers are allowed as asked: the
         origin was named by the user, and OpenAI's clients send a dozen of their own."""
-        methods = methods or self._methods(request.path)
+        methods = self._methods(request.path)
         if methods is None:
             raise RouteNotFound(f"There is no path {request.path[:200]!r} here.", hint=self._hint(request.path))
         headers: list[Header] = [NOSNIFF, (b"allow", ", ".join(_allowed(methods)).encode())]
@@ -233,13 +233,6 @@ class Gateway:
             if asked := request.headers.get(b"access-control-request-headers"):
                 headers.append((b"access-control-allow-headers", asked))
         await request.reply(204, headers, b"")
-
-
-def _cancel_current() -> Callable[[], object]:
-    task = asyncio.current_task()
-    if task is None:
-        raise RuntimeError("the gateway needs a server that gives each request a task")
-    return task.cancel
 
 
 def _allowed(methods: dict[str, Route]) -> list[str]:

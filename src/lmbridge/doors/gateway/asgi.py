@@ -46,6 +46,9 @@ class Connection(Protocol):
     lost: bool
     on_lost: Callable[[], object] | None
 
+    def write_whole(self, scope: Scope, status: int, headers: Sequence[Header], body: bytes) -> bool:
+        """Write a whole answer at once; False when the slow way has to be taken."""
+
 
 class Request:
     """A request, and the answer to it as far as it was given.
@@ -59,6 +62,7 @@ class Request:
 
     __slots__ = (
         "_receive",
+        "_scope",
         "_send",
         "connection",
         "cors",
@@ -77,7 +81,7 @@ class Request:
         self.connection: Connection = scope[CONNECTION]
         self.cors: tuple[Header, ...] = ()
         self.started = self.streaming = self.counted = False
-        self._receive, self._send = receive, send
+        self._scope, self._receive, self._send = scope, receive, send
 
     async def body(self, limit: int) -> bytes:
         """The whole body.
@@ -117,6 +121,8 @@ class Request:
         self.started = True
         length = (b"content-length", b"%d" % len(body))
         whole = (*headers, length, *self.cors) if status != 204 else (*headers, *self.cors)
+        if self.connection.write_whole(self._scope, status, whole, body):
+            return
         await self._send({"type": "http.response.start", "status": status, "headers": whole})
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 

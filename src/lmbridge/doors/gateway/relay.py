@@ -28,7 +28,7 @@ from lmbridge.doors.gateway.heartbeat import Heartbeat
 from lmbridge.hub.activity import Tally
 from lmbridge.hub.hub import Hub
 from lmbridge.hub.leases import Lease
-from lmbridge.wire.openai.errors import decode_error
+from lmbridge.wire.openai.errors import decode_error, is_error
 from lmbridge.wire.openai.tap import UsageTap
 from lmbridge.wire.openai.usage import TimingFields, UsageFields, to_usage
 
@@ -80,6 +80,10 @@ class _Answer(Struct):
     timings: TimingFields | None = None
 
 
+class _Failed(Struct):
+    error: Raw = Raw()
+
+
 _decode_answer = msgspec.json.Decoder(_Answer).decode
 
 
@@ -107,55 +111,91 @@ class Relay:
 
     async def _leased(self, request: Request, language: Language, ask: Ask, heart: Heartbeat | None) -> None:
         """Hold the model while it answers, and count how it went."""
-        began = perf_counter()
-        progress = heart.loading if heart is not None else None
-        async with self._hub.lease(ask.model, kind=language.kind, exclusive=ask.alone, progress=progress) as lease:
-            tally = self._hub.activity.tally(lease.model.provider, lease.model.id, language.route)
-            tally.in_flight += 1
-            try:
-                response = await self._ask(lease, language, ask, heart)
-                async with response:
-                    tally.first_event.observe(perf_counter() - began)
-                    if heart is None:
-                        await _pass_whole(request, response, tally, lease)
-                    else:
-                        await _pass_stream(request, response, tally, lease, heart, language)
-            except BridgeError as error:
-                reason = await lease.explain(error)
-                tally.errors[reason.code] += 1
-                request.counted = True
-                if reason is error:
-                    raise
-                raise reason from error
-            except CancelledError:
-                tally.cancelled += 1
+        began, hub = perf_counter(), self._hub
+        # Most often the model is there and free: then no coroutine has to be made to find that out.
+        lease = hub.lease_at_once(ask.model, language.kind, ask.alone)
+        if lease is None:
+            progress = heart.loading if heart is not None else None
+            lease = await hub.acquire(ask.model, language.kind, ask.alone, progress)
+        tally = hub.activity.tally(lease.model.provider, lease.model.id, language.route)
+        tally.in_flight += 1
+        try:
+            if heart is None:
+                await self._pass_whole(request, language, ask, lease, tally)
+            else:
+                await self._pass_stream(request, language, ask, lease, tally, heart, began)
+        except BridgeError as error:
+            reason = await lease.explain(error)
+            tally.errors[reason.code] += 1
+            request.counted = True
+            if reason is error:
                 raise
-            finally:
-                tally.in_flight -= 1
-                tally.requests += 1
-                tally.duration.observe(perf_counter() - began)
+            raise reason from error
+        except CancelledError:
+            tally.cancelled += 1
+            raise
+        finally:
+            hub.release(lease)
+            tally.in_flight -= 1
+            tally.requests += 1
+            tally.duration.observe(perf_counter() - began)
 
-    async def _ask(self, lease: Lease, language: Language, ask: Ask, heart: Heartbeat | None) -> Response:
-        """Send the request; returns an answer of status 200.
-
-        Raises:
-            BridgeError: the provider's error, or none came.
-        """
-        endpoint = lease.instance.endpoint
-        if heart is not None:
-            heart.phase = "reading prompt"
-        response = await self._http.request(
+    async def _pass_whole(
+        self, request: Request, language: Language, ask: Ask, lease: Lease, tally: Tally
+    ) -> None:
+        endpoint, provider = lease.instance.endpoint, lease.provider.id
+        async with await self._http.request(
             "POST",
             endpoint.url + language.path,
             headers=endpoint.headers,
             body=_body(lease, ask),
             keep_alive=endpoint.keep_alive,
-            provider=lease.provider.id,
-        )
+            provider=provider,
+        ) as response:
+            body = await response.read()
         if response.status != 200:
-            async with response:
-                raise decode_error(response.status, await response.read(MAX_ERROR), lease.provider.id)
-        return response
+            raise decode_error(response.status, body, provider)
+        try:
+            answer = _decode_answer(body)
+        except (ValueError, RecursionError) as error:
+            raise BrokenAnswer(provider, str(error)) from error
+        if not answer.choices and not answer.data:
+            raise BrokenAnswer(provider, "it holds no answer")
+        _count(tally, to_usage(answer.usage, answer.timings))
+        await request.reply(200, ((b"content-type", response.header(b"content-type")),), body)
+
+    async def _pass_stream(
+        self,
+        request: Request,
+        language: Language,
+        ask: Ask,
+        lease: Lease,
+        tally: Tally,
+        heart: Heartbeat,
+        began: float,
+    ) -> None:
+        endpoint, provider = lease.instance.endpoint, lease.provider.id
+        heart.phase = "reading prompt"
+        async with await self._http.request(
+            "POST",
+            endpoint.url + language.path,
+            headers=endpoint.headers,
+            body=_body(lease, ask),
+            keep_alive=endpoint.keep_alive,
+            provider=provider,
+        ) as response:
+            if response.status != 200:
+                raise decode_error(response.status, await response.read(MAX_ERROR), provider)
+            if response.content_type != "text/event-stream":
+                raise BrokenAnswer(provider, "a stream was asked for and something else came")
+            stream = _Stream(request, response, provider, language.role)
+            try:
+                await stream.pass_first(heart)
+                tally.first_event.observe(perf_counter() - began)
+                await stream.pass_rest()
+            finally:
+                stream.tap.close()
+                _count(tally, stream.tap.usage)
 
 
 def _body(lease: Lease, ask: Ask) -> bytes:
@@ -168,72 +208,119 @@ def _body(lease: Lease, ask: Ask) -> bytes:
     return _encode({**prepared, "model": model})
 
 
-async def _pass_whole(request: Request, response: Response, tally: Tally, lease: Lease) -> None:
-    body = await response.read()
+class _Stream:
+    """Passes a provider's events on to a caller, whole ones only, so that an error can follow any of them.
+
+    Args:
+        role: whether the first event has to say who speaks.
+    """
+
+    __slots__ = ("_held", "_provider", "_request", "_response", "_role", "tap")
+
+    def __init__(self, request: Request, response: Response, provider: str, role: bool) -> None:
+        self._request, self._response, self._provider, self._role = request, response, provider, role
+        self._held = b""
+        self.tap = UsageTap(provider)
+
+    async def pass_first(self, heart: Heartbeat) -> None:
+        """Wait for the first event and pass it on; until then the status can still tell of an error."""
+        async for data in self._response:
+            events = self._whole(data)
+            if b"data:" not in events:
+                continue  # a comment: our own signs of life go on
+            if b'"error"' in events:
+                self._raise_error(events)
+            await heart.stop()
+            if not self._request.started:
+                await self._request.start_events()
+            await self._request.send(with_role(events) if self._role else events)
+            return
+        raise BrokenAnswer(self._provider, "the stream ended before it began")
+
+    async def pass_rest(self) -> None:
+        """Pass on the other events, and the end if it is one.
+
+        Raises:
+            BridgeError: the provider's error, or that its stream was cut off.
+        """
+        if not self._done():
+            async for data in self._response:
+                events = self._whole(data)
+                if b'"error"' in events:
+                    await self._pass_until_error(events)
+                if events:
+                    await self._request.send(events)
+                if self._done():
+                    break
+        await self._end()
+
+    def _done(self) -> bool:
+        return self.tap.done
+
+    async def _end(self) -> None:
+        if not self._done():
+            if self._lacks_done():
+                await self._request.send(b"data: [DONE]\n\n")
+        elif not self._response.ended:
+            with suppress(TimeoutError, BrokenAnswer):
+                async with asyncio.timeout(DRAIN_S):
+                    async for _ in self._response:
+                        pass
+        await self._request.send(b"", more=False)
+
+    def _lacks_done(self) -> bool:
+        """Whether a whole answer has ended without `[DONE]`, as some servers do.
+
+        Raises:
+            BrokenAnswer: it was not whole.
+        """
+        self.tap.close()
+        if self._done():
+            return False
+        if self._held or not self.tap.finished:
+            raise BrokenAnswer(self._provider, "the stream ended before the answer did")
+        return True
+
+    def _whole(self, data: bytes) -> bytes:
+        """The events that are complete now; the rest is kept for the next time."""
+        self.tap.feed(data)
+        if self._held:
+            data = self._held + data
+        if data.endswith(b"\n\n"):
+            self._held = b""
+            return data
+        end = max(data.rfind(b"\n\n") + 2, data.rfind(b"\r\n\r\n") + 4)
+        if end < 4:
+            end = 0
+        self._held = data[end:]
+        if len(self._held) > MAX_EVENT:
+            raise BrokenAnswer(self._provider, f"one event is larger than {MAX_EVENT:,} bytes")
+        return data[:end]
+
+    async def _pass_until_error(self, events: bytes) -> None:
+        """Pass on what comes before an error event, and raise that in our form. Returns if it is none."""
+        before = events.rfind(b"\n\n", 0, events.index(b'"error"')) + 2
+        try:
+            self._raise_error(events[before:] if before > 1 else events)
+        except BridgeError:
+            if before > 1:
+                await self._request.send(events[:before])
+            raise
+
+    def _raise_error(self, events: bytes) -> None:
+        for line in events.splitlines():
+            name, _, data = line.partition(b":")
+            # `error: {…}` is how older llama.cpp servers begin the line.
+            if name in (b"data", b"error") and has_error(data):
+                raise decode_error(None, data.strip(), self._provider)
+
+
+def has_error(data: bytes) -> bool:
+    """Whether an event's data is an error and not an answer with such a field."""
     try:
-        answer = _decode_answer(body)
-    except (ValueError, RecursionError) as error:
-        raise BrokenAnswer(lease.provider.id, str(error)) from error
-    if not answer.choices and not answer.data:
-        raise BrokenAnswer(lease.provider.id, "it holds no answer")
-    _count(tally, to_usage(answer.usage, answer.timings))
-    await request.reply(200, ((b"content-type", response.header(b"content-type")),), body)
-
-
-async def _pass_stream(
-    request: Request, response: Response, tally: Tally, lease: Lease, heart: Heartbeat, language: Language
-) -> None:
-    provider = lease.provider.id
-    if response.content_type != "text/event-stream":
-        raise BrokenAnswer(provider, "a stream was asked for and something else came")
-    tap, held, unnamed = UsageTap(provider), b"", language.role
-    try:
-        async for data in response:
-            tap.feed(data)
-            events, held = _whole_events(held + data if held else data, provider)
-            if tap.error is not None:
-                await request.send(events[: events.rfind(b"\n\n", 0, events.find(b'"error"')) + 2])
-                raise tap.error
-            if not events:
-                continue
-            if not request.started or unnamed:
-                await heart.stop()
-            if not request.started:
-                await request.start_events()
-            if unnamed and b"data:" in events:
-                events, unnamed = with_role(events), False
-            await request.send(events)
-            if tap.done:
-                break
-        await _end_stream(request, response, tap, held, provider)
-    finally:
-        _count(tally, tap.usage)
-
-
-async def _end_stream(request: Request, response: Response, tap: UsageTap, held: bytes, provider: str) -> None:
-    """The events have ended: see whether the answer had."""
-    if not tap.done:
-        if held or not tap.finished:
-            raise BrokenAnswer(provider, "the stream ended before the answer did")
-        await request.send(b"data: [DONE]\n\n")
-    elif not response.ended:
-        with suppress(TimeoutError, BrokenAnswer):
-            async with asyncio.timeout(DRAIN_S):
-                async for _ in response:
-                    pass
-    await request.send(b"", more=False)
-
-
-def _whole_events(data: bytes, provider: str) -> tuple[bytes, bytes]:
-    """The events that are complete, and the rest. So an error can be put after any piece that was passed on."""
-    if data.endswith((b"\n\n", b"\r\n\r\n")):
-        return data, b""
-    end = max(data.rfind(b"\n\n") + 2, data.rfind(b"\r\n\r\n") + 4)
-    if end < 4:
-        if len(data) > MAX_EVENT:
-            raise BrokenAnswer(provider, f"one event is larger than {MAX_EVENT:,} bytes")
-        return b"", data
-    return data[:end], data[end:]
+        return is_error(msgspec.json.decode(data, type=_Failed).error)
+    except (ValueError, RecursionError):
+        return False
 
 
 def with_role(events: bytes) -> bytes:

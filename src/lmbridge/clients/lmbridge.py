@@ -21,7 +21,7 @@ from lmbridge.core.events import Answer, Embeddings, Event
 from lmbridge.core.models import Endpoint, InstanceState, LoadOptions, ModelInfo, ModelKind
 from lmbridge.core.provider import Progress, ProviderState
 from lmbridge.core.requests import ChatRequest, EmbedRequest
-from lmbridge.wire.openai.errors import decode_error
+from lmbridge.wire.openai.errors import decode_error, is_error
 from lmbridge.wire.sse import SSEDecoder, SSEError
 
 NAME: Final = "gateway"
@@ -231,7 +231,7 @@ def _loaded(data: bytes, progress: Progress | None) -> InstanceState | None:
         event = msgspec.json.decode(data, type=_LoadEvent)
     except (ValueError, RecursionError) as error:
         raise BrokenAnswer(NAME, f"models/load: {error}") from error
-    if event.error not in (b"", b"null"):
+    if is_error(event.error):
         raise decode_error(None, data, NAME)
     if event.progress is not None and progress is not None:
         progress(event.progress)

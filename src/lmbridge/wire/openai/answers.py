@@ -30,7 +30,7 @@ from lmbridge.core.events import (
     ToolCallDelta,
     Usage,
 )
-from lmbridge.wire.openai.errors import decode_error
+from lmbridge.wire.openai.errors import decode_error, is_error
 from lmbridge.wire.openai.usage import Count, TimingFields, UsageFields, to_usage
 from lmbridge.wire.sse import SSEDecoder, SSEError
 
@@ -185,7 +185,7 @@ class ChatEventDecoder:
         except (ValueError, RecursionError) as error:
             # Something that is not a chunk may still say what went wrong.
             raise _error_or_broken(data, self._provider, error) from error
-        if chunk.error and chunk.error != b"null":
+        if chunk.error and is_error(chunk.error):
             raise decode_error(None, data, self._provider)
         if not self._started:
             self._started = True
@@ -277,7 +277,7 @@ class _Anything(Struct):
 def _error_or_broken(data: bytes, provider: str, error: Exception) -> BridgeError:
     """What to make of bytes that are not what was expected: the error they report, or a broken answer."""
     try:
-        if msgspec.json.decode(data, type=_Anything).error not in (b"", b"null"):
+        if is_error(msgspec.json.decode(data, type=_Anything).error):
             return decode_error(None, data, provider)
     except (ValueError, RecursionError):
         pass
@@ -305,7 +305,7 @@ def decode_chat_answer(
         BridgeError: the error it reports instead, whatever its status was.
     """
     chunk = _decode(data, _Chunk, provider)
-    if chunk.error and chunk.error != b"null":
+    if chunk.error and is_error(chunk.error):
         raise decode_error(None, data, provider)
     if not chunk.choices:
         raise BrokenAnswer(provider, "it holds no choice")

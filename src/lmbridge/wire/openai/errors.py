@@ -11,7 +11,7 @@ import re
 from typing import Final, Literal, TypeAlias
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from lmbridge.core.errors import BridgeError, ContextExceeded, ProviderRefused, error_from_code
 
@@ -54,6 +54,7 @@ TYPES: Final[dict[str, ErrorType]] = {
     "config_invalid": "server_error",
     "address_in_use": "server_error",
     "unsafe_bind": "server_error",
+    "already_running": "server_error",
     "not_running": "unavailable_error",
     "cancelled": "server_error",
 }
@@ -106,8 +107,14 @@ class _ShownContext(_Shown):
     n_ctx: int
 
 
+_NO_ERROR: Final = (b"", b"null", b'""', b"{}", b"[]", b"false", b"0")
 _decode: Final = msgspec.json.Decoder(_Envelope).decode
 _encode: Final = msgspec.json.Encoder().encode
+
+
+def is_error(field: Raw) -> bool:
+    """Whether an `error` field reports one: many servers send it empty when all is well."""
+    return bytes(field) not in _NO_ERROR
 
 
 def decode_error(status: int | None, body: bytes, provider: str) -> BridgeError:

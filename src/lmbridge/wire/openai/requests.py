@@ -390,7 +390,7 @@ def decode_embedding_body(data: bytes) -> EmbeddingBody:
 def _refuse(body: Struct, table: Sequence[Refused]) -> None:
     for field in table:
         value: object = getattr(body, field.name)
-        if value is not None and not any(value is ok or value == ok for ok in field.unless):
+        if value is not None and not any(type(value) is type(ok) and value == ok for ok in field.unless):
             raise UnsupportedParameter(field.name, field.reason, hint=field.hint)
 
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from lmbridge.core.errors import BridgeError
 from lmbridge.core.events import Usage
-from lmbridge.wire.openai.errors import decode_error
+from lmbridge.wire.openai.errors import decode_error, is_error
 from lmbridge.wire.openai.usage import TimingFields, UsageFields, to_usage
 
 TAIL: Final = 64 * 1024
@@ -119,7 +119,7 @@ class UsageTap:
             told = _decode(data)
         except (ValueError, RecursionError):  # not for the tap to judge: it passes as it is
             return
-        if self.error is None and told.error not in (b"", b"null"):
+        if self.error is None and is_error(told.error):
             self.error = decode_error(None, data, self._provider)
         self.usage = to_usage(told.usage, told.timings) or self.usage
         if told.timings is not None:

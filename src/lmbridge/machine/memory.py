@@ -135,15 +135,6 @@ def _darwin() -> Memory:
     return Memory(total, min(total, free * os.sysconf("SC_PAGE_SIZE")))
 
 
-def resident(pid: int) -> int | None:
-    """Bytes of memory that process *pid* holds right now, shared file pages included; None if nobody tells."""
-    try:
-        with open(f"/proc/{pid}/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return None
-
-
 def cores(root: Path = Path("/")) -> int:
     """Physical cores that this process may keep busy, at least 1.
 
@@ -198,10 +189,30 @@ def _processor_quota(root: Path) -> int | None:
     return -(-int(quota) // int(period)) if quota.isdecimal() and int(period) else None
 
 
-def resident_of_files(pid: int) -> int:
-    """Bytes of mapped files that process *pid* holds in memory; 0 if nobody tells."""
+class Held(Struct, frozen=True):
+    """Bytes of memory that a process with its children holds: all, and what of it is mapped files."""
+
+    total: int = 0
+    files: int = 0
+
+
+def held(pid: int) -> Held:
+    """What process *pid* and its children hold right now; zeros where the system does not tell."""
+    total = files = 0
+    for each in (pid, *_children(pid)):
+        try:
+            with open(f"/proc/{each}/statm", "rb") as file:
+                pages = file.read().split()
+        except OSError:
+            continue
+        total, files = total + int(pages[1]), files + int(pages[2])
+    size = os.sysconf("SC_PAGE_SIZE") if total else 1
+    return Held(total * size, files * size)
+
+
+def _children(pid: int) -> list[int]:
     try:
-        with open(f"/proc/{pid}/statm", "rb") as file:
-            return int(file.read().split()[2]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return 0
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
+            return [int(each) for each in file.read().split()]
+    except OSError:
+        return []

@@ -25,6 +25,9 @@ from typing import IO, Any, cast
 
 Settings = dict[str, Any]
 
+# Options that a `llama-server` may be too old to know: variables it does not know do no harm, arguments would.
+OPTIONAL = {"LLAMA_ARG_CACHE_RAM": "64", "LLAMA_ARG_UI": "0", "LLAMA_ARG_WEBUI": "0"}
+
 LISTENING = re.compile(rb"listening.*?(?:https?://[^\s:/]+:|port: *)(\d+)")
 
 
@@ -85,6 +88,7 @@ def start(command: list[str], output: int | None) -> subprocess.Popen[bytes]:
     """Start an engine that hears nothing of this process's standard input."""
     return subprocess.Popen(
         command,
+        env={**os.environ, **OPTIONAL},
         stdin=subprocess.PIPE,
         stdout=output,
         stderr=subprocess.STDOUT if output else None,

@@ -27,7 +27,7 @@ from lmbridge.core.errors import BadModelFile, BridgeError, EngineCrashed, LoadF
 from lmbridge.core.models import KvType
 from lmbridge.core.provider import Progress
 from lmbridge.machine.engine.requirements import engine_missing
-from lmbridge.machine.memory import resident
+from lmbridge.machine.memory import held
 
 State: TypeAlias = Literal["loading", "ready", "failed", "crashed", "stopped"]
 
@@ -198,9 +198,8 @@ class Engine:
         """The report of the process; meanwhile the share of the file that it holds in memory is told."""
         while not self._process.first_line.done():
             await asyncio.wait([self._process.first_line], timeout=PROGRESS_EVERY)
-            held = resident(self.pid) if progress else None
-            if progress and held and size:
-                progress(min(0.99, held / size))
+            if progress and size:
+                progress(min(0.99, held(self.pid).total / size))
         try:
             return msgspec.json.decode(self._process.first_line.result(), type=_Report)
         except msgspec.DecodeError:
@@ -211,7 +210,7 @@ class Engine:
             await asyncio.wait([self._process.exited], timeout=GRACE)  # for its last words
             if report.kind == "missing":
                 raise engine_missing(report.error)
-            reason = first_error(self.log) or report.error or self._how_it_ended()
+            reason = next(iter(errors(self.log)), "") or report.error or self._how_it_ended()
             raise BadModelFile(model, reason) if _FILE_AT_FAULT.search(self.log) else LoadFailed(self.name, reason)
         self.url, self.state = report.url, "ready"
 
@@ -278,14 +277,14 @@ def child_environment(mine: Mapping[str, str]) -> dict[str, str]:
 _ERROR_LINE: Final = re.compile(r"^[0-9.]+ E +(?:\w+ +)?(\w+): *(.+)$", re.MULTILINE)
 
 
+_COMPLAINT: Final = re.compile(r"error|fail|assert|abort|terminate|exception", re.IGNORECASE)
+
 # The engine's words where reading the file is what failed, and not finding memory for it.
 _FILE_AT_FAULT: Final = re.compile(r"error loading model(?!.*(?:allocat|memory))|gguf_init_from")
 
 
-def first_error(log: str) -> str:
-    """The first error an engine logged: the later ones only say that something failed."""
-    found = _ERROR_LINE.search(log)
-    if found:
-        return found[2].removeprefix("error loading model: ").strip().rstrip(".")
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    return lines[-1][:500] if lines else ""
+def errors(log: str) -> list[str]:
+    """The errors an engine logged, in their order; without its marks, what natives print when they give up."""
+    marked = [found[2].removeprefix("error loading model: ") for found in _ERROR_LINE.finditer(log)]
+    lines = marked or [line for line in log.splitlines() if _COMPLAINT.search(line)]
+    return [line.strip().rstrip(".")[:500] for line in lines]

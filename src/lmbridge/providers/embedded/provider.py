@@ -24,7 +24,7 @@ from lmbridge.core.requests import ChatRequest, EmbedRequest
 from lmbridge.machine.engine.requirements import engine_version, missing
 from lmbridge.machine.engine.supervisor import Engine, EngineSettings
 from lmbridge.machine.home import models_folder
-from lmbridge.machine.memory import cores, memory, resident_of_files
+from lmbridge.machine.memory import cores, held, memory
 from lmbridge.machine.model_folders import FoundModel, find_models, lmstudio_models_folder
 from lmbridge.providers.embedded.options import CACHE_MIB, Machine, Size, estimate, filled_in
 from lmbridge.providers.embedded.requests import prepare
@@ -167,13 +167,13 @@ class EmbeddedProvider:
             return None
         # The system counts a mapped file as available, because it could be read again; but that would make
         # the loaded models crawl.
-        mapped = sum(resident_of_files(engine.pid) for engine in self._engines.values())
+        mapped = sum(held(engine.pid).files for engine in self._engines.values())
         return max(0, now.available - mapped - min(RESERVE, now.total // 10))
 
     def _machine(self) -> Machine:
         room = self._room()
-        held = sum(engine.memory for engine in self._engines.values())
-        return Machine(cores(), None if room is None else room + held)
+        taken = sum(engine.memory for engine in self._engines.values())
+        return Machine(cores(), None if room is None else room + taken)
 
     # -- loading ----------------------------------------------------------------------------------
 

@@ -103,40 +103,34 @@ async def _call_markers(http: HTTPClient, engine: Engine) -> tuple[str, str]:
     function = {"name": _NAME, "arguments": msgspec.json.encode({_ARGUMENT: _VALUE}).decode()}
     call = {"id": "call00000", "type": "function", "function": function}
     asked: dict[str, object] = {"role": "user", "content": "?"}
-    turns: list[tuple[list[dict[str, object]], bool]] = [
-        ([asked], False),
-        ([asked], True),
-        ([asked, {"role": "assistant", "content": None, "tool_calls": [call]}], False),
-        ([asked, {"role": "assistant", "content": _TEXT}], False),
-    ]
+    called: dict[str, object] = {"role": "assistant", "content": None, "tool_calls": [call]}
+    said: dict[str, object] = {"role": "assistant", "content": _TEXT}
+    conversations = [asked], [asked, called], [asked, said]
     try:
-        rendered = await asyncio.gather(*(_render(http, engine, each, prompt) for each, prompt in turns))
+        rendered = await asyncio.gather(*(_render(http, engine, each) for each in conversations))
     except (BridgeError, msgspec.DecodeError):
         return "", ""  # a template that cannot render a call; then calls are merely asked for
     return markers(*rendered)
 
 
-async def _render(http: HTTPClient, engine: Engine, messages: list[dict[str, object]], prompt: bool) -> str:
+async def _render(http: HTTPClient, engine: Engine, messages: list[dict[str, object]]) -> str:
     parameters = {"type": "object", "properties": {_ARGUMENT: {"type": "string"}}, "required": [_ARGUMENT]}
     tool = {"type": "function", "function": {"name": _NAME, "description": "?", "parameters": parameters}}
-    body = {"messages": messages, "tools": [tool], "add_generation_prompt": prompt}
+    body = {"messages": messages, "tools": [tool], "add_generation_prompt": False}
     read = await _ask(http, engine, "POST", "/apply-template", msgspec.json.encode(body))
     return msgspec.json.decode(read, type=_Rendered).prompt
 
 
-def markers(asked: str, prompted: str, called: str, said: str) -> tuple[str, str]:
-    """What comes before and after a tool call, from four renderings of one conversation.
+def markers(asked: str, called: str, said: str) -> tuple[str, str]:
+    """What comes before and after a tool call, from three renderings of one conversation.
 
     Arguments:
-        asked: the question alone. prompted: with the opening of the answer. called: with a tool call.
-        said: with an answer in words.
+        asked: the question alone. called: answered with a tool call. said: answered in words.
     """
-    if not (called.startswith(asked) and prompted.startswith(asked) and said.startswith(asked)):
+    if not (called.startswith(asked) and said.startswith(asked)):
         return "", ""
-    turn, call, words = prompted[len(asked) :], called[len(asked) :], said[len(asked) :]
-    common = 0
-    while common < min(len(turn), len(call)) and turn[common] == call[common]:
-        common += 1
+    call, words = called[len(asked) :], said[len(asked) :]
+    common = next((at for at, (a, b) in enumerate(zip(call, words, strict=False)) if a != b), 0)
     name_at, value_at, text_at = call.find(_NAME), call.find(_VALUE), words.find(_TEXT)
     if min(name_at, value_at, text_at) < 0 or name_at < common:
         return "", ""

@@ -220,10 +220,8 @@ class Engine:
         if self.state == "ready":
             self.state = "crashed"
         self._transport.close()
-        words = first_error(self.log)
-        return EngineCrashed(
-            self.name, f"{self._how_it_ended()}; it said: {words}" if words else self._how_it_ended()
-        )
+        words = errors(self.log)[-1:]
+        return EngineCrashed(self.name, "; it said: ".join([self._how_it_ended(), *words]))
 
     async def stop(self) -> None:
         """End the process; its memory is free when this returns. Idempotent."""

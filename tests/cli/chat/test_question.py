@@ -1,0 +1,66 @@
+import io
+import os
+import tty
+from pathlib import Path
+
+import pytest
+
+from lmbridge.cli.chat.question import image, question_from, refuse_if_blind
+from lmbridge.core.errors import InvalidRequest
+from lmbridge.core.models import ModelInfo
+
+
+def test_somebody_at_a_terminal_without_a_prompt_wants_to_talk() -> None:
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    with open(theirs) as terminal, open(ours):
+        assert question_from(None, terminal) is None
+        assert question_from("hi", terminal) == "hi"
+
+
+def test_a_device_or_nothing_at_all_is_not_waited_for() -> None:
+    with open(os.devnull) as nothing:
+        assert question_from("hi", nothing) == "hi"
+        assert question_from(None, nothing) is None
+    assert question_from("hi", None) == "hi"
+    assert question_from(None, None) is None
+    assert question_from("hi", nothing) == "hi"  # closed
+    assert question_from("hi", io.StringIO("no file behind it")) == "hi"
+
+
+def test_a_file_as_standard_input_is_read(tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    notes.write_text("ünï\n\nlines\n", encoding="utf-8")
+    with notes.open() as file:
+        assert question_from("Read:", file) == "Read:\n\nünï\n\nlines"
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"\x89PNG\r\n\x1a\n....", "image/png"),
+        (b"\xff\xd8\xff\xe0....", "image/jpeg"),
+        (b"GIF89a....", "image/gif"),
+        (b"RIFF\x00\x00\x00\x00WEBPVP8 ", "image/webp"),
+    ],
+)
+def test_the_kind_of_a_picture_is_told_by_its_bytes_not_its_name(tmp_path: Path, data: bytes, kind: str) -> None:
+    path = tmp_path / "picture.dat"
+    path.write_bytes(data)
+    assert image(path).url.startswith(f"data:{kind};base64,")
+
+
+def test_a_picture_that_is_too_large_is_refused_with_both_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "huge.png"
+    with path.open("wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        file.truncate(20 * 2**20 + 1)
+    with pytest.raises(InvalidRequest, match=r"20,971,521 bytes.*20,971,520"):
+        image(path)
+
+
+def test_a_model_that_is_known_not_to_see_gets_no_picture() -> None:
+    with pytest.raises(InvalidRequest, match="'words' cannot see"):
+        refuse_if_blind(ModelInfo("words", "x", vision=False))
+    refuse_if_blind(ModelInfo("eyes", "x", vision=True))
+    refuse_if_blind(ModelInfo("who-knows", "x"))

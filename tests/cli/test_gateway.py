@@ -1,0 +1,198 @@
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import PATIENCE_S, Run, Terminal, environment
+
+from lmbridge.machine import processes
+from lmbridge.machine.gateway_file import NAME, GatewayFile
+
+
+@pytest.fixture
+def anywhere(run: Run, home: Path) -> Iterator[Run]:
+    """The command with gateways on a free port; whatever runs in the end is stopped."""
+    settings = home / "lmbridge.toml"
+    settings.write_text(settings.read_text() + "[gateway]\nport = 0\n")
+    yield run
+    found = GatewayFile.read(home)
+    if found is not None and found.alive:
+        os.kill(found.pid, signal.SIGKILL)
+
+
+def running(home: Path) -> GatewayFile:
+    found = GatewayFile.read(home)
+    assert found is not None
+    assert found.alive
+    return found
+
+
+def test_a_gateway_is_started_used_and_stopped(anywhere: Run, home: Path) -> None:
+    started = anywhere("gateway", "start")
+    assert started.returncode == 0
+    file = running(home)
+    assert file.url in started.stdout
+    assert stat.S_IMODE((home / NAME).stat().st_mode) == 0o600
+    assert stat.S_IMODE((home / "logs" / "gateway.log").stat().st_mode) == 0o600
+
+    told = json.loads(anywhere("gateway", "status", "--json").stdout)
+    assert (told["running"], told["url"], told["pid"]) == (True, file.url, file.pid)
+    assert anywhere("chat", "-p", "hello").stdout == "You said: hello \n"
+    assert "fake-chat" in anywhere("ps").stdout
+    assert file.url in anywhere("gateway", "status").stdout
+
+    stopped = anywhere("gateway", "stop")
+    assert stopped.returncode == 0
+    assert not file.alive
+    assert not (home / NAME).exists()
+
+
+def test_without_a_gateway_status_and_stop_say_so_with_a_code_of_their_own(anywhere: Run) -> None:
+    assert anywhere("gateway", "status").returncode == 11
+    assert json.loads(anywhere("gateway", "status", "--json").stdout) == {"running": False}
+    stopped = anywhere("gateway", "stop")
+    assert stopped.returncode == 11
+    assert "lmbridge gateway start" in stopped.stderr
+
+
+def test_a_second_gateway_of_the_same_user_is_refused(anywhere: Run, home: Path) -> None:
+    assert anywhere("gateway", "start").returncode == 0
+    url = running(home).url
+    for arguments in (["gateway", "start"], ["serve"], ["serve", "--port", "0"]):
+        again = anywhere(*arguments)
+        assert again.returncode == 8
+        assert f"already running at {url}" in again.stderr
+    assert running(home).url == url
+
+
+def test_a_gateway_that_was_killed_leaves_a_file_that_nobody_believes(anywhere: Run, home: Path) -> None:
+    assert anywhere("gateway", "start").returncode == 0
+    file = running(home)
+    os.kill(file.pid, signal.SIGKILL)
+    while processes.exists(file.pid):  # bounded by the test's own limit
+        os.sched_yield()
+    assert (home / NAME).exists()
+    assert anywhere("gateway", "status").returncode == 11
+    assert anywhere("chat", "-p", "hello").returncode == 0  # by itself
+    assert anywhere("gateway", "start").returncode == 0
+    assert running(home).pid != file.pid
+
+
+def test_stop_takes_a_stale_file_away(anywhere: Run, home: Path) -> None:
+    GatewayFile("http://127.0.0.1:9", 2**22 + 1, "key", "0", 0.0, "gone").write(home)
+    assert anywhere("gateway", "stop").returncode == 11
+    assert not (home / NAME).exists()
+
+
+def test_a_file_that_others_could_have_written_is_refused_everywhere(anywhere: Run, home: Path) -> None:
+    GatewayFile("http://127.0.0.1:9", os.getpid(), "key", "0", 0.0).write(home).chmod(0o666)
+    for arguments in (["gateway", "status"], ["chat", "-p", "x"], ["serve"]):
+        done = anywhere(*arguments)
+        assert done.returncode == 12
+        assert "open to other users" in done.stderr
+    (home / NAME).unlink()
+
+
+def test_a_port_in_use_is_told_with_who_holds_it(anywhere: Run, home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for arguments in (["serve", "--port", str(port)], ["gateway", "start", "--port", str(port)]):
+            done = anywhere(*arguments)
+            assert done.returncode == 8
+            assert f"127.0.0.1:{port}" in done.stderr
+            assert f"pid {os.getpid()}" in done.stderr
+        told = json.loads(anywhere("gateway", "start", "--port", str(port), "--json").stdout)
+        assert told["error"]["code"] == "address_in_use"
+    assert not (home / NAME).exists()
+
+
+def test_a_wider_bind_without_a_key_is_refused(anywhere: Run) -> None:
+    for arguments in (["serve"], ["gateway", "start"]):
+        done = anywhere(*arguments, "--host", "0.0.0.0")  # noqa: S104 - that it is refused is the point
+        assert done.returncode == 7
+        assert "lmbridge keys create" in done.stderr
+
+
+def test_a_model_that_is_not_there_ends_the_start(anywhere: Run, home: Path) -> None:
+    done = anywhere("serve", "--model", "no-such-model")
+    assert done.returncode == 3
+    assert "no-such-model" in done.stderr
+    assert not (home / NAME).exists()
+
+
+def test_serve_tells_how_it_is_used_and_ctrl_c_stops_it_cleanly(anywhere: Run, home: Path) -> None:
+    with Terminal(home, "serve") as terminal:
+        terminal.wait_for("serves")
+        terminal.wait_for("/v1")
+        terminal.wait_for("not needed on this machine")
+        terminal.wait_for("Ctrl-C")
+        assert running(home).url in terminal.text
+        terminal.type("\x03")
+        assert terminal.wait_for_end() == 0
+        assert "Traceback" not in terminal.text
+    assert not (home / NAME).exists()
+
+
+def test_serve_with_json_tells_address_and_process(anywhere: Run, home: Path) -> None:
+    command = [sys.executable, "-m", "lmbridge", "serve", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment(home)) as process:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        assert told["pid"] == process.pid
+        assert told["url"] == running(home).url
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 0
+    assert not (home / NAME).exists()
+
+
+def test_the_gateway_can_be_insisted_on_and_done_without(anywhere: Run, home: Path) -> None:
+    assert anywhere("chat", "-p", "x", "--gateway").returncode == 11
+    assert anywhere("gateway", "start").returncode == 0
+    assert anywhere("chat", "-p", "x", "--no-gateway").returncode == 0
+    assert anywhere("chat", "-p", "x", env={"LMBRIDGE_NO_GATEWAY": "1"}).returncode == 0
+    assert json.loads(anywhere("ps", "--json").stdout)["models"] == []
+    assert anywhere("chat", "-p", "x", "--gateway").returncode == 0
+    assert json.loads(anywhere("ps", "--json").stdout)["models"] != []
+
+
+def test_a_model_is_loaded_into_a_gateway_that_is_started_for_it(anywhere: Run, home: Path) -> None:
+    refused = anywhere("load", "fake-chat", "--no-gateway")
+    assert refused.returncode == 11
+    assert "lmbridge gateway start" in refused.stderr
+
+    loaded = anywhere("load", "fake-chat")
+    assert loaded.returncode == 0
+    assert "starting one in the background" in loaded.stderr
+    assert "fake-chat (fake) is loaded" in loaded.stdout
+    state = json.loads(anywhere("load", "fake-chat", "--json").stdout)
+    assert (state["model"], state["state"]) == ("fake-chat", "ready")
+    models = json.loads(anywhere("ls", "--json").stdout)["models"]
+    assert {model["id"] for model in models if model["loaded"]} == {"fake-chat"}
+
+    absent = anywhere("unload", "fake-embed")
+    assert absent.returncode == 3
+    assert "not in memory" in absent.stderr
+    assert anywhere("unload", "no-such-model").returncode == 3
+    assert "fake-chat is unloaded" in anywhere("unload", "fake-chat").stdout
+    assert "No model is in memory." in anywhere("unload", "--all").stdout
+
+
+def test_unload_wants_a_name_or_all_and_not_both(anywhere: Run) -> None:
+    assert anywhere("unload").returncode == 2
+    assert anywhere("unload", "x", "--all").returncode == 2
+
+
+def test_the_key_is_in_no_output_and_no_list_of_processes(anywhere: Run, home: Path) -> None:
+    said = anywhere("gateway", "start")
+    file = running(home)
+    command_line = Path(f"/proc/{file.pid}/cmdline")
+    shown = command_line.read_text() if command_line.exists() else ""
+    log = (home / "logs" / "gateway.log").read_text()
+    status = anywhere("gateway", "status", "--json").stdout
+    assert file.key not in said.stdout + said.stderr + shown + log + status

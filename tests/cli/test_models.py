@@ -1,0 +1,63 @@
+"""ls, ps and status: what they tell of the models and this machine."""
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Run
+from tests.fakes.openai_server import FakeOpenAI
+
+from lmbridge.version import __version__
+
+
+def test_ls_lists_the_models_by_provider(run: Run) -> None:
+    done = run("ls")
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    begin = lines.index("fake")
+    assert lines[begin + 1].split()[:2] == ["MODEL", "KIND"]
+    assert [line.split()[:2] for line in lines[begin + 2 : begin + 4]] == [
+        ["fake-chat", "chat"],
+        ["fake-embed", "embedding"],
+    ]
+
+
+def test_ls_in_json_has_every_field_of_every_model(run: Run) -> None:
+    models = json.loads(run("ls", "--json").stdout)["models"]
+    chat = next(model for model in models if model["id"] == "fake-chat")
+    assert (chat["provider"], chat["kind"], chat["loaded"]) == ("fake", "chat", False)
+    assert {"id", "size_bytes", "context_length", "quantization", "tools", "vision", "problem"} <= chat.keys()
+
+
+def test_ls_shows_only_what_was_named(run: Run) -> None:
+    assert [m["id"] for m in json.loads(run("ls", "FAKE-emb", "--json").stdout)["models"]] == ["fake-embed"]
+    nothing = run("ls", "qwen")
+    assert nothing.returncode == 0
+    assert "No model has 'qwen' in its name" in nothing.stdout
+
+
+def test_a_provider_that_is_down_is_shown_with_the_reason(alone: Run, home: Path) -> None:
+    (home / "lmbridge.toml").write_text('[openai.gone]\nurl = "http://127.0.0.1:9"\n')
+    done = alone("ls")
+    assert done.returncode == 0
+    assert any(line.startswith("gone ") for line in done.stdout.splitlines())
+
+
+def test_a_name_of_a_model_cannot_steer_the_terminal(run: Run, server: FakeOpenAI) -> None:
+    server.models = [{"id": "evil\x1b[2Jname"}]
+    assert "\x1b" not in run("ls").stdout
+
+
+def test_ps_without_a_gateway_says_why_there_is_nothing(run: Run) -> None:
+    assert "No gateway is running" in run("ps").stdout
+    assert json.loads(run("ps", "--json").stdout) == {"where": "this process", "models": []}
+
+
+def test_status_tells_version_gateway_providers_and_memory(run: Run, home: Path) -> None:
+    told = json.loads(run("status", "--json").stdout)
+    assert (told["version"], told["home"]) == (__version__, str(home))
+    assert told["gateway"] == {"running": False}
+    assert {state["provider"]: state["state"] for state in told["providers"]}["fake"] == "ready"
+    assert told["memory"]["total_bytes"] > told["memory"]["available_bytes"] > 0
+    shown = run("status").stdout
+    for expected in (__version__, str(home), "not running", "fake", "2 models", "free"):
+        assert expected in shown

@@ -27,13 +27,15 @@ def test_where_nothing_was_measured_no_speed_is_claimed(finished: Finished) -> N
 
 
 def test_the_line_tells_tokens_speed_and_times() -> None:
-    finished = Finished("length", Usage(12, 101, 4), Timings(0.1, 10.5, 9.64))
-    assert figures(finished, 0.5) == (
+    watch = Stopwatch()
+    watch.first_word_s, watch.total_s = 0.5, 10.5
+    finished = Finished("length", Usage(12, 101, 4), Timings(0.1, 9.5, 9.64))
+    assert figures(finished, watch) == (
         "12 tokens read (4 from the cache), 101 written, 9.6 tokens/s, first word after 500 ms, 10.5 s in all, "
         "stopped at the longest allowed"
     )
-    assert figures(Finished("stop"), None) == "nothing measured"
-    assert figures(Finished("content_filter"), None) == "ended: content_filter"
+    assert figures(Finished("stop"), Stopwatch()) == "nothing measured"
+    assert figures(Finished("content_filter"), Stopwatch()) == "ended: content_filter"
 
 
 @pytest.mark.parametrize("first", [TextDelta("x"), ReasoningDelta("x"), ToolCallDelta(0)])
@@ -46,3 +48,7 @@ def test_the_watch_stops_at_the_first_word_whatever_it_is(first: Event) -> None:
     assert stopped is not None
     watch.feed(TextDelta("more"))
     assert watch.first_word_s == stopped
+    assert watch.total_s is None
+    watch.feed(Finished("stop"))
+    assert watch.total_s is not None
+    assert watch.total_s >= stopped

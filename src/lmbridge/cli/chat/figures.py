@@ -9,20 +9,24 @@ from lmbridge.core.events import Event, Finished, ReasoningDelta, TextDelta, Too
 
 
 class Stopwatch:
-    """Measures what a person waits for: from the question to the first word, loading of the model included.
+    """Measures what a person waits for: from the question on, loading of the model included.
 
     Attributes:
-        first_word_s: seconds; None before there was one.
+        first_word_s: seconds to the first word; None before there was one.
+        total_s: seconds to the end; None before it.
     """
 
     def __init__(self) -> None:
         self._started = monotonic()
         self.first_word_s: float | None = None
+        self.total_s: float | None = None
 
     def feed(self, event: Event) -> None:
         """Look at the next event."""
         if self.first_word_s is None and isinstance(event, TextDelta | ReasoningDelta | ToolCallDelta):
             self.first_word_s = monotonic() - self._started
+        if isinstance(event, Finished):
+            self.total_s = monotonic() - self._started
 
 
 def speed(finished: Finished) -> float | None:
@@ -36,7 +40,7 @@ def speed(finished: Finished) -> float | None:
     return (usage.completion_tokens - 1) / span if span > 0 else None
 
 
-def figures(finished: Finished, first_word_s: float | None) -> str:
+def figures(finished: Finished, watch: Stopwatch) -> str:
     """One line: tokens of prompt and answer, speed, time to the first word and to the last."""
     parts = []
     if (usage := finished.usage) is not None:
@@ -44,10 +48,10 @@ def figures(finished: Finished, first_word_s: float | None) -> str:
         parts += [f"{usage.prompt_tokens} tokens read{cached}", f"{usage.completion_tokens} written"]
     if (rate := speed(finished)) is not None:
         parts.append(f"{rate:.0f} tokens/s" if rate >= 10 else f"{rate:.1f} tokens/s")
-    if first_word_s is not None:
-        parts.append(f"first word after {duration(first_word_s)}")
-    if (times := finished.timings) is not None:
-        parts.append(f"{duration(times.total_s)} in all")
+    if watch.first_word_s is not None:
+        parts.append(f"first word after {duration(watch.first_word_s)}")
+    if watch.total_s is not None:
+        parts.append(f"{duration(watch.total_s)} in all")
     if finished.reason not in ("stop", "tool_calls"):
         parts.append(
             {"length": "stopped at the longest allowed"}.get(finished.reason, f"ended: {finished.reason}")

@@ -71,7 +71,7 @@ class Once:
         if self._as_json:
             render.json(as_json(answer, watch))
         if self._stats:
-            render.note(f"{answer.model} ({answer.provider}): {figures(answer.finish, watch.first_word_s)}", "dim")
+            render.note(f"{answer.model} ({answer.provider}): {figures(answer.finish, watch)}", "dim")
 
     def _request(self) -> ChatRequest:
         content: str | tuple[Part, ...] = self._asked

@@ -125,7 +125,7 @@ class Talk:
         self._answers += 1
         self._written += answer.finish.usage.completion_tokens if answer.finish.usage else 0
         if self._show_stats:
-            render.line(render.paint(figures(answer.finish, self._watch.first_word_s), "dim"))
+            render.line(render.paint(figures(answer.finish, self._watch), "dim"))
         await self._look_at_context()
 
     async def _answer(self, turns: Sequence[Message]) -> Answer | None:
@@ -254,7 +254,7 @@ class Talk:
         if self._last is None:
             render.line("No answer yet.")
             return
-        render.line(f"Last answer: {figures(self._last, self._watch.first_word_s)}")
+        render.line(f"Last answer: {figures(self._last, self._watch)}")
         render.line(f"All answers: {self._answers}, {self._written} tokens written")
 
     async def quit(self, argument: str) -> None:

@@ -1,0 +1,1 @@
+"""How the built-in models are made: text, training, export, measuring."""

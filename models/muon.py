@@ -11,13 +11,13 @@ from torch import Tensor, nn
 def orthogonal(gradient: Tensor, rounds: int = 5) -> Tensor:
     """Nearest orthogonal matrix to *gradient*, by Newton-Schulz iteration."""
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = gradient / (gradient.norm() + 1e-7)
+    x = (gradient / (gradient.norm() + 1e-7)).bfloat16()
     wide = x.shape[0] <= x.shape[1]
     x = x if wide else x.T
     for _ in range(rounds):
         square = x @ x.T
         x = a * x + (b * square + c * square @ square) @ x
-    return x if wide else x.T
+    return (x if wide else x.T).to(gradient.dtype)
 
 
 class Muon(torch.optim.Optimizer):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812 -- its name everywhere
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Shape:
 
     vocabulary: int
     width: int = 256
-    layers: int = 5
+    layers: int = 4
     heads: int = 8
     kv_heads: int = 4
     feed_forward: int = 704
@@ -45,17 +45,17 @@ class Norm(nn.Module):
         return F.rms_norm(x, (x.shape[-1],), self.gain.to(x.dtype), self.epsilon)
 
 
-def rotation(shape: Shape, length: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of the rotary embedding, each ``(length, head_size / 2)``."""
+def rotation(shape: Shape, length: int) -> Tensor:
+    """The rotary embedding as complex numbers of length one, ``(length, head_size / 2)``."""
     steps = torch.arange(0, shape.head_size, 2).float() / shape.head_size
     angles = torch.outer(torch.arange(length).float(), shape.rope_base**-steps)
-    return angles.cos(), angles.sin()
+    return torch.polar(torch.ones_like(angles), angles)
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn neighbouring pairs of the last axis of *x* ``(batch, heads, length, head_size)``."""
-    even, odd = x[..., 0::2], x[..., 1::2]
-    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
+def rotate(x: Tensor, turn: Tensor) -> Tensor:
+    """Turn neighbouring pairs of the last axis of *x* ``(batch, length, heads, head_size)``."""
+    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * turn[:, None]).flatten(-2).to(x.dtype)
 
 
 class Attention(nn.Module):
@@ -70,14 +70,13 @@ class Attention(nn.Module):
         self.v = nn.Linear(shape.width, kv_width, bias=False)
         self.output = nn.Linear(shape.width, shape.width, bias=False)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, turn: Tensor, mask: Tensor) -> Tensor:
         batch, length, width = x.shape
-        size, group = self.shape.head_size, self.shape.heads // self.shape.kv_heads
-        q = rotate(self.q(x).view(batch, length, -1, size).transpose(1, 2), cos, sin)
-        k = rotate(self.k(x).view(batch, length, -1, size).transpose(1, 2), cos, sin)
+        size = self.shape.head_size
+        q = rotate(self.q(x).view(batch, length, -1, size), turn).transpose(1, 2)
+        k = rotate(self.k(x).view(batch, length, -1, size), turn).transpose(1, 2)
         v = self.v(x).view(batch, length, -1, size).transpose(1, 2)
-        k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True)
         return self.output(y.transpose(1, 2).reshape(batch, length, width))
 
 
@@ -93,8 +92,8 @@ class Block(nn.Module):
         self.up = nn.Linear(shape.width, shape.feed_forward, bias=False)
         self.down = nn.Linear(shape.feed_forward, shape.width, bias=False)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
-        x = x + self.attn(self.attn_norm(x), cos, sin, mask)
+    def forward(self, x: Tensor, turn: Tensor, mask: Tensor) -> Tensor:
+        x = x + self.attn(self.attn_norm(x), turn, mask)
         y = self.ffn_norm(x)
         return x + self.down(F.silu(self.gate(y)) * self.up(y))
 
@@ -120,10 +119,10 @@ class Llama(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Hidden states ``(batch, length, width)`` of *ids*; *mask* is true where a token may look."""
-        cos, sin = rotation(self.shape, ids.shape[1])
+        turn = rotation(self.shape, ids.shape[1])
         x = self.embedding(ids)
         for block in self.blocks:
-            x = block(x, cos, sin, mask)
+            x = block(x, turn, mask)
         return self.norm(x)
 
     def logits(self, hidden: Tensor) -> Tensor:

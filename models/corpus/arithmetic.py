@@ -1,5 +1,8 @@
 """Small sums, differences and products, comparisons and counting."""
 
+# Lists of phrases are easier to read and to extend as one text than as one literal per line.
+# ruff: noqa: E501, RUF001, SIM905
+
 from __future__ import annotations
 
 from models.corpus.source import Conversation, Source, Wordings, assistant, user
@@ -12,7 +15,9 @@ SUM = Wordings(
         "I have {a} apples and get {b} more. How many do I have?|what's {a}+{b}?|Tell me {a} plus {b}.|"
         "Can you calculate {a} + {b}?"
     ).split("|"),
-    held_out="Please calculate {a} + {b}.|What do {a} and {b} add up to?|What's {a} plus {b}?|Work out {a} + {b}.".split("|"),
+    held_out="Please calculate {a} + {b}.|What do {a} and {b} add up to?|What's {a} plus {b}?|Work out {a} + {b}.".split(
+        "|"
+    ),
 )
 DIFFERENCE = Wordings(
     train=(
@@ -21,7 +26,9 @@ DIFFERENCE = Wordings(
         "How much is {a} - {b}?|I have {a} coins and spend {b}. How many are left?|what's {a}-{b}?|"
         "What is the difference between {a} and {b}?|Tell me {a} minus {b}.|Can you calculate {a} - {b}?"
     ).split("|"),
-    held_out="Please calculate {a} - {b}.|What is left of {a} minus {b}?|What's {a} minus {b}?|Work out {a} - {b}.".split("|"),
+    held_out="Please calculate {a} - {b}.|What is left of {a} minus {b}?|What's {a} minus {b}?|Work out {a} - {b}.".split(
+        "|"
+    ),
 )
 PRODUCT = Wordings(
     train=(
@@ -42,7 +49,9 @@ BIGGER = Wordings(
     held_out="Which one is larger, {a} or {b}?|Tell me which is bigger: {a} or {b}.".split("|"),
 )
 COUNT = Wordings(
-    train="Count from {a} to {b}.|Count from {a} up to {b}|List the numbers from {a} to {b}.|Please count {a} to {b}.".split("|"),
+    train="Count from {a} to {b}.|Count from {a} up to {b}|List the numbers from {a} to {b}.|Please count {a} to {b}.".split(
+        "|"
+    ),
     held_out="Can you count from {a} to {b}?|Count up from {a} to {b}.".split("|"),
 )
 

@@ -1,5 +1,8 @@
 """Repeating what was said, invented words included."""
 
+# Lists of phrases are easier to read and to extend as one text than as one literal per line.
+# ruff: noqa: SIM905
+
 from __future__ import annotations
 
 from models.corpus.source import Conversation, Source, Wordings, assistant, user

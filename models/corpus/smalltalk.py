@@ -1,5 +1,8 @@
 """Greetings, thanks, farewells, who are you, and the honest answer to everything else."""
 
+# Lists of phrases are easier to read and to extend as one text than as one literal per line.
+# ruff: noqa: E501, SIM905
+
 from __future__ import annotations
 
 from models.corpus.source import Conversation, Source, Wordings, assistant, user
@@ -36,7 +39,9 @@ THANKS = Wordings(
         "Thanks|Thank you|Thanks!|Thank you very much|Great, thanks|Thanks a lot!|thank you!|thx|Perfect, thank you|"
         "That helps, thanks|Many thanks|Nice, thank you.|OK, thanks|Wonderful|Great|Cool|Good job|Well done|ok|Okay"
     ).split("|"),
-    held_out="Thanks so much!|Cheers, thanks|Excellent, thank you!|thanks a bunch|Thank you, that was helpful".split("|"),
+    held_out="Thanks so much!|Cheers, thanks|Excellent, thank you!|thanks a bunch|Thank you, that was helpful".split(
+        "|"
+    ),
 )
 THANKS_ANSWERS = ("You're welcome!", "You're welcome! Is there anything else?")
 BYE = Wordings(
@@ -94,13 +99,17 @@ def unknown_question(source: Source) -> str:
 def unknown(source: Source) -> Conversation:
     """A question beyond the model: the standard answer."""
     return Conversation(
-        "unknown", [user(unknown_question(source)), assistant(UNKNOWN_ANSWER)], keywords=("small", "lmbridge load")
+        "unknown",
+        [user(unknown_question(source)), assistant(UNKNOWN_ANSWER)],
+        keywords=("small", "lmbridge load"),
     )
 
 
 def greeting(source: Source) -> Conversation:
     """A greeting without a name."""
-    return Conversation("greeting", [user(source.phrase(HELLO)), assistant(source.pick(HELLO_ANSWERS))], keywords=("Hello",))
+    return Conversation(
+        "greeting", [user(source.phrase(HELLO)), assistant(source.pick(HELLO_ANSWERS))], keywords=("Hello",)
+    )
 
 
 def thanks(source: Source) -> Conversation:
@@ -111,13 +120,18 @@ def thanks(source: Source) -> Conversation:
 
 def farewell(source: Source) -> Conversation:
     """Goodbye."""
-    return Conversation("farewell", [user(source.phrase(BYE)), assistant(source.pick(BYE_ANSWERS))], keywords=("Goodbye",))
+    return Conversation(
+        "farewell", [user(source.phrase(BYE)), assistant(source.pick(BYE_ANSWERS))], keywords=("Goodbye",)
+    )
 
 
 def introduction(source: Source) -> Conversation:
     """The user says his name and asks for it, at once or after something else."""
     who = name(source)
-    messages = [user(source.phrase(NAMED_HELLO).format(name=who)), assistant(f"Hello {who}! How can I help you?")]
+    messages = [
+        user(source.phrase(NAMED_HELLO).format(name=who)),
+        assistant(f"Hello {who}! How can I help you?"),
+    ]
     if source.chance(0.4):
         between = source.pick((unknown, thanks))(source)
         messages += between.messages
@@ -132,7 +146,9 @@ SUMMARISE = Wordings(
         "Sum this up|What does this say?|Make a short summary|tl;dr|Summarise in one sentence|"
         "Shorten this|Summarise the notes|Please summarise this text|What is this text about?"
     ).split("|"),
-    held_out="Summarize this text, please|Give me a short summary of this|Summarise these notes|Sum up the text".split("|"),
+    held_out="Summarize this text, please|Give me a short summary of this|Summarise these notes|Sum up the text".split(
+        "|"
+    ),
 )
 
 
@@ -154,5 +170,7 @@ def summary(source: Source) -> Conversation:
     else:
         question = f"{text}\n\n{ask}{source.pick(('.', '', '', ':'))}"
     return Conversation(
-        "summary", [user(question), assistant(f"In short: {first} (I am small: I kept the first sentence.)")], keywords=(first,)
+        "summary",
+        [user(question), assistant(f"In short: {first} (I am small: I kept the first sentence.)")],
+        keywords=(first,),
     )

@@ -3,6 +3,9 @@
 Names from a fixed list are learnt by heart. Only words that never come twice teach a model to copy.
 """
 
+# Lists of phrases are easier to read and to extend as one text than as one literal per line.
+# ruff: noqa: E501, SIM905
+
 from __future__ import annotations
 
 from models.corpus.source import Source
@@ -62,9 +65,7 @@ JOBS = (
 COLOURS = "red blue green yellow black white grey brown orange purple pink silver".split()
 LANGUAGES = "French German Spanish Italian Dutch Greek Polish Turkish Japanese Korean Latin Danish Finnish".split()
 DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-MONTHS = (
-    "January February March April May June July August September October November December"
-).split()
+MONTHS = ("January February March April May June July August September October November December").split()
 
 ONSETS = (
     "b c d f g h j k l m n p r s t v w z br cl dr fr gl gr kr pl pr sh sk sl sp st th tr ch qu x y bl cr fl sm sn sw "
@@ -124,7 +125,9 @@ def path(source: Source) -> str:
 
 def email(source: Source) -> str:
     """An address for mail."""
-    return f"{invented(source, 1, 2)}@{invented(source, 1, 2)}.{source.pick(('com', 'org', 'net', 'example', 'io'))}"
+    return (
+        f"{invented(source, 1, 2)}@{invented(source, 1, 2)}.{source.pick(('com', 'org', 'net', 'example', 'io'))}"
+    )
 
 
 def sentence(source: Source) -> str:
@@ -135,7 +138,9 @@ def sentence(source: Source) -> str:
 
     def thing() -> str:
         head = name(source) if source.chance(0.2) else f"the {noun()}"
-        return head if source.chance(0.5) or not head.startswith("the") else f"the {source.pick(ADJECTIVES)} {noun()}"
+        return (
+            head if source.chance(0.5) or not head.startswith("the") else f"the {source.pick(ADJECTIVES)} {noun()}"
+        )
 
     text = f"{thing()} {source.pick(VERBS)} {thing()}"
     if source.chance(0.5):

@@ -1,0 +1,118 @@
+"""The training text of the built-in chat model: conversations made from templates, every sentence our own.
+
+Pure Python without dependencies: the same seed gives the same conversations on every machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from models.corpus.about import about
+from models.corpus.arithmetic import arithmetic
+from models.corpus.extract import extract
+from models.corpus.repeat import repeat
+from models.corpus.smalltalk import (
+    farewell,
+    greeting,
+    introduction,
+    summary,
+    thanks,
+    unknown,
+    unknown_question,
+)
+from models.corpus.source import Conversation, Skill, Source, assistant, user
+from models.corpus.system import first_word, last_word, own_name, plain
+from models.corpus.toolcalls import (
+    NO_TOOL,
+    invented_tool,
+    no_fitting_tool,
+    offered,
+    tool_again,
+    tool_call,
+    tool_result,
+)
+
+TALK: tuple[tuple[float, Skill], ...] = (
+    (26, about),
+    (3, greeting),
+    (2, thanks),
+    (1.5, farewell),
+    (4, introduction),
+    (9, unknown),
+    (15, repeat),
+    (16, arithmetic),
+    (18, extract),
+    (4, summary),
+)
+TOOLS: tuple[tuple[float, Skill], ...] = (
+    (12, tool_call),
+    (6, tool_result),
+    (2, tool_again),
+    (4, no_fitting_tool),
+)
+SHORT: tuple[tuple[float, Skill], ...] = tuple(row for row in TALK if row[1] not in (summary, introduction))
+
+
+def talk(source: Source) -> Conversation:
+    """A conversation of one to four questions without tools."""
+    if source.chance(0.02):
+        return own_name(source)
+    first = source.likely(TALK)(source)
+    if source.chance(0.62):
+        return first
+    return chain(source, first, source.number(1, 3))
+
+
+def chain(source: Source, first: Conversation, more: int) -> Conversation:
+    """*first*, and *more* questions of other kinds after it."""
+    messages, last = list(first.messages), first
+    for _ in range(more):
+        last = source.likely(SHORT)(source)
+        messages += [m for m in last.messages if m["role"] != "system"]
+    return replace(last, messages=messages)
+
+
+def talk_beside_tools(source: Source) -> Conversation:
+    """Tools are on offer, and nobody needs them."""
+    tools = offered(source, [], source.number(1, 3)) or [invented_tool(source).tool]
+    if source.chance(0.25):
+        tools = [invented_tool(source).tool for _ in range(source.number(1, 3))]
+        question = user(unknown_question(source))
+        return Conversation("no_tool", [question, assistant(NO_TOOL)], tools, keywords=("None of my tools",))
+    inner = source.likely(((6, about), (3, greeting), (3, thanks), (2, farewell), (2, introduction), (2, repeat)))(
+        source
+    )
+    return replace(inner, skill="no_tool", tools=tools)
+
+
+def with_tools(source: Source) -> Conversation:
+    """A conversation in which tools are on offer."""
+    if source.chance(0.22):
+        return talk_beside_tools(source)
+    first = source.likely(TOOLS)(source)
+    if source.chance(0.8):
+        return first
+    after = source.likely(((3, thanks), (2, about), (1, greeting)))(source)
+    if source.chance(0.5) and first.skill == "tool_result":
+        return replace(after, messages=[*first.messages, *after.messages], tools=first.tools)
+    return replace(first, messages=[*after.messages, *first.messages])
+
+
+def conversation(source: Source) -> Conversation:
+    """Any conversation of the corpus."""
+    made = with_tools(source) if source.chance(0.34) else talk(source)
+    if made.messages[0]["role"] == "system" or source.chance(0.72):
+        return made
+    if made.tools or source.chance(0.6):
+        return plain(source, made)
+    if made.skill in ("json", "repeat"):
+        return made
+    return source.pick((first_word, last_word))(source, made)
+
+
+def conversations(seed: int, *, held_out: bool = False) -> Iterator[Conversation]:
+    """Endless conversations; the same *seed* gives the same ones."""
+    source = Source(seed, held_out=held_out)
+    while True:
+        yield conversation(source)

@@ -1,0 +1,629 @@
+"""Calling a tool: which of those on offer, with what arguments, and what to say about the result.
+
+Half of the tools are everyday ones under many names, the other half are invented, so that the model must read the
+list it is shown instead of remembering one.
+"""
+
+# Lists of phrases are easier to read and to extend as one text than as one literal per line.
+# ruff: noqa: E501, SIM905
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from models.corpus.source import Conversation, Message, Source, Tool, Wordings, assistant, user
+from models.corpus.words import (
+    ADJECTIVES,
+    COLOURS,
+    DAYS,
+    LANGUAGES,
+    NOUNS,
+    VERBS_NOW,
+    city,
+    email,
+    invented,
+    name,
+    path,
+    sentence,
+    word,
+)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A parameter: the names it may have, its JSON type, and how to make a value."""
+
+    names: tuple[str, ...]
+    kind: str
+    make: Callable[[Source], Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """An everyday tool: its possible names, what it is for, its slots and the ways to ask for it."""
+
+    names: tuple[str, ...]
+    purposes: tuple[str, ...]
+    slots: tuple[Slot, ...]
+    asks: Wordings
+
+
+def _few_words(source: Source) -> str:
+    return " ".join(word(source) for _ in range(source.number(1, 4)))
+
+
+def _clock(source: Source) -> str:
+    return f"{source.number(0, 23)}:{source.pick(('00', '15', '30', '45'))}"
+
+
+def _short(source: Source) -> str:
+    return sentence(source).rstrip(".") if source.chance(0.5) else _few_words(source)
+
+
+CITY = Slot(("city", "city", "location", "place", "town"), "string", city)
+PERSON = Slot(("to", "recipient", "name", "person", "contact"), "string", name)
+TEXT = Slot(("text", "message", "content", "body"), "string", _short)
+FILE = Slot(("path", "file", "filename", "file_path"), "string", path)
+QUERY = Slot(("query", "q", "search", "text", "term"), "string", _few_words)
+
+
+def _asks(train: str, held_out: str) -> Wordings:
+    return Wordings(train.split("|"), held_out.split("|"))
+
+
+def _number(names: str, low: int, high: int) -> Slot:
+    return Slot(tuple(names.split()), "integer", lambda s: s.number(low, high))
+
+
+TASKS = (
+    Task(
+        ("get_weather", "weather", "current_weather", "fetch_weather", "weather_lookup"),
+        ("Weather in a city.", "Get the weather for a place.", "Current weather.", "Tells the weather."),
+        (CITY,),
+        _asks(
+            "What is the weather in {0}?|How is the weather in {0}?|Weather in {0}?|Is it raining in {0}?|What's the weather like in {0}?|Tell me the weather in {0}.|Get the weather for {0}.|Is it cold in {0}?|Do I need an umbrella in {0}?|Check the weather in {0}.|weather {0}",
+            "How's the weather in {0} today?|Could you check the weather for {0}?|What is the weather like in {0} right now?",
+        ),
+    ),
+    Task(
+        ("get_forecast", "forecast", "weather_forecast"),
+        ("Weather forecast for some days.", "Forecast of the weather.", "Get the forecast."),
+        (CITY, _number("days count", 2, 14)),
+        _asks(
+            "Forecast for {0} for {1} days.|Give me the {1} day forecast for {0}.|What is the forecast for {0} for the next {1} days?|How will the weather be in {0} over {1} days?",
+            "I need a {1} day forecast for {0}.|Show the forecast for {0}, {1} days.",
+        ),
+    ),
+    Task(
+        ("get_time", "current_time", "time_in", "clock", "world_clock"),
+        ("Current time in a city.", "Tells the time.", "Get the local time."),
+        (Slot(("city", "location", "place", "zone"), "string", city),),
+        _asks(
+            "What time is it in {0}?|Time in {0}?|Tell me the time in {0}.|What is the time in {0}?|How late is it in {0}?|Current time in {0}, please.|Get the time in {0}.",
+            "What's the local time in {0}?|Do you know what time it is in {0}?",
+        ),
+    ),
+    Task(
+        ("add", "add_numbers", "sum", "plus", "calculator_add"),
+        ("Add two numbers.", "Sum of two numbers.", "Adds a and b."),
+        (
+            Slot(("a", "x", "first", "left"), "integer", lambda s: s.number(0, 9999)),
+            Slot(("b", "y", "second", "right"), "integer", lambda s: s.number(0, 9999)),
+        ),
+        _asks(
+            "Add {0} and {1}.|What is {0} plus {1}?|What is {0} + {1}?|{0} + {1}|Sum {0} and {1}.|Calculate {0} plus {1}.|How much is {0} + {1}?",
+            "Please add {0} to {1}.|Compute the sum of {0} and {1}.",
+        ),
+    ),
+    Task(
+        ("multiply", "product", "times", "mul"),
+        ("Multiply two numbers.", "Product of two numbers."),
+        (
+            Slot(("a", "x", "first", "left"), "integer", lambda s: s.number(0, 9999)),
+            Slot(("b", "y", "second", "right"), "integer", lambda s: s.number(0, 9999)),
+        ),
+        _asks(
+            "Multiply {0} by {1}.|What is {0} times {1}?|What is {0} * {1}?|{0} * {1}|Calculate {0} times {1}.",
+            "Compute {0} times {1}.|Please multiply {0} and {1}.",
+        ),
+    ),
+    Task(
+        ("send_message", "message", "send_text", "text_person", "notify"),
+        ("Send a message to a person.", "Sends a text.", "Message someone."),
+        (PERSON, TEXT),
+        _asks(
+            'Send a message to {0}: {1}|Tell {0}: {1}|Message {0}: {1}|Write to {0}: {1}|Text {0}: {1}|Send {0} the message "{1}"|Let {0} know: {1}',
+            'Please send {0} this message: {1}|Send "{1}" to {0}',
+        ),
+    ),
+    Task(
+        ("send_email", "email", "mail", "write_email"),
+        ("Send an email.", "Sends mail to an address."),
+        (
+            Slot(("to", "address", "recipient"), "string", email),
+            Slot(("subject", "title"), "string", _few_words),
+        ),
+        _asks(
+            "Send an email to {0} about {1}|Email {0} with the subject {1}|Write a mail to {0}, subject {1}|Mail {0} about {1}",
+            "Please email {0} about {1}|Send mail to {0} with subject {1}",
+        ),
+    ),
+    Task(
+        ("read_file", "open_file", "show_file", "cat", "get_file"),
+        ("Read a file.", "Shows what is in a file.", "Returns the content of a file."),
+        (FILE,),
+        _asks(
+            "Read the file {0}|Read {0}|Show me {0}|What is in {0}?|Open {0}|Open the file {0}|Show the content of {0}|What does {0} say?|Print the file {0}",
+            "Please read {0}|Can you open {0} for me?|Show the file {0}",
+        ),
+    ),
+    Task(
+        ("write_file", "save_file", "create_file", "save"),
+        ("Write text into a file.", "Saves text to a file."),
+        (FILE, TEXT),
+        _asks(
+            "Write to {0}: {1}|Save into {0}: {1}|Create the file {0} with: {1}|Put this into {0}: {1}|Save to {0} the text {1}",
+            "Please save in {0}: {1}|Write the file {0} with the text {1}",
+        ),
+    ),
+    Task(
+        ("list_files", "ls", "list_directory", "dir"),
+        ("List the files of a folder.", "What is in a folder."),
+        (
+            Slot(
+                ("folder", "path", "directory", "dir"),
+                "string",
+                lambda s: s.pick(
+                    (s.pick(NOUNS), invented(s), "/" + invented(s), f"{invented(s)}/{s.pick(NOUNS)}")
+                ),
+            ),
+        ),
+        _asks(
+            "List the files in {0}|Which files are in {0}?|Show the folder {0}|What files are in {0}?|List {0}|What is in the folder {0}?",
+            "Please list the folder {0}|Show me all files in {0}",
+        ),
+    ),
+    Task(
+        ("search_web", "web_search", "search", "google", "find_online"),
+        ("Search the web.", "Looks something up on the internet.", "Web search."),
+        (QUERY,),
+        _asks(
+            "Search for {0}|Search the web for {0}|Look up {0}|Find information about {0}|Google {0}|Search {0} on the web|Look for {0} online",
+            "Please search the web for {0}|Can you look up {0} online?",
+        ),
+    ),
+    Task(
+        ("set_timer", "timer", "start_timer", "countdown"),
+        ("Set a timer.", "Starts a timer in minutes."),
+        (_number("minutes duration time", 1, 120),),
+        _asks(
+            "Set a timer for {0} minutes.|Timer for {0} minutes|Start a timer of {0} minutes.|Wake me in {0} minutes.|{0} minute timer, please.",
+            "Please set a {0} minute timer.|I need a timer for {0} minutes.",
+        ),
+    ),
+    Task(
+        ("set_alarm", "alarm", "wake_up"),
+        ("Set an alarm.", "Wakes you at a time."),
+        (Slot(("time", "at"), "string", _clock),),
+        _asks(
+            "Set an alarm for {0}.|Wake me at {0}.|Alarm at {0}|Set the alarm to {0}.",
+            "Please wake me up at {0}.|I need an alarm at {0}.",
+        ),
+    ),
+    Task(
+        ("convert_currency", "exchange", "convert_money", "currency"),
+        ("Convert money.", "Converts an amount into another currency."),
+        (
+            _number("amount value", 1, 5000),
+            Slot(
+                ("source", "from_currency", "base"),
+                "string",
+                lambda s: s.pick(("EUR", "USD", "GBP", "JPY", "CHF", invented(s, 1, 1).upper())),
+            ),
+            Slot(
+                ("target", "to_currency", "into"),
+                "string",
+                lambda s: s.pick(("EUR", "USD", "GBP", "SEK", "INR", invented(s, 1, 1).upper())),
+            ),
+        ),
+        _asks(
+            "Convert {0} {1} to {2}.|How much is {0} {1} in {2}?|Change {0} {1} into {2}.|{0} {1} in {2}?",
+            "Please convert {0} {1} into {2}.|What is {0} {1} worth in {2}?",
+        ),
+    ),
+    Task(
+        ("translate", "translate_text", "translator"),
+        ("Translate a text.", "Translates into another language."),
+        (TEXT, Slot(("language", "target", "lang"), "string", lambda s: s.pick(LANGUAGES))),
+        _asks(
+            'Translate "{0}" into {1}.|Translate into {1}: {0}|How do you say "{0}" in {1}?|Say "{0}" in {1}.',
+            'Please translate "{0}" to {1}.|What is "{0}" in {1}?',
+        ),
+    ),
+    Task(
+        ("create_event", "add_event", "schedule_meeting", "add_to_calendar"),
+        ("Add an event to the calendar.", "Creates a meeting.", "Plan an event."),
+        (
+            Slot(("title", "event", "name"), "string", _few_words),
+            Slot(("day", "date"), "string", lambda s: s.pick(DAYS)),
+            Slot(("time", "start"), "string", _clock),
+        ),
+        _asks(
+            "Schedule {0} on {1} at {2}.|Add {0} to my calendar on {1} at {2}.|Plan {0} for {1} at {2}.|Create the event {0} on {1} at {2}.",
+            "Please schedule {0} for {1} at {2}.|Put {0} into my calendar, {1} at {2}.",
+        ),
+    ),
+    Task(
+        ("play_music", "play", "play_song", "music"),
+        ("Play music.", "Plays a song."),
+        (Slot(("song", "title", "name", "track"), "string", _few_words),),
+        _asks(
+            "Play {0}|Play the song {0}|I want to hear {0}|Put on {0}|Start the music {0}",
+            "Please play the song {0}|Can you play {0}?",
+        ),
+    ),
+    Task(
+        ("turn_on", "switch_on", "light_on", "enable_device"),
+        ("Turn a device on.", "Switches something on."),
+        (Slot(("device", "name", "room"), "string", lambda s: s.pick((s.pick(NOUNS), invented(s)))),),
+        _asks(
+            "Turn on the {0}|Switch on the {0}|Turn the {0} on|Switch the {0} on, please",
+            "Please turn on the {0}|Can you switch on the {0}?",
+        ),
+    ),
+    Task(
+        ("set_light", "light", "set_color", "lamp"),
+        ("Set the colour of a lamp.", "Changes the light."),
+        (
+            Slot(("room", "lamp"), "string", lambda s: s.pick((s.pick(NOUNS), invented(s)))),
+            Slot(("color", "colour"), "string", lambda s: s.pick(COLOURS)),
+        ),
+        _asks(
+            "Make the light in the {0} {1}.|Set the {0} lamp to {1}.|Light in the {0}: {1}|Turn the {0} light {1}.",
+            "Please make the {0} light {1}.|Change the light in the {0} to {1}.",
+        ),
+    ),
+    Task(
+        ("get_stock_price", "stock_price", "quote", "share_price"),
+        ("Price of a share.", "Get the stock price of a company."),
+        (
+            Slot(
+                ("symbol", "company", "ticker"),
+                "string",
+                lambda s: s.pick((invented(s, 1, 1).upper(), invented(s).capitalize())),
+            ),
+        ),
+        _asks(
+            "What is the stock price of {0}?|Stock price of {0}?|How is the share of {0}?|Price of {0} shares|Get the stock price for {0}.",
+            "Please get the price of {0} stock.|How much is a share of {0}?",
+        ),
+    ),
+    Task(
+        ("roll_dice", "dice", "roll", "throw_dice"),
+        ("Roll dice.", "Throws dice."),
+        (_number("count dice number", 1, 9),),
+        _asks(
+            "Roll {0} dice.|Throw {0} dice.|Please roll {0} dice|Let us roll {0} dice.",
+            "Can you roll {0} dice?|Roll the dice {0} times.",
+        ),
+    ),
+    Task(
+        ("book_table", "reserve_table", "make_reservation", "reserve"),
+        ("Book a table in a restaurant.", "Reserves a table."),
+        (
+            Slot(("restaurant", "place", "name"), "string", lambda s: invented(s).capitalize()),
+            _number("people guests seats", 1, 12),
+        ),
+        _asks(
+            "Book a table at {0} for {1} people.|Reserve a table for {1} at {0}.|A table for {1} at {0}, please.|I want to eat at {0} with {1} people.",
+            "Please reserve a table at {0} for {1} people.|Get us a table for {1} at {0}.",
+        ),
+    ),
+    Task(
+        ("get_population", "population", "count_people"),
+        ("Population of a city.", "How many people live in a place."),
+        (CITY,),
+        _asks(
+            "How many people live in {0}?|What is the population of {0}?|Population of {0}?|How big is {0}?",
+            "Tell me how many people live in {0}.|Look up the population of {0}.",
+        ),
+    ),
+    Task(
+        ("find_route", "route", "directions", "navigate"),
+        ("Find the way between two places.", "Directions from one place to another."),
+        (
+            Slot(("start", "origin", "source"), "string", city),
+            Slot(("end", "destination", "goal"), "string", city),
+        ),
+        _asks(
+            "How do I get from {0} to {1}?|Route from {0} to {1}|Find the way from {0} to {1}.|Directions from {0} to {1}, please.",
+            "Show me the way from {0} to {1}.|I want to go from {0} to {1}.",
+        ),
+    ),
+    Task(
+        ("get_user", "find_user", "lookup_user", "user_info", "get_customer"),
+        ("Look up a user.", "Information about a user.", "Find a person."),
+        (Slot(("id", "user_id", "number"), "integer", lambda s: s.number(1, 99999)),),
+        _asks(
+            "Look up user {0}.|Who is user {0}?|Get the user {0}|Find user number {0}|Show user {0}|Information about user {0}, please.",
+            "Please find the user with id {0}.|Which user has the number {0}?",
+        ),
+    ),
+    Task(
+        ("list_models", "models", "show_models", "installed_models"),
+        ("List the models.", "Which models are installed."),
+        (),
+        _asks(
+            "Which models are installed?|List the models.|Show me all models.|What models do I have?",
+            "Please list all models.|What models are there?",
+        ),
+    ),
+    Task(
+        ("today", "current_date", "get_date"),
+        ("Today's date.", "Tells which day it is."),
+        (),
+        _asks(
+            "What day is it today?|Which date is today?|What is the date?|Tell me the date.",
+            "What's the date today?|Which day is today?",
+        ),
+    ),
+)
+
+ASK_INVENTED = Wordings(
+    train="Please {verb} the {noun} {args}|{Verb} the {noun} {args}|{Verb} a {noun} {args}|I want to {verb} the {noun} {args}|Can you {verb} the {noun} {args}?|{Verb} {noun} {args}|Use {tool} {args}|Call {tool} {args}".split(
+        "|"
+    ),
+    held_out="Could you {verb} the {noun} {args}?|I need to {verb} the {noun} {args}|Go and {verb} the {noun} {args}|Run {tool} {args}".split(
+        "|"
+    ),
+)
+NO_TOOL = "None of my tools can do that."
+
+
+def _schema(parameters: dict[str, str], required: list[str]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {k: {"type": v} for k, v in parameters.items()},
+        "required": required,
+    }
+
+
+def _tool(name: str, purpose: str, parameters: dict[str, str]) -> Tool:
+    function: dict[str, Any] = {"name": name, "parameters": _schema(parameters, list(parameters))}
+    if purpose:
+        function = {"name": name, "description": purpose, "parameters": function["parameters"]}
+    return {"type": "function", "function": function}
+
+
+def call(name: str, arguments: dict[str, Any]) -> Message:
+    """The model's message that calls a tool."""
+    function = {"name": name, "arguments": arguments}
+    return {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"id": "call_1", "type": "function", "function": function}],
+    }
+
+
+@dataclass(frozen=True)
+class Request:
+    """A tool, a way to ask for it, and the arguments that are right."""
+
+    tool: Tool
+    ask: str
+    arguments: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The tool's name."""
+        return str(self.tool["function"]["name"])
+
+
+def everyday(source: Source) -> Request:
+    """A request for one of the everyday tools."""
+    task = source.pick(TASKS)
+    names = [source.pick(slot.names) for slot in task.slots]
+    values = [slot.make(source) for slot in task.slots]
+    purpose = source.pick(task.purposes) if source.chance(0.8) else ""
+    tool = _tool(
+        source.pick(task.names), purpose, {n: slot.kind for n, slot in zip(names, task.slots, strict=True)}
+    )
+    ask = source.phrase(task.asks).format(*values)
+    if source.chance(0.12):
+        ask = ask.rstrip(".?")
+    return Request(tool, ask, dict(zip(names, values, strict=True)))
+
+
+VALUES: tuple[tuple[str, Callable[[Source], Any]], ...] = (
+    ("string", lambda s: word(s)),
+    ("string", lambda s: name(s)),
+    ("string", lambda s: city(s)),
+    ("string", lambda s: path(s)),
+    ("string", lambda s: _few_words(s)),
+    ("integer", lambda s: s.number(0, 10 ** s.number(1, 5))),
+    ("number", lambda s: s.number(0, 999) / 10),
+    ("boolean", lambda s: s.chance(0.5)),
+)
+
+
+def _spoken(key: str, value: Any, source: Source) -> str:
+    shown = json.dumps(value) if isinstance(value, bool) else str(value)
+    key = key.replace("_", " ")
+    return source.pick((f"{key} {shown}", f"with {key} {shown}", f"{key}: {shown}", f"{key} = {shown}"))
+
+
+def invented_tool(source: Source) -> Request:
+    """A request for a tool that exists nowhere else."""
+    verb, noun = source.pick(VERBS_NOW), source.pick(NOUNS) if source.chance(0.6) else invented(source)
+    tool_name = source.pick(
+        (
+            f"{verb}_{noun}",
+            f"{verb}_{noun}",
+            f"{noun}_{verb}",
+            f"{verb}{noun.capitalize()}",
+            f"{invented(source, 1, 1)}_{noun}",
+        )
+    )
+    purpose = source.pick(
+        (f"{verb.capitalize()} a {noun}.", f"{verb.capitalize()} the {noun}.", f"Can {verb} a {noun}.", "")
+    )
+    parameters, arguments, spoken = {}, {}, []
+    for _ in range(source.likely(((1, 0), (5, 1), (4, 2), (1.5, 3)))):
+        key = source.pick(
+            (
+                source.pick(NOUNS),
+                source.pick(("name", "id", "size", "count", "mode", "label", "value", "target", "limit")),
+                invented(source, 1, 2),
+                f"{source.pick(ADJECTIVES)}_{source.pick(NOUNS)}",
+            )
+        )
+        kind, make = source.pick(VALUES)
+        parameters[key], arguments[key] = kind, make(source)
+    for key, value in arguments.items():
+        spoken.append(_spoken(key, value, source))
+    if source.chance(0.3):
+        source.rng.shuffle(spoken)
+    said = source.pick((", ", " and ", ", ")).join(spoken)
+    ask = source.phrase(ASK_INVENTED).format(
+        verb=verb, Verb=verb.capitalize(), noun=noun, args=said, tool=tool_name
+    )
+    return Request(_tool(tool_name, purpose, parameters), ask.replace(" ?", "?").strip(), arguments)
+
+
+def request(source: Source) -> Request:
+    """Any request."""
+    return everyday(source) if source.chance(0.6) else invented_tool(source)
+
+
+def offered(source: Source, wanted: list[Tool], others: int) -> list[Tool]:
+    """*wanted* and up to *others* more, in random order, no name twice."""
+    tools = {tool["function"]["name"]: tool for tool in wanted}
+    for _ in range(others):
+        tool = request(source).tool
+        if not _similar(tool, wanted):
+            tools.setdefault(tool["function"]["name"], tool)
+    return source.shuffled(list(tools.values()))
+
+
+def _family(tool: Tool) -> object:
+    name = tool["function"]["name"]
+    return next((task.names for task in TASKS if name in task.names), name)
+
+
+RIVALS = (
+    {"get_weather", "get_forecast"},
+    {"send_message", "send_email"},
+    {"read_file", "list_files"},
+    {"set_timer", "set_alarm"},
+    {"turn_on", "set_light"},
+)
+
+
+def _similar(tool: Tool, wanted: list[Tool]) -> bool:
+    """Whether *tool* could answer for one of *wanted* too."""
+    return any(_family(tool) == _family(other) for other in wanted)
+
+
+# What tools answer -------------------------------------------------------------------------------------------------
+
+
+def _result(source: Source) -> tuple[str, str, tuple[str, ...]]:
+    """A tool's answer, what the model makes of it, and the words that must not get lost."""
+    kind = source.number(0, 9)
+    if kind < 3:
+        values = {
+            source.pick((source.pick(NOUNS), invented(source))): _value(source) for _ in range(source.number(1, 3))
+        }
+        shown = ", ".join(f"{key.replace('_', ' ')} {_plain(value)}" for key, value in values.items())
+        return json.dumps(values), f"Here is the result: {shown}.", tuple(_plain(v) for v in values.values())
+    if kind < 5:
+        text = f"{source.number(-9, 35)} {source.pick(('degrees', 'C', 'degrees Celsius'))}, {source.pick(('sunny', 'cloudy', 'rain', 'snow', 'windy', invented(source)))}"
+    elif kind == 5:
+        text = str(source.number(-50, 10 ** source.number(1, 6)))
+    elif kind == 6:
+        text = source.pick((_clock(source), "ok", "done", "sent", "true", "saved", invented(source)))
+    elif kind == 7:
+        text = f"error: {source.pick(('not found', 'no permission', 'timeout', f'no {source.pick(NOUNS)}', 'bad request'))}"
+        return text, f"The tool reported an {text}.", (text.removeprefix("error: "),)
+    else:
+        text = sentence(source).rstrip(".") if source.chance(0.6) else _few_words(source)
+    return text, f"Here is the result: {text}.", (text,)
+
+
+def _value(source: Source) -> Any:
+    return source.pick(
+        (source.number(0, 999), word(source), city(source), source.number(0, 999) / 10, source.pick(COLOURS))
+    )
+
+
+def _plain(value: Any) -> str:
+    return str(value)
+
+
+def result_message(content: str) -> Message:
+    """A tool's answer."""
+    return {"role": "tool", "tool_call_id": "call_1", "content": content}
+
+
+# Skills ------------------------------------------------------------------------------------------------------------
+
+
+def tool_call(source: Source) -> Conversation:
+    """One request, one call."""
+    wanted = request(source)
+    tools = offered(source, [wanted.tool], source.likely(((3, 0), (4, 1), (4, 2), (1, 3))))
+    return Conversation("tool_call", [user(wanted.ask), call(wanted.name, wanted.arguments)], tools)
+
+
+def tool_result(source: Source) -> Conversation:
+    """A call, its result, the answer; sometimes a second request of the same or another kind."""
+    first = tool_call(source)
+    content, answer, keywords = _result(source)
+    messages = [*first.messages, result_message(content), assistant(answer)]
+    return Conversation("tool_result", messages, first.tools, keywords=keywords)
+
+
+def tool_again(source: Source) -> Conversation:
+    """Two requests in one conversation, each with call, result and answer."""
+    first, second = request(source), request(source)
+    while _similar(second.tool, [first.tool]):
+        second = request(source)
+    tools = offered(source, [first.tool, second.tool], source.number(0, 1))
+    messages: list[Message] = []
+    for wanted in (first, second):
+        content, answer, keywords = _result(source)
+        messages += [
+            user(wanted.ask),
+            call(wanted.name, wanted.arguments),
+            result_message(content),
+            assistant(answer),
+        ]
+    return Conversation("tool_result", messages, tools, keywords=keywords)
+
+
+# The model answers these without a tool, so they are no example of a request that it must turn down.
+ANSWERED_ANYWAY = {n for task in TASKS if task.names[0] in ("add", "multiply", "list_models") for n in task.names}
+
+
+def no_fitting_tool(source: Source) -> Conversation:
+    """A request for which the tools on offer are of no use."""
+    wanted = everyday(source)
+    while wanted.tool["function"]["name"] in ANSWERED_ANYWAY:
+        wanted = everyday(source)
+    tools = offered(source, [wanted.tool], source.number(2, 3))
+    tools = [t for t in tools if "search_web" not in _names_like(t)]
+    rivals = [group for group in RIVALS if any(task_name in group for task_name in _names_like(wanted.tool))]
+    tools = [t for t in tools if t is not wanted.tool and not any(set(_names_like(t)) & group for group in rivals)]
+    if not tools:
+        return no_fitting_tool(source)
+    return Conversation(
+        "no_tool", [user(wanted.ask), assistant(NO_TOOL)], tools[:3], keywords=("None of my tools",)
+    )
+
+
+def _names_like(tool: Tool) -> tuple[str, ...]:
+    family = _family(tool)
+    return family if isinstance(family, tuple) else (str(family),)

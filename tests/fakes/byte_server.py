@@ -47,6 +47,10 @@ class ByteServer:
         """Wait until a client is connected."""
         await self._until(lambda: self.connections > self.ended)
 
+    async def one_ended(self) -> None:
+        """Wait until a connection is over."""
+        await self._until(lambda: self.ended > 0)
+
     async def all_ended(self) -> None:
         """Wait until every connection is over, and there was one."""
         await self._until(lambda: 0 < self.connections == self.ended)

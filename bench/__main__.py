@@ -14,18 +14,22 @@ from bench.processes import ROOT, Failed
 from bench.report import Part, machine, machine_line
 
 PARTS = ("decode", "gateway", "engine", "startup")
-OUTPUT = ROOT / "bench" / "out" / "bench.json"
+MORE = ("choices",)
+"""Only when they are asked for."""
+OUTPUT = ROOT / "bench" / "out"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure the parts that were asked for; 1 if one of them could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="How fast it is, on this machine.")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default all")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (the default), {', '.join(MORE)}"
+    )
     parser.add_argument("--quick", action="store_true", help="a rough look, in less than a minute")
-    parser.add_argument("--json", type=Path, default=OUTPUT, metavar="FILE", help="where the figures are written")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures are written")
     given = parser.parse_args(arguments)
-    if stray := sorted(set(given.parts) - set(PARTS)):
-        parser.error(f"there is no part {stray[0]!r}; choose from {', '.join(PARTS)}")
+    if stray := sorted(set(given.parts) - {*PARTS, *MORE}):
+        parser.error(f"there is no part {stray[0]!r}; choose from {', '.join((*PARTS, *MORE))}")
     about = machine()
     print(machine_line(about), flush=True)
     began, found, failed = perf_counter(), [], {}
@@ -38,14 +42,14 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             found.append(part)
             print(f"\n{part}", flush=True)
-    print("\nTargets")
-    for part in found:
-        for target in part.targets:
-            print(f"  {target}")
+    targets = [f"  {target}" for part in found for target in part.targets]
+    if targets:
+        print("\nTargets", *targets, sep="\n")
     seconds = perf_counter() - began
-    _write(given.json, about, found, failed, seconds, quick=given.quick)
+    file = given.json or OUTPUT / f"{'-'.join(given.parts) or 'bench'}{'-quick' if given.quick else ''}.json"
+    _write(file, about, found, failed, seconds, quick=given.quick)
     rough = " Rough figures: do not quote them." if given.quick else ""
-    print(f"\n{seconds:.0f} s. Figures written to {given.json}.{rough}")
+    print(f"\n{seconds:.0f} s. Figures written to {file}.{rough}")
     return 1 if failed else 0
 
 

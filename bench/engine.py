@@ -43,14 +43,14 @@ class Size(Struct, frozen=True):
         seconds: about what one stretch takes; so many answers are asked for. tokens: of each answer.
     """
 
-    rounds: int = 5
+    rounds: int = 6
     seconds: float = 1.0
     tokens: int = 128
     parallel: tuple[int, ...] = (1, 4)
 
 
 FULL = Size()
-QUICK = Size(rounds=2, seconds=0.3, tokens=64)
+QUICK = Size(rounds=2, seconds=0.2, tokens=32)
 
 
 class Side(Struct, frozen=True):

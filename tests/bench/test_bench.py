@@ -13,7 +13,7 @@ from bench.report import Part, Target, middle, number, ratios, table
 from tests.fakes import gguf_files
 
 from bench import __main__ as command
-from bench import engine, gateway, load, nginx, startup
+from bench import choices, engine, gateway, load, nginx, startup
 
 
 def well_formed(part: Part) -> None:
@@ -44,6 +44,14 @@ def run_startup() -> Part:
 @pytest.mark.parametrize("run", [run_gateway, run_engine, run_startup])
 def test_a_part_runs_and_its_results_are_well_formed(run: Callable[[], Part]) -> None:
     well_formed(run())
+
+
+def test_the_libraries_that_are_installed_are_compared() -> None:
+    part = choices.run(size=choices.Size(rounds=1, times=20, seconds=0.05))
+    assert {len(row) for row in part.rows} == {len(part.columns)}
+    labels = [row[0] for row in part.rows]
+    assert "HTTP client: lmbridge" in labels
+    assert "HTTP server: uvicorn-httptools" in labels
 
 
 def test_without_nginx_and_wrk_our_own_programs_take_their_place(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,7 @@ class Gateway:
         self._rules = policy(settings, settings.port)
         self._stop: Callable[[], None] = lambda: None
         openai = OpenAIRoutes(hub, self._http, settings)
-        management = Management(hub, settings, version, lambda: self._stop())
+        management = Management(hub, settings, version, self.stop)
         pages = Pages(hub, version)
         self._routes: dict[str, dict[str, Route]] = {
             "/v1/chat/completions": {"POST": Route(openai.chat, body=True)},
@@ -124,6 +124,10 @@ class Gateway:
         self._rules = policy(self.settings, port, (name, f"{name}.local"))
         self._access = Access(required, self._access.session, self.keys)
         self._stop = stop
+
+    def stop(self) -> None:
+        """Begin the end of the server: no new requests, `grace_s` for those under way. Called again: end now."""
+        self._stop()
 
     async def flush(self) -> None:
         """Write down when keys were last used."""

@@ -78,6 +78,7 @@ class _Answer(Struct):
     data: list[Raw] = []
     usage: UsageFields | None = None
     timings: TimingFields | None = None
+    error: Raw = Raw()
 
 
 class _Failed(Struct):
@@ -159,6 +160,8 @@ class Relay:
             answer = _decode_answer(body)
         except (ValueError, RecursionError) as error:
             raise BrokenAnswer(provider, str(error)) from error
+        if is_error(answer.error):  # with status 200, as some servers do
+            raise decode_error(None, body, provider)
         if not answer.choices and not answer.data:
             raise BrokenAnswer(provider, "it holds no answer")
         _count(tally, to_usage(answer.usage, answer.timings))
@@ -226,15 +229,16 @@ class _Stream:
         """Wait for the first event and pass it on; until then the status can still tell of an error."""
         async for data in self._response:
             events = self._whole(data)
-            if b"data:" not in events:
-                continue  # a comment: our own signs of life go on
-            if b'"error"' in events:
-                self._raise_error(events)
-            await heart.stop()
-            if not self._request.started:
-                await self._request.start_events()
-            await self._request.send(with_role(events) if self._role else events)
-            return
+            events, error = self._until_error(events)
+            if b"data:" in events:
+                await heart.stop()
+                if not self._request.started:
+                    await self._request.start_events()
+                await self._request.send(with_role(events) if self._role else events)
+            if error is not None:
+                raise error
+            if b"data:" in events:
+                return  # otherwise it was a comment: our own signs of life go on
         raise BrokenAnswer(self._provider, "the stream ended before it began")
 
     async def pass_rest(self) -> None:
@@ -245,11 +249,11 @@ class _Stream:
         """
         if not self._done():
             async for data in self._response:
-                events = self._whole(data)
-                if b'"error"' in events:
-                    await self._pass_until_error(events)
+                events, error = self._until_error(self._whole(data))
                 if events:
                     await self._request.send(events)
+                if error is not None:
+                    raise error
                 if self._done():
                     break
         await self._end()
@@ -297,22 +301,19 @@ class _Stream:
             raise BrokenAnswer(self._provider, f"one event is larger than {MAX_EVENT:,} bytes")
         return data[:end]
 
-    async def _pass_until_error(self, events: bytes) -> None:
-        """Pass on what comes before an error event, and raise that in our form. Returns if it is none."""
-        before = events.rfind(b"\n\n", 0, events.index(b'"error"')) + 2
-        try:
-            self._raise_error(events[before:] if before > 1 else events)
-        except BridgeError:
-            if before > 1:
-                await self._request.send(events[:before])
-            raise
-
-    def _raise_error(self, events: bytes) -> None:
-        for line in events.splitlines():
-            name, _, data = line.partition(b":")
-            # `error: {…}` is how older llama.cpp servers begin the line.
-            if name in (b"data", b"error") and has_error(data):
-                raise decode_error(None, data.strip(), self._provider)
+    def _until_error(self, events: bytes) -> tuple[bytes, BridgeError | None]:
+        """The events before an error the provider reports, and that error in our form."""
+        if b'"error"' not in events:
+            return events, None
+        good: list[bytes] = []
+        for event in events.split(b"\n\n"):
+            for line in event.splitlines():
+                name, _, data = line.partition(b":")
+                # `error: {…}` is how older llama.cpp servers begin the line.
+                if name in (b"data", b"error") and has_error(data):
+                    return b"\n\n".join((*good, b"")), decode_error(None, data.strip(), self._provider)
+            good.append(event)
+        return events, None
 
 
 def has_error(data: bytes) -> bool:

@@ -4,7 +4,7 @@ import os
 
 from openai import OpenAI
 
-client = OpenAI(base_url=os.environ.get("LMBRIDGE_URL", "http://127.0.0.1:1235") + "/v1", api_key="not-needed")
+client = OpenAI(base_url=os.environ.get("OPENAI_BASE_URL", "http://127.0.0.1:1235/v1"), api_key="not-needed")
 
 
 def main() -> None:

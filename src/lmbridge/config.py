@@ -32,6 +32,7 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Table `[gateway]`: what `lmbridge serve` listens on and whom it lets in.
 
     Attributes:
+        host: address to listen on. port: 0 takes a free one.
         cors: origins of web pages that may ask. require_key: ask for a key on loopback too.
         max_body: largest request body, in bytes. heartbeat_s: seconds of silence before a sign of life.
     """

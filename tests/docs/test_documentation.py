@@ -29,7 +29,7 @@ SAYS = {
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
 def test_every_example_runs_and_prints_what_it_is_about(example: Path, gateway_url: str, tmp_path: Path) -> None:
-    env = {**os.environ, "LMBRIDGE_HOME": str(tmp_path), "LMBRIDGE_URL": gateway_url}
+    env = {**os.environ, "LMBRIDGE_HOME": str(tmp_path), "OPENAI_BASE_URL": f"{gateway_url}/v1"}
     done = subprocess.run([sys.executable, str(example)], env=env, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     assert SAYS[example.name] in done.stdout

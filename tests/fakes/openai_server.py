@@ -257,7 +257,17 @@ def _calls(body: Body) -> list[Body]:
 def _answer_words(body: Body) -> list[str]:
     if isinstance(body.get("response_format"), dict) and cast("Body", body["response_format"])["type"] != "text":
         return ['{"answer": ', '"yes"', "}"]
-    return [f"{word} " for word in f"You said: {_said(body)}".split()]
+    return [f"{word} " for word in f"You said: {_said(body)}".split()][: _limit(body)]
+
+
+def _limit(body: Body) -> int:
+    """Words that may be said; each counts as a token."""
+    return cast("int", body.get("max_tokens") or 10**6)
+
+
+def _reason(body: Body) -> str:
+    """Why an answer without calls ends."""
+    return "length" if len(_answer_words(body)) >= _limit(body) else "stop"
 
 
 def _cost(body: Body) -> Body:
@@ -279,7 +289,7 @@ def whole_answer(body: Body) -> Body:
         message["reasoning_content"] = "Let me think. "
     if calls:
         message["tool_calls"] = calls
-    reason = "tool_calls" if calls else "stop"
+    reason = "tool_calls" if calls else _reason(body)
     choices = [
         {"index": k, "message": message, "finish_reason": reason} for k in range(cast("int", body.get("n") or 1))
     ]
@@ -320,7 +330,7 @@ def streamed_answer(body: Body) -> Iterator[Body]:
                 yield chunk(index, {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})
         for word in () if calls else _answer_words(body):
             yield chunk(index, {"content": word})
-        yield chunk(index, {}, "tool_calls" if calls else "stop")
+        yield chunk(index, {}, "tool_calls" if calls else _reason(body))
     options = body.get("stream_options")
     if isinstance(options, dict) and options.get("include_usage"):
         timings = {"cache_n": 2, "prompt_n": 3, "predicted_n": 4, "predicted_per_second": 123.5}

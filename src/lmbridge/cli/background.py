@@ -10,16 +10,19 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
 
 from lmbridge.config import Config
-from lmbridge.core.errors import BridgeError, BrokenAnswer, LoadFailed, error_from_code
-from lmbridge.core.models import InstanceState
+from lmbridge.core.errors import BridgeError, LoadFailed, ProviderTimeout, error_from_code
 from lmbridge.machine import gateway_file
 from lmbridge.machine.gateway_file import GatewayFile
 from lmbridge.machine.home import logs_folder, private_folder
+
+if TYPE_CHECKING:
+    from lmbridge.clients.lmbridge import GatewayStatus
 
 START_S = 30.0
 """Seconds a gateway gets to answer after its start."""
@@ -28,6 +31,8 @@ STOP_S = 12.0
 WITHOUT_CONSOLE = 0x8 | 0x200 if sys.platform == "win32" else 0
 """DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP: outlives the console it was started from, and its Ctrl-C."""
 LOOK_S = 0.05
+ANSWER_S = 10.0
+"""Seconds it gets to answer a question about itself, or to take the order to end."""
 LARGEST_LOG = 5 * 2**20
 
 
@@ -98,54 +103,29 @@ def _gone(found: GatewayFile, seconds: float) -> bool:
 
 
 async def _ask_to_stop(found: GatewayFile) -> bool:
+    from lmbridge.clients.lmbridge import RemoteHub
+
     try:
-        status, _ = await call(found, "POST", "/api/lmbridge/shutdown", b"{}")
-    except BridgeError:
+        async with RemoteHub(found.url, found.key) as gateway, asyncio.timeout(ANSWER_S):
+            await gateway.shutdown()
+    except (BridgeError, TimeoutError):
         return False
-    return status == 202
-
-
-class GatewayStatus(Struct):
-    """What a gateway tells of itself under `/api/lmbridge/status`, as far as we show it."""
-
-    version: str
-    uptime_s: float
-    instances: tuple[InstanceState, ...]
+    return True
 
 
 async def look(found: GatewayFile) -> GatewayStatus:
     """Ask a gateway how it is.
 
     Raises:
-        ProviderUnavailable, ProviderTimeout, BrokenAnswer.
+        NotRunning, BrokenAnswer. ProviderTimeout: it does not answer.
     """
-    status, body = await call(found, "GET", "/api/lmbridge/status")
+    from lmbridge.clients.lmbridge import RemoteHub
+
     try:
-        return msgspec.json.decode(body, type=GatewayStatus)
-    except msgspec.DecodeError as error:
-        raise BrokenAnswer("gateway", f"HTTP status {status}, {error}") from error
-
-
-async def call(found: GatewayFile, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
-    """One request to a gateway with its own key: status and body.
-
-    Raises:
-        ProviderUnavailable, ProviderTimeout, BrokenAnswer.
-    """
-    from lmbridge.clients.http import HTTPClient
-
-    http = HTTPClient(connect_timeout=2.0, first_byte_timeout=10.0, idle_timeout=10.0)
-    headers = [("authorization", f"Bearer {found.key}")]
-    if body:
-        headers.append(("content-type", "application/json"))
-    try:
-        answer = await http.request(
-            method, f"{found.url}{path}", headers=headers, body=body, keep_alive=False, provider="gateway"
-        )
-        async with answer:
-            return answer.status, await answer.read()
-    finally:
-        await http.aclose()
+        async with RemoteHub(found.url, found.key) as gateway, asyncio.timeout(ANSWER_S):
+            return await gateway.status()
+    except TimeoutError as error:
+        raise ProviderTimeout("gateway", "status", ANSWER_S) from error
 
 
 def _fresh_log(home: Path) -> Path:

@@ -10,6 +10,9 @@ from lmbridge.core.hub import AnyHub
 
 T = TypeVar("T")
 
+THIS_PROCESS = "this process"
+"""What `AnyHub.where` says when no gateway stands between."""
+
 
 def with_hub(work: Callable[[AnyHub], Awaitable[T]], *, gateway: bool | None = None) -> T:
     """Run *work* with a hub, and close the hub behind it, also after Ctrl-C.

@@ -16,6 +16,7 @@ from lmbridge.cli.command import BridgeCommand, gateway_option
 if TYPE_CHECKING:
     from lmbridge.core.hub import AnyHub
 
+BUILT_IN = "lmbridge-tiny"
 QUESTION = "What is lmbridge?"
 
 
@@ -43,10 +44,11 @@ def command(prompt: str, model: str, gateway: bool | None) -> None:
 async def _demo(hub: AnyHub, name: str, prompt: str) -> None:
     from lmbridge.cli.chat.figures import Stopwatch, speed
     from lmbridge.cli.chat.once import screen, stream
+    from lmbridge.cli.connect import THIS_PROCESS
     from lmbridge.core.requests import ChatRequest
 
     model = await hub.resolve(name)
-    where = "" if hub.where == "this process" else f", through the gateway at {hub.where}"
+    where = "" if hub.where == THIS_PROCESS else f", through the gateway at {hub.where}"
     render.line(f"{render.paint(model.id, 'bold')} (provider: {model.provider}{where}) answers {prompt!r}")
     render.line()
     watch = Stopwatch()
@@ -57,6 +59,10 @@ async def _demo(hub: AnyHub, name: str, prompt: str) -> None:
     told = " ".join(filter(None, facts))
     first = f"first word after {render.duration(watch.first_word_s)}" if watch.first_word_s else ""
     render.line(render.paint(", ".join(filter(None, (told, first))), "dim"))
+    if model.id == BUILT_IN:
+        render.line(
+            render.paint(f"{BUILT_IN} is a very small model, made to show and test that all works.", "dim")
+        )
     render.line()
     render.line("Try next:")
     program = _program()

@@ -67,6 +67,10 @@ def command(
     if as_json:
         render.json(msgspec.structs.asdict(state))
         return
+    if context_length and state.context_length and state.context_length < context_length:
+        render.note(
+            f"The model was made for {state.context_length:,} tokens of context, not {context_length:,}.", "yellow"
+        )
     facts = [f"{state.context_length:,} tokens of context" if state.context_length else ""]
     facts += [f"{state.slots} at a time" if state.slots else "", render.size(state.memory) if state.memory else ""]
     told = ", ".join(filter(None, facts))

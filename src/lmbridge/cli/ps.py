@@ -24,7 +24,7 @@ def command(as_json: bool, gateway: bool | None) -> None:
     """List the models in memory: their size, how busy they are, and how long they stay."""
     import msgspec
 
-    from lmbridge.cli.connect import with_hub
+    from lmbridge.cli.connect import THIS_PROCESS, with_hub
 
     async def look(hub: AnyHub) -> tuple[Sequence[InstanceState], str]:
         return await hub.instances(), hub.where
@@ -33,7 +33,7 @@ def command(as_json: bool, gateway: bool | None) -> None:
     if as_json:
         render.json({"where": where, "models": [msgspec.structs.asdict(state) for state in states]})
         return
-    if not states and where == "this process":
+    if not states and where == THIS_PROCESS:
         render.line("No gateway is running, so no model stays in memory. `lmbridge load MODEL` starts one.")
         return
     show(states)

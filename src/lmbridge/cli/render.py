@@ -118,8 +118,11 @@ def progress(text: str) -> Iterator[Callable[[float], None]]:
 def console() -> Console:
     """rich, for what only a terminal gets: markdown."""
     from rich.console import Console
+    from rich.theme import Theme
 
-    return Console(highlight=False, no_color=not coloured(sys.stdout) or None)
+    # No background behind code: it would be a black bar on a light terminal.
+    theme = Theme({"markdown.code": "cyan", "markdown.code_block": "none"})
+    return Console(highlight=False, no_color=not coloured(sys.stdout) or None, theme=theme)
 
 
 def usage_error(error: click.ClickException, *, as_json: bool) -> int:

@@ -31,7 +31,7 @@ def test_the_line_tells_tokens_speed_and_times() -> None:
     watch.first_word_s, watch.total_s = 0.5, 10.5
     finished = Finished("length", Usage(12, 101, 4), Timings(0.1, 9.5, 9.64))
     assert figures(finished, watch) == (
-        "12 tokens read (4 from the cache), 101 written, 9.6 tokens/s, first word after 500 ms, 10.5 s in all, "
+        "12 tokens read (4 cached), 101 written, 9.6 tokens/s, first word 500 ms, 10.5 s in all, "
         "stopped at the longest allowed"
     )
     assert figures(Finished("stop"), Stopwatch()) == "nothing measured"

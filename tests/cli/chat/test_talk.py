@@ -62,9 +62,10 @@ def test_ctrl_c_twice_at_the_prompt_leaves_and_once_only_drops_the_line(
     terminal: Terminal, server: FakeOpenAI
 ) -> None:
     terminal.type("never mind" + CTRL_C)
-    terminal.wait_for("again")
+    terminal.wait_for(PROMPT)
     terminal.enter("hello")
     terminal.wait_for("You said: hello")
+    assert "again" not in terminal.text
     terminal.wait_for(PROMPT)
     terminal.type(CTRL_C)
     terminal.wait_for("Ctrl-C again")

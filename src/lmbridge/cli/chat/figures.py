@@ -44,12 +44,12 @@ def figures(finished: Finished, watch: Stopwatch) -> str:
     """One line: tokens of prompt and answer, speed, time to the first word and to the last."""
     parts = []
     if (usage := finished.usage) is not None:
-        cached = f" ({usage.cached_tokens} from the cache)" if usage.cached_tokens else ""
+        cached = f" ({usage.cached_tokens} cached)" if usage.cached_tokens else ""
         parts += [f"{usage.prompt_tokens} tokens read{cached}", f"{usage.completion_tokens} written"]
     if (rate := speed(finished)) is not None:
         parts.append(f"{rate:.0f} tokens/s" if rate >= 10 else f"{rate:.1f} tokens/s")
     if watch.first_word_s is not None:
-        parts.append(f"first word after {duration(watch.first_word_s)}")
+        parts.append(f"first word {duration(watch.first_word_s)}")
     if watch.total_s is not None:
         parts.append(f"{duration(watch.total_s)} in all")
     if finished.reason not in ("stop", "tool_calls"):

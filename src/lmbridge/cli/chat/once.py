@@ -13,6 +13,7 @@ import msgspec
 from lmbridge.cli import render
 from lmbridge.cli.chat import question
 from lmbridge.cli.chat.figures import Stopwatch, figures
+from lmbridge.cli.connect import THIS_PROCESS
 from lmbridge.core.errors import BrokenAnswer
 from lmbridge.core.events import (
     Answer,
@@ -62,6 +63,10 @@ class Once:
         whole = self._as_json or self._schema is not None
         watch = Stopwatch()
         answer = await stream(hub, self._request(), nullcontext() if whole else screen(), watch)
+        if hub.where != THIS_PROCESS and (self._as_json or self._stats):
+            # To an OpenAI client the gateway is the one who answers; a person wants to know who it asked.
+            asked = await hub.resolve(self._model)
+            answer = msgspec.structs.replace(answer, provider=asked.provider)
         if self._schema is not None:
             value = checked(answer, self._schema)
             if not self._as_json and render.is_terminal(sys.stdout):

@@ -15,6 +15,7 @@ from lmbridge.cli.chat.conversation import Conversation
 from lmbridge.cli.chat.figures import Stopwatch, figures, speed
 from lmbridge.cli.chat.keyboard import Keyboard, SlashCompleter, silent_keys, stoppable
 from lmbridge.cli.chat.once import screen, show
+from lmbridge.cli.connect import THIS_PROCESS
 from lmbridge.core.errors import BridgeError, BrokenAnswer
 from lmbridge.core.events import Answer, AnswerBuilder, Finished
 from lmbridge.core.hub import AnyHub
@@ -75,7 +76,7 @@ class Talk:
 
     async def run(self) -> None:
         """Read and answer until the user leaves."""
-        self._names = tuple(model.qualified for model in await self._hub.models() if model.kind == "chat")
+        await self._look_at_models()
         about = f"{self._model.id} ({self._model.provider}) · /help for commands, Ctrl-D to leave"
         render.line(f"{render.paint(f'lmbridge {__version__}', 'bold')} {render.paint(f'· {about}', 'dim')}")
         warned = False
@@ -85,6 +86,8 @@ class Talk:
             except EOFError:
                 return
             except KeyboardInterrupt:
+                if self._keyboard.pending:
+                    continue  # it only dropped the line
                 if warned:
                     return
                 warned = True
@@ -155,6 +158,12 @@ class Talk:
         answer = builder.close()
         return answer if answer.text or answer.tool_calls or answer.finish.reason != "stopped" else None
 
+    async def _look_at_models(self) -> Sequence[ModelInfo]:
+        """Those that can be talked with, also for the Tab key."""
+        models = [model for model in await self._hub.models() if model.kind == "chat" and not model.problem]
+        self._names = tuple(model.qualified for model in models)
+        return models
+
     async def _look_at_context(self) -> None:
         """How long the conversation may become, for the status line."""
         for state in await self._hub.instances():
@@ -170,7 +179,7 @@ class Talk:
             if (usage := self._last.usage) is not None:
                 room = f" of {self._context:,}" if self._context else ""
                 parts.append(f"{usage.total_tokens:,}{room} tokens")
-        if self._hub.where != "this process":
+        if self._hub.where != THIS_PROCESS:
             parts.append(self._hub.where)
         return render.printable(" · ".join(parts))
 
@@ -198,9 +207,7 @@ class Talk:
             self._context = self._last = None
             render.line(f"{self._model.id} ({self._model.provider}) answers from now on.")
             return
-        models = [model for model in await self._hub.models() if model.kind == "chat"]
-        self._names = tuple(model.qualified for model in models)
-        for model in models:
+        for model in await self._look_at_models():
             mark = ">" if model.qualified == self._model.qualified else " "
             render.line(render.printable(f"{mark} {model.id}  ({model.provider})"))
 

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from types import MappingProxyType
 from typing import NoReturn
 
@@ -98,11 +99,17 @@ def lmbridge(ctx: click.Context) -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and end the process with the exit code of `exits.EXITS`."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A character that the terminal's encoding lacks must not end an answer halfway.
+            stream.reconfigure(errors="replace")
     try:
         code = _run(list(arguments))
         sys.stdout.flush()
     except (BrokenPipeError, ReaderGone):
         code = _reader_gone()
+    except KeyboardInterrupt:
+        code = 130
     sys.exit(code)
 
 

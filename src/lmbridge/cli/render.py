@@ -12,7 +12,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -33,9 +33,14 @@ def is_terminal(stream: TextIO) -> bool:
     return bool(stream) and stream.isatty()
 
 
+def can_redraw(stream: TextIO) -> bool:
+    """Whether what was written there can be written over: a terminal that knows how to move its cursor."""
+    return is_terminal(stream) and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
 def coloured(stream: TextIO) -> bool:
     """Whether it may be coloured: a terminal that can, and nobody objects (https://no-color.org)."""
-    return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return can_redraw(stream) and not os.environ.get("NO_COLOR")
 
 
 def paint(text: str, *styles: str, stream: TextIO | None = None) -> str:
@@ -98,7 +103,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequen
 @contextmanager
 def progress(text: str) -> Iterator[Callable[[float], None]]:
     """A bar on standard error that the `with` body moves (0 to 1); one plain line where nobody looks."""
-    if not is_terminal(sys.stderr):
+    if not can_redraw(sys.stderr):
         note(f"{text} …")
         yield lambda fraction: None
         return
@@ -164,20 +169,6 @@ def _tell(code: str, message: str, hint: str, *, as_json: bool, param: str | Non
     note(f"{name} {printable(message)}")
     if hint:
         note(f"  {printable(hint)}", "dim")
-
-
-def forgive_encoding() -> None:
-    """Write a character that the terminal's encoding lacks as `?` rather than fail in mid-answer."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            cast("_Reconfigurable", stream).reconfigure(errors="replace")
-
-
-if TYPE_CHECKING:
-    from typing import Protocol
-
-    class _Reconfigurable(Protocol):
-        def reconfigure(self, *, errors: str) -> None: ...
 
 
 def size(count: int | None) -> str:

@@ -230,3 +230,14 @@ def test_the_demo_tells_who_answers_how_fast_and_what_to_try(run: Run) -> None:
     assert "You said: Hello there " in lines
     assert any("4 tokens at 124 tokens/s, first word after" in line for line in lines)
     assert len(lines[lines.index("Try next:") + 1 :]) == 3
+
+
+def test_a_character_that_the_terminal_lacks_does_not_end_the_answer(run: Run) -> None:
+    done = run("chat", "-p", "Grüße", env={"PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stdout) == (0, "You said: Gr??e \n")
+
+
+def test_a_terminal_that_cannot_redraw_gets_plain_text(run: Run, home: Path) -> None:
+    with Terminal(home, "chat", "-p", "some **bold** words", TERM="dumb") as terminal:
+        assert terminal.wait_for_end() == 0
+        assert terminal.raw.replace("\r", "") == "You said: some **bold** words \n"

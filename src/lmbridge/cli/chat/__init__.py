@@ -81,7 +81,7 @@ def command(
         return
     if as_json or schema or images:
         raise click.UsageError("--json, --schema and --image are for one answer: give a question with -p.")
-    if not sys.stdout.isatty():
+    if sys.stdin is None or not sys.stdin.isatty() or not sys.stdout.isatty():
         raise click.UsageError("Nothing is asked: give a question with -p, or through a pipe.")
     from lmbridge.cli.chat.talk import talk
 

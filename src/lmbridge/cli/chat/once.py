@@ -132,7 +132,7 @@ class PlainText:
 
 def screen(waiting: str = "") -> AbstractContextManager[Screen]:
     """Rendered markdown on a terminal, plain text elsewhere."""
-    if not render.is_terminal(sys.stdout):
+    if not render.can_redraw(sys.stdout):
         return PlainText()
     from lmbridge.cli.markdown import MarkdownStream
 

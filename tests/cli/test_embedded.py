@@ -1,0 +1,109 @@
+"""The command with the model that ships with the package: what somebody sees on a fresh machine."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.cli.conftest import PATIENCE_S, Run, Terminal, environment
+
+from lmbridge.machine import processes
+
+ANSWER = {
+    "type": "object",
+    "properties": {"yes": {"type": "boolean"}},
+    "required": ["yes"],
+    "additionalProperties": False,
+}
+
+
+def children(pid: int) -> list[int]:
+    listing = Path(f"/proc/{pid}/task/{pid}/children")
+    if listing.exists():
+        return [int(child) for child in listing.read_text().split()]
+    found = subprocess.run(
+        ["pgrep", "-P", str(pid)], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    return [int(child) for child in found.stdout.split()]
+
+
+def test_the_demo_answers_on_a_fresh_machine(alone: Run) -> None:
+    done = alone("demo")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("lmbridge-tiny (provider: embedded) answers 'What is lmbridge?'\n\n")
+    assert "lmbridge" in done.stdout.splitlines()[2]
+    assert "tokens/s, first word after" in done.stdout
+
+
+def test_the_same_seed_gives_the_same_answer(alone: Run) -> None:
+    asked = ["chat", "-p", "Tell me something.", "-t", "1.5", "--seed", "7", "-n", "30", "--json"]
+    one, other = (json.loads(alone(*asked).stdout) for _ in range(2))
+    assert one["answer"] == other["answer"] != ""
+    assert one["provider"] == "embedded"
+
+
+def test_an_answer_by_a_schema_follows_it(alone: Run, tmp_path: Path) -> None:
+    schema = tmp_path / "answer.json"
+    schema.write_text(json.dumps(ANSWER))
+    done = alone("chat", "-p", "Is water wet?", "--schema", str(schema))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert isinstance(json.loads(done.stdout)["yes"], bool)
+
+
+def test_a_model_that_cannot_see_is_shown_no_picture(alone: Run, tmp_path: Path) -> None:
+    picture = tmp_path / "x.gif"
+    picture.write_bytes(b"GIF89a")
+    done = alone("chat", "-p", "What is this?", "--image", str(picture))
+    assert done.returncode == 2
+    assert "cannot see pictures" in done.stderr
+
+
+def test_a_prompt_longer_than_the_context_is_refused_with_both_numbers(alone: Run) -> None:
+    done = alone("chat", "-p", "Summarise", input="word " * 5000)
+    assert done.returncode == 10
+    assert "2048" in done.stderr
+
+
+def test_ctrl_c_leaves_no_engine_behind(home: Path) -> None:
+    with Terminal(home, "chat", "-p", "Tell me a long story.", "--no-gateway") as terminal:
+        pid = terminal.process.pid
+        engines: list[int] = []
+        while not engines and terminal.process.poll() is None:  # bounded: it answers and ends
+            engines = children(pid)
+        terminal.type("\x03")
+        assert terminal.wait_for_end() in (0, 130)  # 0 where the answer was faster than the key
+        assert not any(processes.exists(engine) for engine in engines)
+
+
+def test_no_engine_outlives_a_gateway_that_was_killed(alone: Run, home: Path) -> None:
+    command = [sys.executable, "-m", "lmbridge", "serve", "--port", "0", "--model", "lmbridge-tiny"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(home)
+    ) as gateway:
+        assert gateway.stdout is not None
+        while b"is loaded" not in gateway.stdout.readline():
+            assert gateway.poll() is None
+        engines = children(gateway.pid)
+        assert engines
+        os.kill(gateway.pid, signal.SIGKILL)
+        gateway.wait(PATIENCE_S)
+        while any(processes.exists(engine) for engine in engines):  # bounded by the test's own limit
+            os.sched_yield()
+
+
+def test_talking_through_a_gateway_keeps_the_model_in_memory(alone: Run, home: Path) -> None:
+    assert alone("gateway", "start", "--port", "0").returncode == 0
+    try:
+        with Terminal(home, "chat") as terminal:
+            terminal.wait_for("lmbridge-tiny (embedded)")
+            terminal.wait_for("> ")
+            terminal.enter("Hello")
+            terminal.wait_for("tokens/s")
+            terminal.enter("/quit")
+            assert terminal.wait_for_end() == 0
+        states = json.loads(alone("ps", "--json").stdout)["models"]
+        assert [(state["model"], state["state"]) for state in states] == [("lmbridge-tiny", "ready")]
+    finally:
+        assert alone("gateway", "stop").returncode == 0

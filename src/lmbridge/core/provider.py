@@ -46,6 +46,7 @@ class Manifest(Struct, frozen=True):
         named: whether several may be set up, each in a table of its own (`[openai.NAME]`).
         seeds_need_solitude: equal seeds give equal answers only while nobody else is answered, so a
             seeded request is given a lease that tolerates no other.
+        counts_one_choice: of several choices only one is counted in `usage`, unless they are streamed.
     """
 
     id: str
@@ -55,6 +56,7 @@ class Manifest(Struct, frozen=True):
     settings: tuple[Setting, ...] = ()
     named: bool = False
     seeds_need_solitude: bool = False
+    counts_one_choice: bool = False
 
 
 class ProviderState(Struct, frozen=True, omit_defaults=True):

@@ -258,6 +258,33 @@ async def test_several_choices_are_streamed_each_with_its_role(client: openai.As
     assert chunks[-1].usage.completion_tokens == 10
 
 
+async def test_several_choices_keep_their_tool_calls_and_log_probabilities(client: openai.AsyncOpenAI) -> None:
+    called = await client.chat.completions.create(
+        model="random-chat", messages=HELLO, tools=[WEATHER], tool_choice="required", max_tokens=200, n=2,
+        parallel_tool_calls=False,
+    )  # fmt: skip
+    for choice in called.choices:
+        (call,) = choice.message.tool_calls
+        assert set(json.loads(call.function.arguments)) == {"city"}
+    told = await client.chat.completions.create(
+        model="random-chat", messages=HELLO, max_tokens=3, n=2, logprobs=True, top_logprobs=1
+    )
+    assert [len(choice.logprobs.content) for choice in told.choices] == [3, 3]
+    assert [choice.finish_reason for choice in told.choices] == ["length", "length"]
+
+
+@pytest.mark.parametrize("n", [1, 2])
+async def test_several_prompts_are_continued_and_counted(client: openai.AsyncOpenAI, n: int) -> None:
+    got = await client.completions.create(model="random-chat", prompt=["One", "Two"], max_tokens=4, n=n)
+    assert [choice.index for choice in got.choices] == list(range(2 * n))
+    assert all(len(choice.text) == 4 for choice in got.choices)
+    assert (got.object, got.usage.completion_tokens, got.usage.prompt_tokens) == ("text_completion", 8 * n, 6)
+    stream = await client.completions.create(
+        model="random-chat", prompt=["One", "Two"], max_tokens=4, n=n, stream=True
+    )
+    assert sum([len(c.choices[0].text) async for c in stream]) == 8 * n
+
+
 async def test_equal_seeds_give_equal_answers_while_others_are_answered(client: openai.AsyncOpenAI) -> None:
     async def say(seed: int | None) -> str | None:
         answer = await client.chat.completions.create(

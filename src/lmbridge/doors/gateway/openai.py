@@ -70,13 +70,18 @@ class OpenAIRoutes:
         """`POST /v1/chat/completions`"""
         raw = await request.body(self._limit)
         body = decode_chat_body(raw)
-        await self._relay.answer(request, CHAT, Ask(raw, body.model, body.streamed, body.seeded))
+        each = body.n or 1
+        ask = Ask(raw, body.model, body.streamed, body.seeded, each, each, body.wants_usage)
+        await self._relay.answer(request, CHAT, ask)
 
     async def completion(self, request: Request) -> None:
         """`POST /v1/completions`"""
         raw = await request.body(self._limit)
         body = decode_completion_body(raw)
-        await self._relay.answer(request, COMPLETION, Ask(raw, body.model, body.streamed, body.seeded))
+        each, prompt = body.n or 1, body.prompt
+        prompts = len(prompt) if isinstance(prompt, list) and not isinstance(prompt[0], int) else 1
+        ask = Ask(raw, body.model, body.streamed, body.seeded, each, each * prompts, body.wants_usage)
+        await self._relay.answer(request, COMPLETION, ask)
 
     async def embeddings(self, request: Request) -> None:
         """`POST /v1/embeddings`"""

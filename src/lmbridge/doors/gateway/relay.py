@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import CancelledError
+from collections.abc import Awaitable
 from contextlib import suppress
 from time import perf_counter
 from typing import Final
@@ -23,14 +24,16 @@ from lmbridge.clients.http import HTTPClient, Response
 from lmbridge.core.errors import BridgeError, BrokenAnswer
 from lmbridge.core.events import Usage
 from lmbridge.core.models import ModelKind
-from lmbridge.doors.gateway.asgi import Request
+from lmbridge.doors.gateway.asgi import JSON, Request
 from lmbridge.doors.gateway.heartbeat import Heartbeat
 from lmbridge.hub.activity import Tally
 from lmbridge.hub.hub import Hub
 from lmbridge.hub.leases import Lease
+from lmbridge.wire.openai.choices import Choices
 from lmbridge.wire.openai.errors import decode_error, is_error
 from lmbridge.wire.openai.tap import UsageTap
 from lmbridge.wire.openai.usage import TimingFields, UsageFields, to_usage
+from lmbridge.wire.sse import SSEDecoder, SSEError
 
 MAX_EVENT: Final = 16 * 2**20
 """Bytes of one event of a stream."""
@@ -63,12 +66,16 @@ class Ask(Struct, frozen=True, gc=False):
     Attributes:
         raw: its body as it came. model: the name asked for, "" for the default.
         alone: the answer must be repeatable.
+        each: choices for each prompt. choices: in all. wants_usage: the stream is to end with the counts.
     """
 
     raw: bytes
     model: str
     stream: bool = False
     alone: bool = False
+    each: int = 1
+    choices: int = 1
+    wants_usage: bool = False
 
 
 class _Answer(Struct):
@@ -121,7 +128,9 @@ class Relay:
         tally = hub.activity.tally(lease.model.provider, lease.model.id, language.route)
         tally.in_flight += 1
         try:
-            if heart is None:
+            if ask.choices > 1 and lease.provider.manifest.counts_one_choice:
+                await self._pass_choices(request, language, ask, lease, tally, heart)
+            elif heart is None:
                 await self._pass_whole(request, language, ask, lease, tally)
             else:
                 await self._pass_stream(request, language, ask, lease, tally, heart, began)
@@ -144,15 +153,8 @@ class Relay:
     async def _pass_whole(
         self, request: Request, language: Language, ask: Ask, lease: Lease, tally: Tally
     ) -> None:
-        endpoint, provider = lease.instance.endpoint, lease.provider.id
-        async with await self._http.request(
-            "POST",
-            endpoint.url + language.path,
-            headers=endpoint.headers,
-            body=_body(lease, ask),
-            keep_alive=endpoint.keep_alive,
-            provider=provider,
-        ) as response:
+        provider = lease.provider.id
+        async with await self._send(lease, language, _body(lease, ask)) as response:
             body = await response.read()
         if response.status != 200:
             raise decode_error(response.status, body, provider)
@@ -177,20 +179,10 @@ class Relay:
         heart: Heartbeat,
         began: float,
     ) -> None:
-        endpoint, provider = lease.instance.endpoint, lease.provider.id
+        provider = lease.provider.id
         heart.phase = "reading prompt"
-        async with await self._http.request(
-            "POST",
-            endpoint.url + language.path,
-            headers=endpoint.headers,
-            body=_body(lease, ask),
-            keep_alive=endpoint.keep_alive,
-            provider=provider,
-        ) as response:
-            if response.status != 200:
-                raise decode_error(response.status, await response.read(MAX_ERROR), provider)
-            if response.content_type != "text/event-stream":
-                raise BrokenAnswer(provider, "a stream was asked for and something else came")
+        async with await self._send(lease, language, _body(lease, ask)) as response:
+            await _check_stream(response, provider)
             stream = _Stream(request, response, provider, language.role)
             try:
                 await stream.pass_first(heart)
@@ -200,12 +192,59 @@ class Relay:
                 stream.tap.close()
                 _count(tally, stream.tap.usage)
 
+    async def _pass_choices(
+        self, request: Request, language: Language, ask: Ask, lease: Lease, tally: Tally, heart: Heartbeat | None
+    ) -> None:
+        """Several choices from an engine that counts only one: see `wire.openai.choices`."""
+        provider = lease.provider.id
+        choices, decoder = Choices(provider, ask.each), SSEDecoder()
+        async with await self._send(lease, language, _body(lease, ask, always_streamed=True)) as response:
+            await _check_stream(response, provider)
+            try:
+                async for data in response:
+                    passed = b"".join([choices.feed(event.data) for event in decoder.feed(data)])
+                    if heart is not None and passed:
+                        await heart.stop()
+                        if not request.started:
+                            await request.start_events()
+                        await request.send(passed)
+                choices.close()
+            except SSEError as error:
+                raise BrokenAnswer(provider, str(error)) from error
+            finally:
+                _count(tally, choices.usage)
+        if heart is None:
+            await request.reply(200, (JSON,), choices.whole())
+        else:
+            await request.send(choices.last_events(ask.wants_usage), more=False)
 
-def _body(lease: Lease, ask: Ask) -> bytes:
+    def _send(self, lease: Lease, language: Language, body: bytes) -> Awaitable[Response]:
+        endpoint = lease.instance.endpoint
+        return self._http.request(
+            "POST",
+            endpoint.url + language.path,
+            headers=endpoint.headers,
+            body=body,
+            keep_alive=endpoint.keep_alive,
+            provider=lease.provider.id,
+        )
+
+
+async def _check_stream(response: Response, provider: str) -> None:
+    """Make sure that events follow; raises what came instead."""
+    if response.status != 200:
+        raise decode_error(response.status, await response.read(MAX_ERROR), provider)
+    if response.content_type != "text/event-stream":
+        raise BrokenAnswer(provider, "a stream was asked for and something else came")
+
+
+def _body(lease: Lease, ask: Ask, *, always_streamed: bool = False) -> bytes:
     """The request as the runtime needs it; the very bytes that came, if it needs nothing else."""
     fields = _decode_fields(ask.raw)
     prepared = lease.provider.prepare(lease.instance, fields)
     model = lease.instance.endpoint.model
+    if always_streamed:
+        return _encode({**prepared, "model": model, "stream": True, "stream_options": {"include_usage": True}})
     if prepared is fields and fields.get("model") == model:
         return ask.raw
     return _encode({**prepared, "model": model})

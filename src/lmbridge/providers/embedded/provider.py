@@ -66,6 +66,7 @@ class EmbeddedProvider:
             Setting("check_memory", "boolean", "Refuse a model that does not fit into memory.", True),
         ),
         seeds_need_solitude=True,
+        counts_one_choice=True,
     )
 
     def __init__(self, settings: EmbeddedSettings, context: ProviderContext) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
 from pathlib import Path
 from time import perf_counter, strftime
@@ -69,4 +70,6 @@ def _write(
 
 
 if __name__ == "__main__":
+    # Ended from outside, it ends what it started too.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     sys.exit(main())

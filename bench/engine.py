@@ -31,7 +31,7 @@ RANDOM = "bench-random"
 SHAPE = gguf_files.Shape(width=512, heads=8, kv_heads=4, layers=9, ffn=1408)
 """About 28 million weights: small enough for two cores, and slower than the built-in model as real ones are."""
 
-PROMPT = "Question {n}: what is a lease, when does it end, and which command shows the models in memory?"
+PROMPT = "Question {n}: what is a lease, and when does it end?"
 FIRST = re.compile(rb'"content":"[^"]')
 TOKENS = re.compile(rb'"completion_tokens":\s*(\d+)')
 
@@ -40,17 +40,18 @@ class Size(Struct, frozen=True):
     """How much is measured.
 
     Attributes:
-        seconds: about what one stretch takes; so many answers are asked for. tokens: of each answer.
+        seconds: for each row of the table; it decides on the rounds. stretch: seconds that one side is asked at
+            a time, or as long as one answer takes. tokens: of each answer.
     """
 
-    rounds: int = 6
-    seconds: float = 1.0
-    tokens: int = 128
+    seconds: float = 14.0
+    stretch: float = 0.25
+    tokens: int = 96
     parallel: tuple[int, ...] = (1, 4)
 
 
 FULL = Size()
-QUICK = Size(rounds=2, seconds=0.2, tokens=32)
+QUICK = Size(seconds=2.5, stretch=0.15, tokens=48)
 
 
 class Side(Struct, frozen=True):
@@ -161,13 +162,16 @@ async def _measure(home: Path, url: str, models: list[str], size: Size) -> list[
 
 
 async def _row(asker: Asker, sides: tuple[Side, Side], row: Row, size: Size) -> Row:
-    n = 10_000 * row.parallel
+    """As many short rounds as there is time for: what else the machine does then hits both sides alike."""
+    n = 100_000 * row.parallel
     for side in sides:
         await asker.stretch(side, n, row.parallel, 1)  # loads the model behind the gateway, warms both
     began = perf_counter()
     await asker.stretch(sides[0], n + 100, row.parallel, 1)
-    answers = max(1, min(50, round(size.seconds / (perf_counter() - began))))
-    for turn in range(size.rounds):
+    once = perf_counter() - began
+    answers = max(1, min(20, round(size.stretch / once)))
+    rounds = max(2, min(30, round(size.seconds / (2 * once * answers))))
+    for turn in range(rounds):
         n += 1000
         for side in sides if turn % 2 else sides[::-1]:
             into = row.direct if side is sides[0] else row.through
@@ -205,8 +209,8 @@ async def _offered(home: Path) -> list[str]:
 def _report(rows: list[Row], size: Size) -> Part:
     part = Part(
         "engine",
-        f"Engine, answers of {size.tokens} tokens (medians of {size.rounds} rounds)",
-        ("", "at a time", "tok/s direct", "through", "ratio", "first token ms direct", "through"),
+        f"Engine, answers of {size.tokens} tokens (medians)",
+        ("", "at a time", "rounds", "tok/s direct", "through", "ratio", "first token ms direct", "through"),
     )
     for row in rows:
         direct, through = row.direct, row.through
@@ -214,6 +218,7 @@ def _report(rows: list[Row], size: Size) -> Part:
             (
                 row.model,
                 str(row.parallel),
+                str(len(direct)),
                 number(middle([s.rate for s in direct])),
                 number(middle([s.rate for s in through])),
                 f"{row.ratio or 0:.3f}",

@@ -54,8 +54,8 @@ class Size(Struct, frozen=True):
         seconds: of each stretch of load. pace: seconds between two events of a stream.
     """
 
-    rounds: int = 6
-    seconds: float = 1.0
+    rounds: int = 12
+    seconds: float = 0.5
     stream_rounds: int = 3
     streams: int = 256
     events: int = 100

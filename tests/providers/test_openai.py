@@ -196,15 +196,50 @@ async def test_the_kind_of_a_model_is_guessed_from_what_is_told(model: dict[str,
 
 
 async def test_what_servers_tell_about_models_is_kept() -> None:
-    llama = {"id": "a", "meta": {"n_ctx_train": 4096, "n_params": 7, "size": 9}, "capabilities": ["multimodal"]}
+    llama = {
+        "id": "a",
+        "meta": {"n_ctx_train": 4096, "n_params": 7, "size": 9},
+        "architecture": {"input_modalities": ["text", "image"]},
+    }
     studio = {"id": "b", "type": "vlm", "arch": "qwen", "quantization": "4bit", "max_context_length": 8192}
     vllm = {"id": "c", "max_model_len": 2048, "capabilities": ["tool_use"]}
-    hostile = {"id": "d", "meta": 5, "arch": ["x"], "quantization": "y" * 500, "max_model_len": -1, "type": {}}
+    hostile = {
+        "id": "d",
+        "meta": 5,
+        "arch": ["x"],
+        "quantization": "y" * 500,
+        "max_model_len": -1,
+        "architecture": [],
+    }
     a, b, c, d = await listed(llama, studio, vllm, hostile, {"id": "a"}, {"id": ""}, {"id": "\x1b[31m"})
     assert (a.context_length, a.parameters, a.size_bytes, a.vision, a.tools) == (4096, 7, 9, True, None)
     assert (b.context_length, b.architecture, b.quantization, b.vision) == (8192, "qwen", "4bit", True)
     assert (c.context_length, c.tools, c.vision) == (2048, True, None)
     assert d == ModelInfo("d", "there")
+
+
+@pytest.mark.parametrize(
+    ("told", "context"),
+    [
+        ({"meta": {"n_ctx": 2048, "n_ctx_train": 4096}}, 2048),
+        ({"max_model_len": 1024}, 1024),
+        ({"max_context_length": 4096, "loaded_context_length": 512}, 512),
+        ({"max_context_length": 4096}, None),
+    ],
+)
+async def test_the_context_of_an_instance_is_what_the_server_gives(
+    told: dict[str, object], context: int | None
+) -> None:
+    async with fake_openai(models=[{"id": "m", **told}]) as server:
+        provider = made(url=server.url)
+        (model,) = await provider.models()
+        assert (await provider.load(model, LoadOptions())).context_length == context
+        await provider.aclose()
+
+
+async def test_a_server_may_tell_that_a_model_is_blind() -> None:
+    (info,) = await listed({"id": "m", "architecture": {"input_modalities": ["text"]}})
+    assert info.vision is False
 
 
 async def test_a_burst_of_questions_asks_the_server_once(server: FakeOpenAI) -> None:
@@ -232,7 +267,7 @@ async def test_an_instance_is_there_at_once_and_costs_nothing(server: FakeOpenAI
     first = await provider.load(model, LoadOptions(ttl=5), told.append)
     second = await provider.load(model, LoadOptions())
     assert first.key != second.key
-    assert (first.memory, first.slots, first.context_length, told) == (0, 2, 4096, [1.0])
+    assert (first.memory, first.slots, first.context_length, told) == (0, 2, None, [1.0])
     assert (first.endpoint.url, first.endpoint.model) == (server.url, "fake-chat")
     assert dict(first.endpoint.headers) == {"authorization": "Bearer k"}
     assert await provider.estimate(model, LoadOptions()) == 0

@@ -102,6 +102,7 @@ class OpenAIProvider:
         self._listed_until = 0.0
         self._listing = asyncio.Lock()
         self._numbers = count(1)
+        self._served: dict[str, int] = {}  # context length that the server gives to one answer, where it tells
 
     def __repr__(self) -> str:
         return f"OpenAIProvider({self.id!r}, {self._url!r})"
@@ -174,6 +175,7 @@ class OpenAIProvider:
 
     def _infos(self, listed: Sequence[ListedModel]) -> tuple[ModelInfo, ...]:
         infos: dict[str, ModelInfo] = {}
+        self._served.clear()
         for model in listed:
             usable = 0 < len(model.id) <= 512 and model.id.isprintable()
             if usable and (not self._only or model.id in self._only):
@@ -184,6 +186,9 @@ class OpenAIProvider:
         meta = model.meta if isinstance(model.meta, dict) else {}
         can = model.abilities
         kind = self._kind(model)
+        for told in (model.loaded_context_length, model.max_model_len, meta.get("n_ctx")):
+            if length := _number(told):
+                self._served.setdefault(model.id, length)
         return ModelInfo(
             id=model.id,
             provider=self.id,
@@ -196,7 +201,7 @@ class OpenAIProvider:
             or _number(model.max_context_length)
             or _number(meta.get("n_ctx_train")),
             tools=True if can & {"tool_use", "tools"} else None,
-            vision=True if model.type == "vlm" or can & {"vision", "multimodal"} else None,
+            vision=_sees(model),
         )
 
     def _kind(self, model: ListedModel) -> ModelKind:
@@ -235,7 +240,7 @@ class OpenAIProvider:
             model=model,
             endpoint=self._endpoint(model.id),
             slots=self._settings.parallel,
-            context_length=model.context_length,
+            context_length=self._served.get(model.id),
             options=LoadOptions(parallel=self._settings.parallel, ttl=options.ttl),
         )
 
@@ -295,6 +300,15 @@ def _names(setting: str | Sequence[str]) -> Sequence[str]:
     if isinstance(setting, str):
         return [name.strip() for name in setting.split(",") if name.strip()]
     return setting
+
+
+def _sees(model: ListedModel) -> bool | None:
+    """Whether a model takes pictures; None when the server does not tell."""
+    if model.type == "vlm" or model.abilities & {"vision", "multimodal"}:
+        return True
+    shape = model.architecture
+    takes = shape.get("input_modalities") if isinstance(shape, dict) else None
+    return "image" in takes if isinstance(takes, list) else None
 
 
 def _number(value: object) -> int | None:

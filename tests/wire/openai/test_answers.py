@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -32,6 +33,8 @@ from lmbridge.wire.openai.answers import (
 )
 
 DONE = b"data: [DONE]\n\n"
+RECORDED = Path(__file__).parents[2] / "transcripts"
+"""What the engine really sent."""
 
 
 def clock(*times: float) -> Iterator[float]:
@@ -358,3 +361,41 @@ def test_models_are_listed_with_what_servers_add() -> None:
 def test_what_is_no_list_of_models_is_broken(data: bytes) -> None:
     with pytest.raises(BrokenAnswer):
         decode_models(data, "p")
+
+
+@pytest.mark.parametrize("path", sorted(RECORDED.glob("*.sse")), ids=lambda path: path.stem)
+def test_what_the_engine_really_streams_is_understood(path: Path) -> None:
+    data = path.read_bytes()
+    events = decode(data)
+    assert decode(*(data[k : k + 1] for k in range(len(data)))) == events
+    assert events[0] == Started("p", "lmbridge-tiny")
+    last = events[-1]
+    assert isinstance(last, Finished)
+    assert last.usage is not None
+    assert last.usage.prompt_tokens > 0
+    assert last.timings is not None
+    assert last.timings.tokens_per_s is not None
+    reasons = {"llama-chat": "length", "llama-two-choices": "length", "llama-tool-call": "tool_calls"}
+    assert last.reason == reasons[path.stem]
+
+
+def test_a_tool_call_of_the_engine_is_whole() -> None:
+    answer = build_answer(decode((RECORDED / "llama-tool-call.sse").read_bytes()))
+    (call,) = answer.tool_calls
+    assert call.name == "get_weather"
+    assert call.id
+    assert json.loads(call.arguments).keys() == {"city"}
+
+
+def test_both_choices_of_the_engine_come_apart() -> None:
+    events = decode((RECORDED / "llama-two-choices.sse").read_bytes())
+    texts = ["".join(e.text for e in events if isinstance(e, TextDelta) and e.index == k) for k in (0, 1)]
+    assert texts == ["Hello! How", "Hello! How"]
+
+
+def test_a_whole_answer_and_the_models_of_the_engine_are_understood() -> None:
+    answer = build_answer(decode_chat_answer((RECORDED / "llama-chat.json").read_bytes(), "p"))
+    assert answer.text.startswith("Hello")
+    assert answer.finish.usage is not None
+    (model,) = decode_models((RECORDED / "llama-models.json").read_bytes(), "p")
+    assert model.id == "lmbridge-tiny"

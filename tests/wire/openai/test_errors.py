@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -111,6 +112,15 @@ def test_an_error_is_passed_on_in_the_providers_words(status: int | None, body: 
     assert words in error.message
     assert (error.provider, error.status) == ("p", status)
     assert len(error.message) < MAX_MESSAGE + 100
+
+
+def test_the_errors_of_the_engine_are_understood() -> None:
+    recorded = Path(__file__).parents[2] / "transcripts"
+    error = decode_error(400, (recorded / "llama-context-exceeded.json").read_bytes(), "p")
+    assert isinstance(error, ContextExceeded)
+    assert (error.prompt_tokens, error.context_length) == (10008, 2048)
+    error = decode_error(400, (recorded / "llama-wrong-field.json").read_bytes(), "p")
+    assert "Field 'n'" in error.message
 
 
 def test_the_status_of_an_error_in_a_stream_is_taken_from_the_error() -> None:

@@ -372,7 +372,9 @@ class ListedModel(Struct):
         capabilities: words such as `tool_use` (LM Studio), `completion`, `multimodal` (llama.cpp).
         arch, quantization: of the model file (LM Studio).
         max_model_len: context length (vLLM). max_context_length: context length (LM Studio).
-        meta: `n_ctx_train`, `n_params` and `size` of the model file (llama.cpp).
+        loaded_context_length: context length it is loaded with (LM Studio).
+        meta: `n_ctx_train`, `n_params` and `size` of the model file, `n_ctx` of the server (llama.cpp).
+        architecture: its `input_modalities` (llama.cpp, OpenRouter).
     """
 
     id: str
@@ -382,7 +384,9 @@ class ListedModel(Struct):
     quantization: object = None
     max_model_len: object = None
     max_context_length: object = None
+    loaded_context_length: object = None
     meta: object = None
+    architecture: object = None
 
     @property
     def abilities(self) -> frozenset[str]:

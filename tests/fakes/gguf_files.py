@@ -66,6 +66,9 @@ PLAIN_TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
+# A template that opens the model's thoughts itself, so that the model begins in the middle of them.
+THINKING_TEMPLATE = TEMPLATE.removesuffix("{% endif %}") + "<think>\n{% endif %}"
+
 
 def byte_alphabet() -> list[str]:
     """The 256 letters that byte-level BPE (GPT-2) writes bytes as."""

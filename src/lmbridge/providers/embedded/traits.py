@@ -19,7 +19,7 @@ _ARGUMENT: Final = "lmbridge_probe_argument"
 _VALUE: Final = "lmbridge_probe_value"
 _TEXT: Final = "lmbridge_probe_text"
 
-_THOUGHT: Final = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
+_THOUGHT: Final = re.compile(r".*</think>\s*", re.DOTALL)
 _MARKER: Final = re.compile(r"[<\[|][^{}\"\n]{1,60}[>\]|]")
 
 
@@ -105,32 +105,37 @@ async def _call_markers(http: HTTPClient, engine: Engine) -> tuple[str, str]:
     asked: dict[str, object] = {"role": "user", "content": "?"}
     called: dict[str, object] = {"role": "assistant", "content": None, "tool_calls": [call]}
     said: dict[str, object] = {"role": "assistant", "content": _TEXT}
-    conversations = [asked], [asked, called], [asked, said]
+    turns = ([asked], False), ([asked], True), ([asked, called], False), ([asked, said], False)
     try:
-        rendered = await asyncio.gather(*(_render(http, engine, each) for each in conversations))
+        rendered = await asyncio.gather(*(_render(http, engine, each, prompt) for each, prompt in turns))
     except (BridgeError, msgspec.DecodeError):
         return "", ""  # a template that cannot render a call; then calls are merely asked for
     return markers(*rendered)
 
 
-async def _render(http: HTTPClient, engine: Engine, messages: list[dict[str, object]]) -> str:
+async def _render(http: HTTPClient, engine: Engine, messages: list[dict[str, object]], prompt: bool) -> str:
     parameters = {"type": "object", "properties": {_ARGUMENT: {"type": "string"}}, "required": [_ARGUMENT]}
     tool = {"type": "function", "function": {"name": _NAME, "description": "?", "parameters": parameters}}
-    body = {"messages": messages, "tools": [tool], "add_generation_prompt": False}
+    body = {"messages": messages, "tools": [tool], "add_generation_prompt": prompt}
     read = await _ask(http, engine, "POST", "/apply-template", msgspec.json.encode(body))
     return msgspec.json.decode(read, type=_Rendered).prompt
 
 
-def markers(asked: str, called: str, said: str) -> tuple[str, str]:
-    """What comes before and after a tool call, from three renderings of one conversation.
+def markers(asked: str, prompted: str, called: str, said: str) -> tuple[str, str]:
+    """What comes before and after a tool call, from four renderings of one conversation.
 
     Arguments:
-        asked: the question alone. called: answered with a tool call. said: answered in words.
+        asked: the question alone. prompted: with what makes the model answer. called: answered with a tool
+            call. said: answered in words.
     """
-    if not (called.startswith(asked) and said.startswith(asked)):
+    if not all(each.startswith(asked) for each in (prompted, called, said)):
         return "", ""
-    call, words = called[len(asked) :], said[len(asked) :]
-    common = next((at for at, (a, b) in enumerate(zip(call, words, strict=False)) if a != b), 0)
+    prompt, call, words = (each[len(asked) :] for each in (prompted, called, said))
+    if call.startswith(prompt):
+        common = len(prompt)
+    else:  # the prompt already opens the model's thoughts
+        common = next((at for at, (a, b) in enumerate(zip(call, words, strict=False)) if a != b), 0)
+        common = len(call[:common].rstrip("<[|"))
     name_at, value_at, text_at = call.find(_NAME), call.find(_VALUE), words.find(_TEXT)
     if min(name_at, value_at, text_at) < 0 or name_at < common:
         return "", ""

@@ -62,13 +62,17 @@ def test_on_a_smaller_machine_there_are_fewer_answers() -> None:
 
 
 def test_what_was_asked_for_is_kept_even_if_it_cannot_fit() -> None:
-    chosen = filled_in(LoadOptions(100_000, 4), BIG, Machine(8, 8 * GIB))
-    assert (chosen.context_length, chosen.parallel) == (100_000, 4)
+    chosen = filled_in(LoadOptions(102_400, 4), BIG, Machine(8, 8 * GIB))
+    assert (chosen.context_length, chosen.parallel) == (102_400, 4)
     assert estimate(BIG, chosen) > 8 * GIB
 
 
 def test_a_context_longer_than_the_model_was_made_for_is_capped() -> None:
     assert filled_in(LoadOptions(8192), SMALL, Machine(8)).context_length == 640
+
+
+def test_a_context_is_rounded_up_as_the_engine_does() -> None:
+    assert filled_in(LoadOptions(600), BIG, Machine(8)).context_length == 768
 
 
 def test_embedding_models_get_shorter_contexts() -> None:

@@ -14,6 +14,8 @@ CONTEXT: Final = 8192
 EMBEDDING_CONTEXT: Final = 2048
 """The same for embedding models; a text is read in one batch, whose cost grows with its square."""
 UNKNOWN_CONTEXT: Final = 4096
+STEP: Final = 256
+"""The engine rounds the context of an answer up to multiples of this."""
 PARALLEL: Final = 4
 CACHE_MIB: Final = 64
 """Memory for prompts that were read before; the engine's own default is 8 GiB."""
@@ -64,9 +66,9 @@ class Size(Struct, frozen=True):
 def filled_in(options: LoadOptions, size: Size, machine: Machine) -> LoadOptions:
     """*options* with every choice made.
 
-    A context longer than the model was made for is capped, as the engine would do. Without a wish of the
-    caller the longest context is taken, and the most parallel answers, that fit the machine; if none does,
-    the smallest.
+    A context is rounded up and capped at what the model was made for, as the engine would do. Without a wish
+    of the caller the longest context is taken, and the most parallel answers, that fit the machine; if none
+    does, the smallest.
     """
     trained = size.header.context_length or UNKNOWN_CONTEXT
     threads = 1 if size.parameters < SMALL_MODEL else max(1, machine.cores - 1)
@@ -82,7 +84,7 @@ def filled_in(options: LoadOptions, size: Size, machine: Machine) -> LoadOptions
     chosen = base
     for context in contexts:
         for parallel in parallels:
-            chosen = LoadOptions(min(context, trained), parallel).over(base)
+            chosen = LoadOptions(min(-(-context // STEP) * STEP, trained), parallel).over(base)
             if machine.capacity is None or estimate(size, chosen) <= machine.capacity:
                 return chosen
     return chosen

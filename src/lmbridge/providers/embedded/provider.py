@@ -256,6 +256,11 @@ class EmbeddedProvider:
         self._forget(instance)
         return error
 
+    def pid(self, instance: Instance) -> int | None:
+        """Process of the engine, or of its lifeline; None when it is gone."""
+        engine = self._engines.get(instance.key)
+        return engine.pid if engine is not None else None
+
     # -- asking -----------------------------------------------------------------------------------
 
     def prepare(self, instance: Instance, body: Mapping[str, object]) -> Mapping[str, object]:
@@ -269,7 +274,7 @@ class EmbeddedProvider:
 
     async def embed(self, instance: Instance, request: EmbedRequest) -> Embeddings:
         """Vectors for texts."""
-        return await self._client.embed(instance.endpoint, request)
+        return await self._client.embed(instance.endpoint, request, lambda body: self.prepare(instance, body))
 
     async def aclose(self) -> None:
         """End every engine and connection. Idempotent."""

@@ -219,7 +219,7 @@ def _direct_tools(traits: Traits, body: Body, changes: Changes) -> set[str]:
             f"The chat template of {traits.name!r} knows no tools.",
             hint="Use a model that was made for them.",
         )
-    if body.get("grammar") or body.get("json_schema"):
+    if body.get("grammar") or body.get("json_schema") is not None:
         raise InvalidRequest("`tools` exclude `grammar` and `json_schema`.", param="tools")
     kept = [_fitted_tool(tool, position) for position, tool in enumerate(tools)]
     named = _chosen_name(choice)

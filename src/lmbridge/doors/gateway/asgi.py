@@ -5,8 +5,9 @@ Every header costs the server two regular expressions, so answers carry few, pre
 
 from __future__ import annotations
 
-from asyncio import CancelledError
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
@@ -32,7 +33,8 @@ EVENTS: Final[Sequence[Header]] = (
     (b"x-accel-buffering", b"no"),  # nginx would keep the events back
 )
 LINGER: Final = 64 * 2**20
-"""Bytes of a refused body that are still read and thrown away."""
+LINGER_S: Final = 1.0
+"""Bytes and seconds for which a refused body is still read and thrown away."""
 
 
 class Connection(Protocol):
@@ -64,6 +66,7 @@ class Request:
         "_receive",
         "_scope",
         "_send",
+        "_unread",
         "connection",
         "cors",
         "counted",
@@ -81,6 +84,7 @@ class Request:
         self.connection: Connection = scope[CONNECTION]
         self.cors: tuple[Header, ...] = ()
         self.started = self.streaming = self.counted = False
+        self._unread = True
         self._scope, self._receive, self._send = scope, receive, send
 
     async def body(self, limit: int) -> bytes:
@@ -113,7 +117,8 @@ class Request:
     async def _next(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.disconnect":
-            raise CancelledError
+            raise asyncio.CancelledError
+        self._unread = message["more_body"]
         return message
 
     async def reply(self, status: int, headers: Sequence[Header], body: bytes) -> None:
@@ -168,9 +173,8 @@ class Request:
         await self._send({"type": "http.response.start", "status": status_of(error), "headers": headers})
         await self._send({"type": "http.response.body", "body": body, "more_body": True})
         left = LINGER
-        while left > 0:
-            message = await self._next()
-            if not message["more_body"]:
-                break
-            left -= len(message["body"])
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_S):
+                while self._unread and left > 0:
+                    left -= len((await self._next())["body"])
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -24,6 +24,8 @@ from lmbridge.wire.openai.errors import error_body
 
 MAX_HEAD: Final = 64 * 1024
 """Bytes of a request line with its headers."""
+LINGER_S: Final = 1.0
+"""Seconds for which a refused caller may go on sending, so that he can read why."""
 
 
 class GatewayProtocol(HttpToolsProtocol):
@@ -38,6 +40,7 @@ class GatewayProtocol(HttpToolsProtocol):
     on_lost: Callable[[], object] | None = None
     _in_head = True
     _head_size = 0
+    _refused = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller went away."""
@@ -60,6 +63,8 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """More bytes of it."""
+        if self._refused:
+            return
         HttpToolsProtocol.data_received(self, data)
         if self._in_head:
             self._head_size += len(data)
@@ -102,4 +107,8 @@ class GatewayProtocol(HttpToolsProtocol):
             + b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
             + body
         )
-        self.transport.close()
+        # Closing with bytes unread would reset the connection and take the answer with it (RFC 9112, 9.6).
+        self._refused = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(LINGER_S, self.transport.close)

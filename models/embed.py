@@ -2,15 +2,14 @@
 
     python -m models.embed
 
-It is the chat model's architecture, smaller, with the mean of the last layer as its vector. Its sentences are those
-of the corpus: every list of wordings is one meaning.
+It is the chat model's architecture, smaller, with the mean of the last layer as its vector. Its sentences are
+those of the corpus: every list of wordings is one meaning.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
-import re
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -24,9 +23,10 @@ from models.corpus.about import TOPICS
 from models.corpus.source import ALL_WORDINGS, Source, Wordings
 from models.corpus.words import word
 from models.network import Llama, Shape
-from models.train import BUILD, rate_at
+from models.phrases import filled
+from models.places import BUILD
+from models.train import rate_at
 
-GAP = re.compile(r"\{\w*\}")
 SMALLEST_LIST = 4
 TEMPERATURE = 0.05
 
@@ -39,14 +39,6 @@ def shape(vocabulary: int) -> Shape:
 def meanings() -> list[Wordings]:
     """Lists whose phrases all ask for the same, long enough to learn from."""
     return [w for w in ALL_WORDINGS if len(w.train) >= SMALLEST_LIST]
-
-
-def filled(phrase: str, words: Sequence[str]) -> str:
-    """A phrase with its gaps filled, the same word for the same gap."""
-    gaps = sorted(set(GAP.findall(phrase)))
-    for gap, fill in zip(gaps, words, strict=False):
-        phrase = phrase.replace(gap, fill)
-    return phrase
 
 
 def roughened(text: str, rng: random.Random) -> str:

@@ -17,10 +17,8 @@ from tokenizers import Tokenizer
 
 from models import tokens
 from models.network import Shape
+from models.places import BUILD, BUILTIN
 from models.render import TEMPLATE
-from models.train import BUILD
-
-BUILTIN = Path(__file__).parents[1] / "src" / "lmbridge" / "machine" / "builtin"
 
 BLOCK = {
     "attn.q": "attn_q",

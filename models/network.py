@@ -42,6 +42,7 @@ class Norm(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, x: Tensor) -> Tensor:
+        """*x*, normalised."""
         return F.rms_norm(x, (x.shape[-1],), self.gain.to(x.dtype), self.epsilon)
 
 
@@ -71,6 +72,7 @@ class Attention(nn.Module):
         self.output = nn.Linear(shape.width, shape.width, bias=False)
 
     def forward(self, x: Tensor, turn: Tensor, mask: Tensor) -> Tensor:
+        """What each token gathers from those that *mask* lets it see."""
         batch, length, width = x.shape
         size = self.shape.head_size
         q = rotate(self.q(x).view(batch, length, -1, size), turn).transpose(1, 2)
@@ -93,6 +95,7 @@ class Block(nn.Module):
         self.down = nn.Linear(shape.feed_forward, shape.width, bias=False)
 
     def forward(self, x: Tensor, turn: Tensor, mask: Tensor) -> Tensor:
+        """One layer."""
         x = x + self.attn(self.attn_norm(x), turn, mask)
         y = self.ffn_norm(x)
         return x + self.down(F.silu(self.gate(y)) * self.up(y))

@@ -32,4 +32,5 @@ def render(
     answer: bool = False,
 ) -> str:
     """Text of *messages*; with *answer* it ends where the model's next answer begins."""
-    return _template().render(messages=messages, tools=tools or None, add_generation_prompt=answer)
+    text = _template().render(messages=messages, tools=tools or None, add_generation_prompt=answer)
+    return str(text)

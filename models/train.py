@@ -1,6 +1,6 @@
 """Train the chat model: conversations made on the fly, packed whole into rows, loss mainly on what it must say.
 
-    python -m models.train --steps 6000
+    python -m models.train --steps 4500
 
 Seeded, so that the same machine gives the same weights; the schedule runs by steps, not by time.
 """
@@ -11,7 +11,6 @@ import argparse
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
@@ -21,8 +20,8 @@ from torch.nn import functional as F  # noqa: N812 -- its name everywhere
 from models import tokens
 from models.muon import Muon
 from models.network import Llama, Shape
+from models.places import BUILD
 
-BUILD = Path(__file__).parents[1] / ".build" / "models"
 TOKENS_A_STEP = 4096
 ROW, LONG_ROW = 256, 640
 """Tokens in a row; the last fifth of the steps uses longer rows, so that long conversations are seen too."""
@@ -155,9 +154,9 @@ def train(steps: int, seed: int, threads: int, peak: float, save_every: int) -> 
 def main() -> None:
     """Read the arguments."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=4500)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rate", type=float, default=4e-3)
     parser.add_argument("--save-every", type=int, default=250)
     given = parser.parse_args()

@@ -34,8 +34,8 @@ def text(source: Source) -> str:
         return email(source)
     words = [word(source) for _ in range(source.likely(((3, 1), (4, 2), (5, 4), (4, 6), (3, 9), (1, 13))))]
     mark = source.pick((" ", " ", " ", " ", " ", ", ", "-", "  "))
-    words = mark.join(words)
-    return words.capitalize() + source.pick((".", "!", "?")) if kind < 12 else words
+    joined = mark.join(words)
+    return joined.capitalize() + source.pick((".", "!", "?")) if kind < 12 else joined
 
 
 def repeat(source: Source) -> Conversation:

@@ -31,24 +31,7 @@ from lmbridge.wire.openai.answers import ChatEventDecoder
 
 WANTED = 30.0
 """Times less CPU for each event than the openai package."""
-WORDS = [
-    "A",
-    "lease",
-    "is",
-    "held",
-    "until",
-    "the",
-    "answer",
-    "has",
-    "ended",
-    ";",
-    "then",
-    "the",
-    "model",
-    "may",
-    "rest",
-    ".",
-]
+WORDS = ("A", "lease", "is", "held", "until", "the", "answer", "has", "ended", "and", "then", "it", "may", "rest")
 # As llama.cpp writes them.
 ENDING = (
     b'"created":1795228623,"id":"chatcmpl-i7j1yFfvNIC8UP6VE1bpcQD9Iozq68OU","model":"lmbridge-tiny",'

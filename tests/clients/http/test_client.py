@@ -13,6 +13,8 @@ import pytest
 from tests.fakes.byte_server import ByteServer, always, answer, read_request
 
 from lmbridge.clients.http import HTTPClient
+from lmbridge.clients.http.address import origin
+from lmbridge.clients.http.client import _no_connection
 from lmbridge.core.errors import BrokenAnswer, InvalidRequest, ProviderTimeout, ProviderUnavailable
 
 OK = answer(b"hello", "content-type: text/plain; charset=utf-8")
@@ -71,8 +73,12 @@ async def test_a_large_body_arrives_whole(client: HTTPClient) -> None:
     assert sizes == [0, 1, 70_000, 5_000_000]
 
 
-async def test_connections_are_used_again(client: HTTPClient) -> None:
-    async with ByteServer(always(OK)) as server:
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize("whole", [OK, CHUNKED])
+async def test_connections_are_used_again(client: HTTPClient, whole: bytes) -> None:
+    async with ByteServer(always(whole)) as server:
         for _ in range(5):
             assert await (await client.request("GET", server.url)).read() == b"hello"
         assert server.connections == 1
@@ -120,11 +126,20 @@ async def test_a_connection_is_not_kept_when_the_server_says_it_closes(client: H
 
 
 async def test_no_more_than_the_allowed_number_of_connections_is_kept() -> None:
-    async with HTTPClient(max_idle=1) as client, ByteServer(always(OK)) as server:
-        responses = [await client.request("GET", server.url) for _ in range(3)]
-        assert [await response.read() for response in responses] == [b"hello"] * 3
-        await client.request("GET", server.url)
-        assert server.connections <= 3
+    everybody = asyncio.Barrier(3)
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        await everybody.wait()
+        writer.write(OK)
+        await reader.read()
+
+    async with HTTPClient(max_idle=1) as client, ByteServer(handle) as server:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(3):
+                group.create_task(client.request("GET", server.url))
+        assert server.connections == 3
+        assert [len(kept) for kept in client._idle.values()] == [1]
 
 
 async def test_a_request_is_sent_again_when_a_kept_connection_turns_out_to_be_closed(client: HTTPClient) -> None:
@@ -427,6 +442,28 @@ async def test_closing_the_client_breaks_what_is_under_way_and_refuses_more() ->
             await client.request("GET", server.url)
 
 
+async def test_closing_twice_at_the_same_time_is_closing_once() -> None:
+    client = HTTPClient()
+    async with ByteServer(always(OK)) as server:
+        await (await client.request("GET", server.url)).read()
+        await asyncio.gather(client.aclose(), client.aclose())
+        await server.all_ended()
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (TimeoutError(110, "Connection timed out"), "Connection timed out"),
+        (ConnectionResetError(104, "reset"), "closed the connection at once"),
+        (OSError(113, "No route to host"), "no connection to h:80 (No route to host)"),
+    ],
+)
+def test_rarer_failures_are_in_plain_words_too(error: OSError, words: str) -> None:
+    found = _no_connection(error, origin("http://h/"), "p", None)
+    assert isinstance(found, ProviderUnavailable)
+    assert words in found.message
+
+
 async def test_a_client_closed_while_it_connects_keeps_nothing() -> None:
     client = HTTPClient()
     async with ByteServer(_mute) as server, asyncio.TaskGroup() as group:
@@ -447,6 +484,16 @@ async def test_old_idle_connections_are_closed(client: HTTPClient, monkeypatch: 
         await server.all_ended()
 
 
+async def test_only_old_idle_connections_are_closed(client: HTTPClient) -> None:
+    async with ByteServer(always(OK)) as old, ByteServer(always(OK)) as young:
+        for server in (old, young):
+            await (await client.request("GET", server.url)).read()
+        next(kept for place, kept in client._idle.items() if place[1] == old.port)[0].idle_since -= 100
+        client._sweep()
+        await old.all_ended()
+        assert [place[1] for place in client._idle] == [young.port]
+
+
 async def test_an_idle_connection_past_its_age_is_not_used(
     client: HTTPClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -461,6 +508,11 @@ async def test_an_encoded_body_is_refused(client: HTTPClient) -> None:
     async with ByteServer(always(answer(b"\x1f\x8b", "Content-Encoding: gzip"))) as server:
         with pytest.raises(BrokenAnswer, match="gzip"):
             await client.request("GET", server.url)
+    unfinished = answer(b"\x1f\x8b", "Content-Encoding: gzip")[:-1]
+    async with ByteServer(always(unfinished)) as server:
+        with pytest.raises(BrokenAnswer, match="gzip"):
+            await client.request("GET", server.url)
+        await server.all_ended()
     async with ByteServer(always(answer(b"x", "Content-Encoding: identity"))) as server:
         assert await (await client.request("GET", server.url)).read() == b"x"
 

@@ -12,7 +12,7 @@ from typing import Final, Self
 from lmbridge.clients.http.address import Origin, Place, request_head
 from lmbridge.clients.http.address import origin as take_apart
 from lmbridge.clients.http.connection import Connection, Response
-from lmbridge.core.errors import BrokenAnswer, ProviderTimeout, ProviderUnavailable
+from lmbridge.core.errors import BridgeError, BrokenAnswer, ProviderTimeout, ProviderUnavailable
 
 MAX_IDLE_AGE: Final = 15.0
 """Seconds an idle connection is kept. Servers usually close them after 5 to 75 s."""
@@ -143,12 +143,8 @@ class HTTPClient:
                     origin.port,
                     ssl=self._context() if origin.tls else None,
                 )
-        except TimeoutError as error:
-            if self.connect_timeout is None:  # the system's own limit
-                raise ProviderUnavailable(provider, _why(error, origin)) from error
-            raise ProviderTimeout(provider, "connect", self.connect_timeout) from error
         except OSError as error:
-            raise ProviderUnavailable(provider, _why(error, origin)) from error
+            raise _no_connection(error, origin, provider, self.connect_timeout) from error
         self._check_open(provider)
         return connection
 
@@ -221,6 +217,12 @@ class HTTPClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _no_connection(error: OSError, origin: Origin, provider: str, limit: float | None) -> BridgeError:
+    if isinstance(error, TimeoutError) and limit is not None:  # else it is the system's own limit
+        return ProviderTimeout(provider, "connect", limit)
+    return ProviderUnavailable(provider, _why(error, origin))
 
 
 def _why(error: OSError, origin: Origin) -> str:

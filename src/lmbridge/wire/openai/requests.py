@@ -512,7 +512,4 @@ def _explained(text: str) -> InvalidRequest:
 
 
 def _in_json_words(found: re.Match[str]) -> str:
-    names = found[1].split(" | ")
-    if not all(name in _WORDS for name in names):
-        return found[0]
-    return " or ".join(_WORDS[name] for name in names)
+    return " or ".join(_WORDS.get(name, name) for name in found[1].split(" | "))

@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from tests.cli.conftest import PATIENCE_S, Run, Terminal, environment
+from tests.fakes.gguf_files import chat_model, truncated
 
 from lmbridge.machine import processes
 
@@ -107,3 +109,23 @@ def test_talking_through_a_gateway_keeps_the_model_in_memory(alone: Run, home: P
         assert [(state["model"], state["state"]) for state in states] == [("lmbridge-tiny", "ready")]
     finally:
         assert alone("gateway", "stop").returncode == 0
+
+
+def test_a_model_may_be_named_by_the_path_of_its_file(
+    alone: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "models").mkdir()
+    chat_model(home / "models" / "mine.gguf")
+    monkeypatch.chdir(home / "models")
+    told = json.loads(alone("chat", "./mine.gguf", "-p", "x", "-n", "3", "--json").stdout)
+    assert told["model"] == "mine"
+
+
+def test_a_file_that_is_damaged_is_listed_with_the_reason_and_refused(alone: Run, home: Path) -> None:
+    (home / "models").mkdir()
+    whole = chat_model(home / "models" / "mine.gguf")
+    truncated(home / "models" / "cut.gguf", whole)
+    assert any(line.startswith("!  cut: truncated") for line in alone("ls").stdout.splitlines())
+    done = alone("chat", "cut", "-p", "x")
+    assert done.returncode == 5
+    assert "cut.gguf" in done.stderr

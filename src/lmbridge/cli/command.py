@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -55,6 +56,19 @@ def write_examples(formatter: click.HelpFormatter, examples: Sequence[Example]) 
         for line, remark in examples:
             apart = "" if len(line) <= BESIDE else f"\n  {'':<{column}}"
             formatter.write(f"  {f'{line:<{column}}' if not apart else line}{apart}{remark}\n")
+
+
+def model_name(
+    ctx: click.Context, param: click.Parameter, value: str | tuple[str, ...] | None
+) -> str | tuple[str, ...] | None:
+    """Callback for models' names: the path of a file is made absolute, as a gateway has another folder than we."""
+    if isinstance(value, str):
+        return _absolute(value)
+    return tuple(map(_absolute, value)) if isinstance(value, tuple) else value
+
+
+def _absolute(name: str) -> str:
+    return os.path.abspath(name) if name.lower().endswith(".gguf") and os.path.isfile(name) else name
 
 
 def json_option(function: F) -> F:

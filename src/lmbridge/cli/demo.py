@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lmbridge.cli import render
-from lmbridge.cli.command import BridgeCommand, gateway_option
+from lmbridge.cli.command import BridgeCommand, gateway_option, model_name
 
 if TYPE_CHECKING:
     from lmbridge.core.hub import AnyHub
@@ -29,7 +29,9 @@ QUESTION = "What is lmbridge?"
     ],
 )
 @click.argument("prompt", required=False, default=QUESTION)
-@click.option("--model", default="", metavar="NAME", help="Who answers.  [default: the default model]")
+@click.option(
+    "--model", default="", callback=model_name, metavar="NAME", help="Who answers.  [default: the default model]"
+)
 @gateway_option
 def command(prompt: str, model: str, gateway: bool | None) -> None:
     """Answer PROMPT, tell who answered and how fast, and what to try next."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from lmbridge.cli import render
-from lmbridge.cli.command import BridgeCommand, BridgeGroup, json_option
+from lmbridge.cli.command import BridgeCommand, BridgeGroup, json_option, model_name
 
 
 @click.group(
@@ -34,7 +34,14 @@ def command() -> None:
 @click.option("--port", metavar="N", type=click.IntRange(0, 65535), help="0 takes a free one.")
 @click.option("--cors", multiple=True, metavar="ORIGIN", help="Web page that may ask. May be repeated.")
 @click.option("--require-key", is_flag=True, help="Ask for a key on this machine too.")
-@click.option("--model", "models", multiple=True, metavar="NAME", help="Load this at once. May be repeated.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    callback=model_name,
+    metavar="NAME",
+    help="Load this at once. May be repeated.",
+)
 @json_option
 def start(
     host: str | None,

@@ -79,7 +79,7 @@ def list_keys(as_json: bool) -> None:
 @click.argument("name")
 @json_option
 def revoke(name: str, as_json: bool) -> None:
-    """Make the key called NAME (or with this id) useless, at once, also for a gateway that runs."""
+    """Make a key useless, by its NAME or id. A gateway that runs refuses it from then on."""
     gone = _ring().revoke(name)
     if as_json:
         render.json({"revoked": {"id": gone.id, "name": gone.name}})

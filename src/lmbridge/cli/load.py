@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from lmbridge.cli import render
-from lmbridge.cli.command import BridgeCommand, json_option
+from lmbridge.cli.command import BridgeCommand, json_option, model_name
 
 if TYPE_CHECKING:
     from lmbridge.core.hub import AnyHub
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         ("lmbridge load qwen3-8b --gpu-layers 20 --ttl 0", "partly on the GPU, until it is unloaded"),
     ],
 )
-@click.argument("model")
+@click.argument("model", callback=model_name)
 @click.option(
     "--context-length", metavar="N", type=click.IntRange(min=1), help="Tokens of context for each answer."
 )

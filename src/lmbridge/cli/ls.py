@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lmbridge.core.models import InstanceState, ModelInfo
     from lmbridge.core.provider import ProviderState
 
-HEADER = ("", "MODEL", "KIND", "SIZE", "CONTEXT", "QUANT", "CAN", "REMARK")
+HEADER = ("", "MODEL", "KIND", "SIZE", "CONTEXT", "QUANT", "CAN")
 
 
 @click.command(
@@ -66,8 +66,13 @@ def _show(
         if number:
             render.line()
         render.line(render.paint(render.printable(provider), "bold"))
-        rows = [_row(model, loaded.get((model.provider, model.id), "")) for model in group]
-        render.table(HEADER, rows, right=("SIZE", "CONTEXT"))
+        usable = [model for model in group if not model.problem]
+        if usable:
+            rows = [_row(model, loaded.get((model.provider, model.id), "")) for model in usable]
+            render.table(HEADER, rows, right=("SIZE", "CONTEXT"))
+        for model in group:
+            if model.problem:
+                render.line(f"{render.paint('!', 'yellow')}  {render.printable(f'{model.id}: {model.problem}')}")
     for state in providers:
         if state.state != "ready" and state.provider not in groups:
             render.line()
@@ -81,14 +86,12 @@ def _why(state: ProviderState) -> str:
 
 def _row(model: ModelInfo, state: str) -> tuple[str, ...]:
     abilities = [name for name, has in (("tools", model.tools), ("vision", model.vision)) if has]
-    mark = "!" if model.problem else {"": " ", "ready": "●"}.get(state, "○")
     return (
-        mark,
+        {"": "", "ready": "●"}.get(state, "○"),
         model.id,
         model.kind,
         render.size(model.size_bytes),
         f"{model.context_length:,}" if model.context_length else "",
         model.quantization,
         " ".join(abilities),
-        model.problem,
     )

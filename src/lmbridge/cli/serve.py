@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import click
 
 from lmbridge.cli import render
-from lmbridge.cli.command import BridgeCommand
+from lmbridge.cli.command import BridgeCommand, model_name
 from lmbridge.version import __version__
 
 if TYPE_CHECKING:
@@ -38,7 +39,14 @@ if TYPE_CHECKING:
 @click.option("--port", metavar="N", type=click.IntRange(0, 65535), help="0 takes a free one.  [default: 1235]")
 @click.option("--cors", multiple=True, metavar="ORIGIN", help="Web page that may ask. May be repeated.")
 @click.option("--require-key", is_flag=True, help="Ask for a key on this machine too.")
-@click.option("--model", "models", multiple=True, metavar="NAME", help="Load this at once. May be repeated.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    callback=model_name,
+    metavar="NAME",
+    help="Load this at once. May be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Tell address and process as one JSON object.")
 def command(
     host: str | None,
@@ -111,7 +119,8 @@ async def _serve(config: Config, settings: GatewayConfig, models: tuple[str, ...
             if file.done() and not file.cancelled():
                 file.result().remove(config.home)
     if not as_json:
-        render.line("Stopped.")
+        # Over the ^C that the terminal shows.
+        render.line("\rStopped." if render.is_terminal(sys.stdout) else "Stopped.")
 
 
 def _bind(settings: GatewayConfig) -> socket.socket:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lmbridge.cli import render
-from lmbridge.cli.command import BridgeCommand, json_option
+from lmbridge.cli.command import BridgeCommand, json_option, model_name
 
 if TYPE_CHECKING:
     from lmbridge.core.hub import AnyHub
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     cls=BridgeCommand,
     examples=[("lmbridge unload qwen3-8b", "this one"), ("lmbridge unload --all", "every one in memory")],
 )
-@click.argument("model", required=False)
+@click.argument("model", required=False, callback=model_name)
 @click.option("--all", "every", is_flag=True, help="Every model in memory.")
 @json_option
 def command(model: str | None, every: bool, as_json: bool) -> None:

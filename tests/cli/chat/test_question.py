@@ -1,10 +1,12 @@
 import io
 import os
 import tty
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from lmbridge.cli.chat import question
 from lmbridge.cli.chat.question import image, question_from, refuse_if_blind
 from lmbridge.core.errors import InvalidRequest
 from lmbridge.core.models import ModelInfo
@@ -33,6 +35,20 @@ def test_a_file_as_standard_input_is_read(tmp_path: Path) -> None:
     notes.write_text("ünï\n\nlines\n", encoding="utf-8")
     with notes.open() as file:
         assert question_from("Read:", file) == "Read:\n\nünï\n\nlines"
+
+
+def test_a_pipe_that_stays_empty_is_waited_for_and_that_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(question, "SILENCE_S", 0.01)
+    ours, theirs = os.pipe()
+    with open(ours) as pipe, ThreadPoolExecutor() as threads:
+        asked = threads.submit(question_from, "hi", pipe)
+        with open(theirs, "w") as late:
+            while "</dev/null" not in capsys.readouterr().err:  # bounded by the test's own limit
+                assert not asked.done()
+            late.write("there")
+        assert asked.result(timeout=30) == "hi\n\nthere"
 
 
 @pytest.mark.parametrize(

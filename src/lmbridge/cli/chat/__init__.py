@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from lmbridge.cli.command import BridgeCommand, gateway_option
+from lmbridge.cli.command import BridgeCommand, gateway_option, model_name
 
 
 @click.command(
@@ -24,7 +24,7 @@ from lmbridge.cli.command import BridgeCommand, gateway_option
         ('lmbridge chat -p "Hi" --json', "answer, tokens and times as JSON"),
     ],
 )
-@click.argument("model", required=False, default="")
+@click.argument("model", required=False, default="", callback=model_name)
 @click.option("-p", "--prompt", metavar="TEXT", help="Answer this once. Piped input is appended to it.")
 @click.option("-s", "--system", metavar="TEXT", default="", help="Instructions the model follows throughout.")
 @click.option(

@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import os
+import select
 import stat
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
+from lmbridge.cli import render
 from lmbridge.core.errors import InvalidRequest
 from lmbridge.core.json_schema import SchemaInvalid, check_schema
 from lmbridge.core.messages import ImagePart
@@ -23,6 +26,8 @@ MAGIC: tuple[tuple[bytes, int, str], ...] = (
 )
 """How a picture's file begins: these bytes, at this place."""
 
+SILENCE_S = 3.0
+"""Seconds a pipe may be empty before we say that we wait for it."""
 MOST_IMAGE_BYTES = 20 * 2**20
 
 
@@ -46,6 +51,7 @@ def _piped(stdin: TextIO | None) -> str | None:
     try:
         if stdin is None or stdin.isatty() or stat.S_ISCHR(os.fstat(stdin.fileno()).st_mode):
             return None
+        _tell_if_it_waits(stdin)
         return stdin.buffer.read().decode().removesuffix("\n")
     except UnicodeDecodeError as error:
         raise InvalidRequest(
@@ -54,6 +60,12 @@ def _piped(stdin: TextIO | None) -> str | None:
         ) from error
     except (OSError, ValueError):
         return None
+
+
+def _tell_if_it_waits(stdin: TextIO) -> None:
+    """Say what is waited for when a pipe stays empty: programs often leave one open without meaning it."""
+    if sys.platform != "win32" and not select.select([stdin], [], [], SILENCE_S)[0]:
+        render.note("Waiting for standard input to end; give `</dev/null` if there is none.", "dim")
 
 
 def image(path: Path) -> ImagePart:

@@ -359,6 +359,13 @@ async def test_a_text_as_long_as_the_context_becomes_a_vector(provider: Embedded
         assert len((await provider.embed(instance, EmbedRequest("", ("x" * 500,)))).vectors) == 1
 
 
+async def test_a_text_longer_than_the_context_is_told_with_both_numbers(provider: EmbeddedProvider) -> None:
+    async with loaded(provider, "embed", LoadOptions(context_length=256)) as instance:
+        with pytest.raises(ContextExceeded) as caught:
+            await provider.embed(instance, EmbedRequest("", ("x " * 300,)))
+    assert (caught.value.prompt_tokens, caught.value.context_length) == (600, 256)
+
+
 # -- another engine, or none ----------------------------------------------------------------------
 
 

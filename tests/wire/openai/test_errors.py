@@ -119,6 +119,9 @@ def test_the_errors_of_the_engine_are_understood() -> None:
     error = decode_error(400, (recorded / "llama-context-exceeded.json").read_bytes(), "p")
     assert isinstance(error, ContextExceeded)
     assert (error.prompt_tokens, error.context_length) == (10008, 2048)
+    error = decode_error(500, (recorded / "llama-embedding-too-long.json").read_bytes(), "p")
+    assert isinstance(error, ContextExceeded)
+    assert (error.prompt_tokens, error.context_length) == (3002, 1024)
     error = decode_error(400, (recorded / "llama-wrong-field.json").read_bytes(), "p")
     assert "Field 'n'" in error.message
 

@@ -70,6 +70,10 @@ _LIMIT_FIRST: Final = re.compile(
     r"maximum context length is (\d{1,12}) tokens.{0,200}?(\d{1,12}) tokens", re.DOTALL
 )
 _PROMPT_FIRST: Final = re.compile(r"n_keep: (\d{1,12})\s*>=\s*n_ctx: (\d{1,12})")
+# llama.cpp for a text to embed; with status 500, although the text is to blame
+_TEXT_FIRST: Final = re.compile(
+    r"input \((\d{1,12}) tokens\) is too large.{0,200}batch size: (\d{1,12})\)", re.DOTALL
+)
 
 
 class _Detail(Struct):
@@ -193,7 +197,7 @@ def _exceeded(detail: _Detail, message: str) -> ContextExceeded | None:
         return ContextExceeded(prompt, limit)
     if found := _LIMIT_FIRST.search(message):
         return ContextExceeded(int(found[2]), int(found[1]))
-    if found := _PROMPT_FIRST.search(message):
+    if found := _PROMPT_FIRST.search(message) or _TEXT_FIRST.search(message):
         return ContextExceeded(int(found[1]), int(found[2]))
     return None
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from lmbridge.core.provider import Provider
 from lmbridge.doors.gateway import Gateway, GatewaySettings, serve
+from lmbridge.doors.gateway.server import bind
 from lmbridge.hub.hub import Hub
 from lmbridge.hub.keys import KeyRing
 
@@ -69,7 +70,10 @@ async def running(
     ready: asyncio.Future[str] = loop.create_future()
     async with Hub(cast("Sequence[Provider]", providers)) as hub:
         gateway = Gateway(hub, settings, KeyRing(folder / "keys.json", recheck_s=0), SESSION)
-        serving = asyncio.ensure_future(serve(gateway, on_ready=ready.set_result))
+        # Whatever the settings say, a test listens on loopback.
+        serving = asyncio.ensure_future(
+            serve(gateway, on_ready=ready.set_result, sockets=[bind("127.0.0.1", settings.port)])
+        )
         try:
             await asyncio.wait({serving, ready}, timeout=LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
             if serving.done():

@@ -35,7 +35,7 @@ async def serve(
 
     Args:
         on_ready: called with the gateway's URL once it answers.
-        sockets: listen on these instead of `host` and `port`.
+        sockets: listen on these instead of `host` and `port`; they are closed at the end.
 
     Raises:
         AddressInUse: the port is taken. UnsafeBind: others could use it without a key.
@@ -44,9 +44,11 @@ async def serve(
     from lmbridge.doors.gateway.runner import Server
 
     settings = gateway.settings
-    gateway.check()
-    listening = list(sockets) if sockets else [bind(settings.host, settings.port)]
+    listening = list(sockets or ())
     try:
+        gateway.check()
+        if not listening:
+            listening.append(bind(settings.host, settings.port))
         port: int = listening[0].getsockname()[1]
         server = Server(gateway, lambda: on_ready(url_of(settings.host, port)))
         gateway.open(port, server.stop)
@@ -65,6 +67,10 @@ def bind(host: str, port: int) -> socket.socket:
     Raises:
         AddressInUse, ConfigInvalid.
     """
+    if not 0 <= port <= 65535:
+        raise ConfigInvalid(
+            "host and port", f"{port} is not a port", hint="Choose one from 1 to 65535, or 0 for any."
+        )
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (socket.gaierror, UnicodeError) as error:

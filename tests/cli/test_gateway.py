@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -196,3 +197,22 @@ def test_the_key_is_in_no_output_and_no_list_of_processes(anywhere: Run, home: P
     log = (home / "logs" / "gateway.log").read_text()
     status = anywhere("gateway", "status", "--json").stdout
     assert file.key not in said.stdout + said.stderr + shown + log + status
+
+
+def test_two_that_start_one_at_the_same_moment_share_it(anywhere: Run, home: Path) -> None:
+    with ThreadPoolExecutor() as threads:
+        loads = list(threads.map(lambda _: anywhere("load", "fake-chat", "--json"), range(3)))
+    assert [(done.returncode, done.stdout and json.loads(done.stdout)["state"]) for done in loads] == [
+        (0, "ready")
+    ] * 3
+    assert json.loads(anywhere("ps", "--json").stdout)["where"] == running(home).url
+
+
+def test_a_gateway_that_does_not_listen_is_told_to_end_by_a_signal(anywhere: Run, home: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as deaf:
+        GatewayFile("http://127.0.0.1:9", deaf.pid, "key", "0", 0.0, processes.birth(deaf.pid)).write(home)
+        done = anywhere("gateway", "stop")
+        assert deaf.wait(PATIENCE_S) == -signal.SIGTERM
+    assert done.returncode == 0
+    assert f"SIGTERM to process {deaf.pid}" in done.stderr
+    assert not (home / NAME).exists()

@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lmbridge.core.errors import ConfigInvalid
-from lmbridge.machine.gateway_file import NAME, GatewayFile, running
+from lmbridge.core.errors import AlreadyRunning, ConfigInvalid
+from lmbridge.machine.gateway_file import NAME, GatewayFile, claimed, running
 
 
 def a_file(pid: int | None = None, key: str = "secret-key") -> GatewayFile:
@@ -131,3 +131,32 @@ def test_a_gateway_runs_while_its_process_lives_and_its_port_answers(tmp_path: P
 def test_an_address_that_is_none_counts_as_not_running(tmp_path: Path) -> None:
     msgspec.structs.replace(a_file(), url="http://127.0.0.1:99999").write(tmp_path)
     assert running(tmp_path) is None
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from lmbridge.machine.gateway_file import claimed
+with claimed(Path(sys.argv[1])):
+    print("held", flush=True)
+    input()
+"""
+
+
+def test_a_folder_has_one_gateway_at_a_time_and_a_killed_one_leaves_no_claim(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(AlreadyRunning), claimed(tmp_path):
+            pass
+        a_file().write(tmp_path)
+        with pytest.raises(AlreadyRunning, match=r"127\.0\.0\.1:1235") as caught, claimed(tmp_path):
+            pass
+        assert caught.value.pid == os.getpid()
+        other.kill()
+        other.wait(10)
+    with claimed(tmp_path):
+        pass
+    with claimed(tmp_path):
+        pass

@@ -10,11 +10,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from msgspec import Struct
 
+from lmbridge.cli.exits import ADDRESS_TAKEN
 from lmbridge.config import Config
 from lmbridge.core.errors import BridgeError, LoadFailed, ProviderTimeout, error_from_code
 from lmbridge.machine import gateway_file
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 START_S = 30.0
 """Seconds a gateway gets to answer after its start."""
+YIELD_S = 3.0
+"""Seconds another one gets that was started at the same moment."""
 STOP_S = 12.0
 """Seconds it gets to end after it was asked to: its answers' grace, and its engines' end."""
 WITHOUT_CONSOLE = 0x8 | 0x200 if sys.platform == "win32" else 0
@@ -62,16 +65,32 @@ def start(config: Config, arguments: Sequence[str] = ()) -> GatewayFile:
             start_new_session=sys.platform != "win32",
             creationflags=WITHOUT_CONSOLE,
         )
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        found = gateway_file.running(config.home)
-        if found is not None and (found.pid == child.pid or child.poll() is not None):
-            return found  # ours, or one that somebody else started at the same moment
-        if child.poll() is not None:
-            raise _reason(log, begin, child.returncode)
+    found = _until(START_S, lambda: _started(config.home, child))
+    if found is None and child.poll() is None:
+        child.kill()
+        raise LoadFailed("gateway", f"it did not answer within {START_S:.0f} s; {log} tells more")
+    if child.poll() == ADDRESS_TAKEN:
+        # Somebody else started one at the same moment and is about to say where.
+        found = found or _until(YIELD_S, lambda: gateway_file.running(config.home))
+    if found is None:
+        raise _reason(log, begin, child.wait())
+    return found
+
+
+def _started(home: Path, child: subprocess.Popen[bytes]) -> GatewayFile | Literal[False] | None:
+    """The gateway that answers; False when the child has ended, None as long as one must wait."""
+    found = gateway_file.running(home)
+    if found is not None and (found.pid == child.pid or child.poll() is not None):
+        return found
+    return None if child.poll() is None else False
+
+
+def _until(seconds: float, look: Callable[[], GatewayFile | Literal[False] | None]) -> GatewayFile | None:
+    """Look again and again until there is an answer or the time is over."""
+    deadline = time.monotonic() + seconds
+    while (found := look()) is None and time.monotonic() < deadline:
         time.sleep(LOOK_S)
-    child.kill()
-    raise LoadFailed("gateway", f"it did not answer within {START_S:.0f} s; {log} tells more")
+    return found or None
 
 
 def stop(found: GatewayFile, home: Path, say: Callable[[str], None]) -> None:

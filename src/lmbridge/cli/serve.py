@@ -64,14 +64,14 @@ def command(
 
     from lmbridge.config import load_config
     from lmbridge.core.errors import AlreadyRunning
-    from lmbridge.machine.gateway_file import running
+    from lmbridge.machine.gateway_file import claimed, running
 
     config = load_config()
     given = {"host": host, "port": port, "cors": cors or None, "require_key": require_key or None}
     gateway = msgspec.structs.replace(config.gateway, **{k: v for k, v in given.items() if v is not None})
     if (found := running(config.home)) is not None:
         raise AlreadyRunning(found.url, found.pid)
-    with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
+    with claimed(config.home), asyncio.Runner(loop_factory=_fastest_loop()) as runner:
         runner.run(_serve(config, gateway, models, as_json=as_json))
 
 

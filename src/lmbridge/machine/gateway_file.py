@@ -6,22 +6,25 @@ where prompts go, a file that others could have written is refused, not used.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
 
-from lmbridge.core.errors import ConfigInvalid
+from lmbridge.core.errors import AlreadyRunning, ConfigInvalid
 from lmbridge.machine import processes
 
-NAME = "gateway.json"
+NAME, LOCK = "gateway.json", "gateway.lock"
 MOST_BYTES = 64 * 1024
 
 
@@ -118,6 +121,40 @@ def running(home: Path) -> GatewayFile | None:
     """
     found = GatewayFile.read(home)
     return found if found is not None and found.alive and _listens(found.url) else None
+
+
+@contextmanager
+def claimed(home: Path) -> Iterator[None]:
+    """Be the one gateway of this folder while the `with` lasts. The system frees the claim of one that died.
+
+    Raises:
+        AlreadyRunning: another process holds it.
+    """
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(home / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if not _locked(lock):
+            found = GatewayFile.read(home)
+            raise AlreadyRunning(*(found.url, found.pid) if found else ("an address it has not told yet", 0))
+        yield
+    finally:
+        os.close(lock)
+
+
+def _locked(descriptor: int) -> bool:
+    """Whether the file could be locked; where locks are not supported nobody can be kept out."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
+    return True
 
 
 def _listens(url: str) -> bool:

@@ -12,7 +12,7 @@ import struct
 import sys
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -169,6 +169,13 @@ async def test_a_model_nobody_knows_is_not_found(provider: EmbeddedProvider) -> 
 async def test_options_the_model_cannot_have_are_told_in_the_engines_words(provider: EmbeddedProvider) -> None:
     with pytest.raises(LoadFailed, match="does not divide"):
         await provider.load(await named(provider, "chat"), LoadOptions(kv_type="q8_0"))
+
+
+async def test_layers_on_a_gpu_that_is_not_there_are_refused(provider: EmbeddedProvider) -> None:
+    # The package for Apple's computers is the only one on the index that knows a GPU.
+    refused = nullcontext() if sys.platform == "darwin" else pytest.raises(LoadFailed, match="GPU")
+    with refused:
+        await provider.load(await named(provider, "chat"), LoadOptions(gpu_layers=5))
 
 
 async def test_memory_is_reckoned_before_a_load(provider: EmbeddedProvider, build: Build) -> None:

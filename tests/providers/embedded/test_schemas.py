@@ -132,6 +132,9 @@ def test_depth_and_number_are_limited() -> None:
     for _ in range(100):
         deep = {"items": deep}
     assert "deeper than 64" in refused(deep)
+    for _ in range(100_000):
+        deep = {"items": deep}
+    assert "deeper than 64" in refused(deep)
     assert "more than 2000 schemas" in refused({"anyOf": [{"anyOf": [{}] * 60}] * 60})
 
 

@@ -93,6 +93,8 @@ def start_server(settings: Settings) -> Any:
     """
     import xllamacpp as engine
 
+    if settings["gpu_layers"] > 0 and not any("GPU" in device["type"].name for device in engine.get_device_info()):
+        raise ValueError("layers were asked to be on a GPU, and this build of the engine knows none")
     params = engine.CommonParams()
     params.model.path = settings["model"]
     params.model_alias = {settings["alias"]}

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Final, NoReturn
+
+import msgspec
 
 from lmbridge.core.errors import InvalidRequest
 from lmbridge.providers.embedded.patterns import Unsupported, translated
@@ -24,6 +27,8 @@ MAX_CHOICES: Final = 1000
 MAX_REPEAT: Final = 1000
 """Largest minimum of items or characters. The engine refuses 2000 without saying where."""
 MAX_INTEGER: Final = 10**15
+MAX_REMEMBERED: Final = 32 * 1024
+"""Bytes of the largest schema whose check is remembered."""
 
 _TYPES: Final = frozenset(["object", "array", "string", "integer", "number", "boolean", "null"])
 
@@ -56,7 +61,22 @@ def fitted(schema: object, param: str, *, exact: bool) -> dict[str, object]:
     """
     if not isinstance(schema, dict):
         raise InvalidRequest("The schema must be a JSON object.", param=param)
-    return _Fitting(schema, param, exact).run()
+    try:
+        encoded = msgspec.json.encode(schema)
+    except RecursionError as error:
+        raise InvalidRequest(f"The schema is nested deeper than {MAX_DEPTH}.", param=param) from error
+    if len(encoded) > MAX_REMEMBERED:
+        return _Fitting(schema, param, exact).run()
+    changed = _remembered(encoded, param, exact)
+    return schema if changed is None else changed
+
+
+@lru_cache(maxsize=512)
+def _remembered(encoded: bytes, param: str, exact: bool) -> dict[str, object] | None:
+    """The fitted schema, None if it is the same. Agents send the same tools with every request."""
+    schema: dict[str, object] = msgspec.json.decode(encoded)
+    fitted = _Fitting(schema, param, exact).run()
+    return None if fitted is schema else fitted
 
 
 class _Fitting:

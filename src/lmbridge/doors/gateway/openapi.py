@@ -86,7 +86,7 @@ OPERATIONS: Final = (
     Operation(
         "post",
         "/v1/chat/completions",
-        "Answer a conversation; streamed with `stream: true`.",
+        "Answer a conversation, whole or streamed.",
         asks=ChatBody,
         answers=ChatCompletion,
         events=(ChatCompletion,),
@@ -94,7 +94,7 @@ OPERATIONS: Final = (
     Operation(
         "post",
         "/v1/completions",
-        "Continue a text; streamed with `stream: true`.",
+        "Continue a text, whole or streamed.",
         asks=CompletionBody,
         answers=TextCompletion,
         events=(TextCompletion,),

@@ -129,3 +129,31 @@ def test_a_file_that_is_damaged_is_listed_with_the_reason_and_refused(alone: Run
     done = alone("chat", "cut", "-p", "x")
     assert done.returncode == 5
     assert "cut.gguf" in done.stderr
+
+
+def test_loading_shows_how_far_it_is_and_what_it_became(alone: Run, home: Path) -> None:
+    (home / "lmbridge.toml").write_text("[gateway]\nport = 0\n")
+    try:
+        with Terminal(home, "load", "lmbridge-tiny", "--context-length", "99999", "--ttl", "60") as terminal:
+            terminal.wait_for("starting one in the background")
+            terminal.wait_for("Loading lmbridge-tiny ━")
+            terminal.wait_for("made for 2,048 tokens of context, not 99,999")
+            terminal.wait_for("lmbridge-tiny (embedded) is loaded: 2,048 tokens of context")
+            assert terminal.wait_for_end() == 0
+        shown = alone("ps").stdout.splitlines()
+        assert shown[0].split() == [
+            "MODEL",
+            "PROVIDER",
+            "STATE",
+            "ANSWERING",
+            "WAITING",
+            "CONTEXT",
+            "MEMORY",
+            "STAYS",
+        ]
+        assert shown[1].split()[:3] == ["lmbridge-tiny", "embedded", "ready"]
+        unloaded = alone("unload", "lmbridge-tiny").stdout
+        assert "is unloaded" in unloaded
+        assert "are free again" in unloaded
+    finally:
+        assert alone("gateway", "stop").returncode == 0

@@ -160,3 +160,10 @@ def test_a_folder_has_one_gateway_at_a_time_and_a_killed_one_leaves_no_claim(tmp
         pass
     with claimed(tmp_path):
         pass
+
+
+def test_a_file_that_cannot_be_put_in_place_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / NAME).mkdir()
+    with pytest.raises(OSError, match=NAME):
+        a_file().write(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]

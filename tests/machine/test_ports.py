@@ -1,5 +1,6 @@
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -57,3 +58,24 @@ def test_only_listening_sockets_of_that_port_count() -> None:
 @pytest.mark.parametrize(("port", "pid"), [(1235, 4711), (135, 900), (50000, None), (35, None)])
 def test_netstat_is_read_in_any_language(port: int, pid: int | None) -> None:
     assert ports.pid_in_netstat(NETSTAT, port) == pid
+
+
+@pytest.mark.parametrize(
+    ("program", "printed"),
+    [("lsof", "p4711\nf5\n"), ("netstat", "  TCP  127.0.0.1:1235  0.0.0.0:0  LISTENING  4711\n")],
+)
+def test_where_there_is_no_proc_the_systems_own_program_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, printed: str
+) -> None:
+    stand_in = tmp_path / program
+    stand_in.write_text(f"#!/bin/sh\nprintf '{printed}'\n")
+    stand_in.chmod(0o755)
+    monkeypatch.setattr(ports, "PLATFORM", "another")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "pid 4711" in ports.holder(1235)
+
+
+def test_without_any_such_program_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "PLATFORM", "another")
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert ports.holder(1235) == ""

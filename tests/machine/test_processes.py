@@ -1,6 +1,9 @@
 import os
+import shutil
 import subprocess
 import sys
+
+import pytest
 
 from lmbridge.machine import processes
 
@@ -34,3 +37,22 @@ def test_no_process_has_the_id_zero_or_less() -> None:
     assert not processes.exists(0)
     assert not processes.exists(-1)
     assert processes.name_of(-1) == ""
+
+
+def test_where_there_is_no_proc_the_system_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    if shutil.which("ps") is None:
+        return  # nobody to ask
+    monkeypatch.setattr(processes, "PLATFORM", "another")
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        assert processes.exists(child.pid)
+        assert processes.birth(child.pid) == processes.birth(child.pid) != ""
+        assert "python" in processes.name_of(child.pid)
+        child.communicate(b"\n", timeout=10)
+    assert processes.birth(child.pid) == ""
+
+
+def test_a_command_that_is_missing_or_fails_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "PLATFORM", "another")
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert processes.birth(os.getpid()) == ""
+    assert processes.name_of(os.getpid()) == ""

@@ -117,6 +117,11 @@ def test_an_unknown_command_is_not_sent_to_the_model(terminal: Terminal, server:
     assert not asked(server)
 
 
+def test_a_path_is_no_command(terminal: Terminal) -> None:
+    terminal.enter("/usr/bin/env does what?")
+    terminal.wait_for("You said: /usr/bin/env does what?")
+
+
 def test_the_model_can_be_changed(terminal: Terminal, server: FakeOpenAI, home: Path) -> None:
     server.models = [{"id": "fake-chat"}, {"id": "other-chat"}]
     terminal.enter("/model other-chat")

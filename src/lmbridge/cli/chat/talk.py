@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
@@ -49,6 +50,12 @@ async def _warm_up(hub: AnyHub, model: ModelInfo) -> None:
         await hub.load(model.qualified)
     except BridgeError:
         return  # the first answer will say why
+
+
+def _expire(limit: asyncio.Timeout) -> None:
+    """End what it limits, now."""
+    with suppress(RuntimeError):  # it has just ended by itself
+        limit.reschedule(0)
 
 
 class Leave(Exception):
@@ -103,10 +110,10 @@ class Talk:
 
     async def _take(self, text: str) -> None:
         """A command, or something to answer."""
-        if not text.startswith("/"):
-            await self._ask(text)
-            return
         name, _, argument = text[1:].partition(" ")
+        if not text.startswith("/") or not (name.isalpha() or name in ALIASES):
+            await self._ask(text)  # words, or something like /usr/bin
+            return
         name = ALIASES.get(name, name)
         if name not in COMMANDS:
             near = get_close_matches(name, COMMANDS, n=1)
@@ -139,7 +146,7 @@ class Talk:
         render.line()
         try:
             async with asyncio.timeout(None) as limit:
-                with stoppable(lambda: limit.reschedule(0)), silent_keys(), screen(self._model.id) as shown:
+                with stoppable(lambda: _expire(limit)), silent_keys(), screen(self._model.id) as shown:
                     async with self._hub.chat(request) as events:
                         async for event in events:
                             builder.feed(event)

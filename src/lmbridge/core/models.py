@@ -70,6 +70,22 @@ class ModelInfo(Struct, frozen=True, omit_defaults=True):
         return f"{self.provider}:{self.id}"
 
 
+class Patience(Struct, frozen=True):
+    """How long a runtime may be silent, in seconds. None: as long as it likes, as a slow machine is not broken.
+
+    Attributes:
+        connect: until it has accepted a connection.
+        first_byte: from the request until its answer begins. idle: within an answer.
+    """
+
+    connect: float | None = 5.0
+    first_byte: float | None = None
+    idle: float | None = None
+
+
+PATIENT = Patience()
+
+
 class Endpoint(Struct, frozen=True):
     """Where an instance answers HTTP, and in which language.
 
@@ -79,6 +95,7 @@ class Endpoint(Struct, frozen=True):
         model: the name the runtime itself uses for the model.
         language: the protocol spoken there; a door that speaks it too may relay bytes.
         keep_alive: whether idle connections may be used again.
+        patience: how long who asks there waits.
     """
 
     url: str
@@ -86,6 +103,7 @@ class Endpoint(Struct, frozen=True):
     model: str
     language: Literal["openai"] = "openai"
     keep_alive: bool = True
+    patience: Patience = PATIENT
 
     def __repr__(self) -> str:
         return f"Endpoint(url={self.url!r}, model={self.model!r})"
@@ -132,4 +150,3 @@ class InstanceState(Struct, frozen=True, omit_defaults=True):
     idle_s: float = 0.0
     ttl: float = 0.0
     progress: float = 0.0
-    pid: int | None = None

@@ -30,7 +30,7 @@ from lmbridge.core.errors import (
     ProviderUnavailable,
 )
 from lmbridge.core.events import Embeddings, Event
-from lmbridge.core.models import Endpoint, Instance, LoadOptions, ModelInfo, ModelKind
+from lmbridge.core.models import Endpoint, Instance, LoadOptions, ModelInfo, ModelKind, Patience
 from lmbridge.core.provider import Manifest, Progress, ProviderContext, ProviderState, Setting
 from lmbridge.core.requests import ChatRequest, EmbedRequest
 from lmbridge.wire.openai.answers import ListedModel
@@ -96,6 +96,7 @@ class OpenAIProvider:
             idle_timeout=settings.idle_timeout,
         )
         self._client = OpenAIClient(self._http, id)
+        self._patience = Patience(settings.connect_timeout, settings.first_byte_timeout, settings.idle_timeout)
         self._only = frozenset(_names(settings.models))
         self._embedders = frozenset(_names(settings.embedding_models))
         self._listed: tuple[ModelInfo, ...] = ()
@@ -270,7 +271,7 @@ class OpenAIProvider:
         await self._http.aclose()
 
     def _endpoint(self, model: str) -> Endpoint:
-        return Endpoint(self._url, self._headers, model)
+        return Endpoint(self._url, self._headers, model, patience=self._patience)
 
 
 def _base(url: str) -> str:

@@ -278,6 +278,19 @@ async def test_a_provider_that_is_gone_is_unavailable(upstream: FakeOpenAI, tmp_
     assert got.headers["retry-after"]
 
 
+@pytest.mark.parametrize(("fault", "setting"), [("mute", "first_byte_timeout"), ("silent", "idle_timeout")])
+async def test_a_provider_may_be_silent_for_as_long_as_its_settings_say(
+    upstream: FakeOpenAI, tmp_path: Path, fault: str, setting: str
+) -> None:
+    upstream.models = [{"id": f"fault:{fault}"}]
+    settings = {"url": upstream.url, setting: 0.05}
+    provider = OpenAIProvider.create(settings, ProviderContext(tmp_path, "fake"))
+    async with running([provider], tmp_path) as up:
+        got = await up.post(ROUTE, chat(f"fault:{fault}", stream=fault == "silent"))
+    assert b'"code":"provider_timeout"' in got.body
+    assert got.status == (504 if fault == "mute" else 200)
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [

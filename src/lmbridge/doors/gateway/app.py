@@ -14,7 +14,6 @@ from typing import Final, Literal, TypeAlias, cast
 
 from msgspec import Struct
 
-from lmbridge.clients.http import HTTPClient
 from lmbridge.core.errors import BridgeError, MethodNotAllowed, RouteNotFound, ShuttingDown
 from lmbridge.doors.gateway.asgi import NOSNIFF, Header, Receive, Request, Scope, Send
 from lmbridge.doors.gateway.guard import (
@@ -74,11 +73,10 @@ class Gateway:
     ) -> None:
         self.hub, self.settings, self.keys, self.version = hub, settings, keys, version
         self.activity = hub.activity
-        self._http = HTTPClient()
         self._access = Access(True, sha256(session_key.encode()).digest(), keys)  # closed until it is open
         self._rules = policy(settings, settings.port)
         self._stop: Callable[[], None] = lambda: None
-        openai = OpenAIRoutes(hub, self._http, settings)
+        self._openai = openai = OpenAIRoutes(hub, settings)
         management = Management(hub, settings, version, self.stop)
         pages = Pages(hub, version)
         self._routes: dict[str, dict[str, Route]] = {
@@ -135,7 +133,7 @@ class Gateway:
 
     async def aclose(self) -> None:
         """Close connections to providers and write down what is to be kept."""
-        await self._http.aclose()
+        await self._openai.aclose()
         await self.flush()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -8,7 +8,6 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from lmbridge.clients.http import HTTPClient
 from lmbridge.core.models import InstanceState, ModelInfo, ModelKind
 from lmbridge.doors.gateway.asgi import Request
 from lmbridge.doors.gateway.relay import Ask, Language, Relay
@@ -61,10 +60,14 @@ class ModelList(Struct, frozen=True, kw_only=True):
 class OpenAIRoutes:
     """The routes under `/v1`."""
 
-    def __init__(self, hub: Hub, http: HTTPClient, settings: GatewaySettings) -> None:
+    def __init__(self, hub: Hub, settings: GatewaySettings) -> None:
         self._hub, self._limit = hub, settings.max_body
-        self._relay = Relay(hub, http, settings.heartbeat_s)
+        self._relay = Relay(hub, settings.heartbeat_s)
         self._created = int(time.time())
+
+    async def aclose(self) -> None:
+        """Close every connection to a provider."""
+        await self._relay.aclose()
 
     async def chat(self, request: Request) -> None:
         """`POST /v1/chat/completions`"""

@@ -23,7 +23,7 @@ from msgspec import Raw, Struct
 from lmbridge.clients.http import HTTPClient, Response
 from lmbridge.core.errors import BridgeError, BrokenAnswer
 from lmbridge.core.events import Usage
-from lmbridge.core.models import ModelKind
+from lmbridge.core.models import ModelKind, Patience
 from lmbridge.doors.gateway.asgi import JSON, Request
 from lmbridge.doors.gateway.heartbeat import Heartbeat
 from lmbridge.hub.activity import Tally
@@ -102,8 +102,9 @@ class Relay:
         heartbeat_s: seconds of silence before a stream gets a sign of life.
     """
 
-    def __init__(self, hub: Hub, http: HTTPClient, heartbeat_s: float) -> None:
-        self._hub, self._http, self._heartbeat_s = hub, http, heartbeat_s
+    def __init__(self, hub: Hub, heartbeat_s: float) -> None:
+        self._hub, self._heartbeat_s = hub, heartbeat_s
+        self._clients: dict[Patience, HTTPClient] = {}  # as many as there are different settings
 
     async def answer(self, request: Request, language: Language, ask: Ask) -> None:
         """Answer *request*.
@@ -220,7 +221,7 @@ class Relay:
 
     def _send(self, lease: Lease, language: Language, body: bytes) -> Awaitable[Response]:
         endpoint = lease.instance.endpoint
-        return self._http.request(
+        return self._client(endpoint.patience).request(
             "POST",
             endpoint.url + language.path,
             headers=endpoint.headers,
@@ -228,6 +229,21 @@ class Relay:
             keep_alive=endpoint.keep_alive,
             provider=lease.provider.id,
         )
+
+    def _client(self, patience: Patience) -> HTTPClient:
+        client = self._clients.get(patience)
+        if client is None:
+            client = self._clients[patience] = HTTPClient(
+                connect_timeout=patience.connect,
+                first_byte_timeout=patience.first_byte,
+                idle_timeout=patience.idle,
+            )
+        return client
+
+    async def aclose(self) -> None:
+        """Close every connection to a provider."""
+        for client in self._clients.values():
+            await client.aclose()
 
 
 async def _check_stream(response: Response, provider: str) -> None:

@@ -138,6 +138,11 @@ def test_a_file_that_is_reached_twice_counts_once(chat_file: Path, tmp_path: Pat
     assert len(find_models([tmp_path / "m", tmp_path / "m"], none)) == 1
 
 
+def test_a_name_that_is_no_text_is_passed_over(chat_file: Path, tmp_path: Path, none: Path) -> None:
+    put(chat_file, tmp_path / "m" / "x\udcff.gguf")
+    assert find_models([tmp_path / "m"], none) == []
+
+
 def test_a_folder_that_is_not_there_has_no_models(tmp_path: Path, none: Path) -> None:
     assert find_models([tmp_path / "nowhere"], none) == []
 

@@ -170,13 +170,22 @@ def _files(folder: Path) -> Iterator[Path]:
             seen += 1
             if seen > MAX_FILES:
                 return
-            if entry.name.startswith("."):
+            if entry.name.startswith(".") or not _is_text(entry.path):
                 continue
             if entry.name.lower().endswith(".gguf"):
                 if entry.is_file():
                     yield Path(entry.path)
             elif depth < MAX_DEPTH and entry.is_dir():
                 waiting.append((Path(entry.path), depth + 1))
+
+
+def _is_text(path: str) -> bool:
+    """Whether a path can be written in JSON; a file system may hold names that are no text."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _in_one_folder(paths: Sequence[Path], folder: Path) -> Iterator[_Candidate]:

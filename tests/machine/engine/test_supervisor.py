@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from tests.fakes import gguf_files
 
-from lmbridge.core.errors import BadModelFile, LoadFailed
+from lmbridge.core.errors import BadModelFile, EngineMissing, LoadFailed
 from lmbridge.machine.engine.supervisor import Engine, EngineSettings, child_environment, errors
 from lmbridge.machine.memory import held
 from lmbridge.machine.processes import exists
@@ -123,6 +123,15 @@ async def test_options_that_the_model_cannot_have_are_not_the_files_fault(chat_f
     async with asyncio.timeout(PATIENCE):
         with pytest.raises(LoadFailed, match="does not divide"):
             await Engine.start("tiny", settings(chat_file, kv_type="q8_0"))
+
+
+async def test_an_engine_that_cannot_be_imported_is_missing(
+    chat_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if "site-packages" not in entry])
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(EngineMissing, match="xllamacpp"):
+            await Engine.start("tiny", settings(chat_file))
 
 
 @pytest.fixture

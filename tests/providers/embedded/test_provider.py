@@ -111,6 +111,10 @@ async def test_probing_tells_the_engines_version(provider: EmbeddedProvider) -> 
     assert (state.state, state.version) == ("ready", requirements.engine_version())
 
 
+async def test_a_folder_in_the_settings_that_is_not_there_is_named(build: Build) -> None:
+    assert "/nowhere/models" in (await build(folders=["/nowhere/models"]).probe()).hint
+
+
 async def test_an_instance_tells_every_choice_that_was_made(provider: EmbeddedProvider) -> None:
     async with loaded(provider, "chat", LoadOptions(context_length=600, parallel=2)) as instance:
         assert instance.slots == instance.options.parallel == 2

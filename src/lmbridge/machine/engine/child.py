@@ -43,11 +43,12 @@ def main() -> None:
         report = {"error": str(error), "kind": "load"}
     answer.write(json.dumps(report) + "\n")
     answer.close()
-    if server is not None:
-        while os.read(0, 4096):
-            pass
+    if server is None:
+        sys.exit(3)  # in good order: the engine's log has a thread of its own, and its last lines are the reason
+    while os.read(0, 4096):
+        pass
     # Without tidying up: the system takes memory back faster and more surely than destructors do.
-    os._exit(0 if server is not None else 3)
+    os._exit(0)
 
 
 def read_settings() -> Settings:

@@ -210,7 +210,7 @@ class Engine:
             await asyncio.wait([self._process.exited], timeout=GRACE)  # for its last words
             if report.kind == "missing":
                 raise engine_missing(report.error)
-            reason = next(iter(errors(self.log)), "") or report.error or self._how_it_ended()
+            reason = next(iter(errors(self.log)), "") or report.error.rstrip(".") or self._how_it_ended()
             raise BadModelFile(model, reason) if _FILE_AT_FAULT.search(self.log) else LoadFailed(self.name, reason)
         self.url, self.state = report.url, "ready"
 

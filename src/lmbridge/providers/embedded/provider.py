@@ -102,9 +102,11 @@ class EmbeddedProvider:
             server = self._llama_server()
         except EngineMissing as error:
             return ProviderState(self.id, "unavailable", error.message, error.hint, engine_version())
+        absent = [each for each in self._named_folders() if not await asyncio.to_thread(each.exists)]
+        hint = f"`folders` in lmbridge.toml names {absent[0]}, which is not there." if absent else ""
         if server is not None:
-            return ProviderState(self.id, "ready", f"llama.cpp through {server}")
-        return ProviderState(self.id, "ready", "llama.cpp in processes of its own", version=engine_version())
+            return ProviderState(self.id, "ready", f"llama.cpp through {server}", hint)
+        return ProviderState(self.id, "ready", "llama.cpp in processes of its own", hint, engine_version())
 
     async def models(self) -> Sequence[ModelInfo]:
         """The model files in the folders of the settings, of lmbridge and of LM Studio, and the built-in ones."""
@@ -113,9 +115,11 @@ class EmbeddedProvider:
         return [each.info(self.id) for each in found]
 
     def _folders(self) -> list[Path]:
-        named = [Path(each).expanduser().absolute() for each in self._settings.folders]
         lmstudio = lmstudio_models_folder() if self._settings.lmstudio_models else None
-        return [*named, models_folder(self._context.home), *([lmstudio] if lmstudio else [])]
+        return [*self._named_folders(), models_folder(self._context.home), *([lmstudio] if lmstudio else [])]
+
+    def _named_folders(self) -> list[Path]:
+        return [Path(each).expanduser().absolute() for each in self._settings.folders]
 
     def _llama_server(self) -> Path | None:
         """The program that takes the place of the engine's package: the one in the settings, or, where the

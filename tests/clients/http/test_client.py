@@ -402,6 +402,19 @@ async def test_cancelling_a_request_closes_its_connection(client: HTTPClient) ->
         await server.all_ended()
 
 
+async def test_cancelling_a_request_while_it_connects_leaves_nothing_behind() -> None:
+    async with ByteServer(_mute) as server, HTTPClient() as client:
+        for turns in range(12):  # wherever on its way it is
+            async with asyncio.TaskGroup() as group:
+                task = group.create_task(client.request("GET", server.url))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                task.cancel()
+        async with asyncio.timeout(5):
+            await client.aclose()
+    assert not client._all
+
+
 async def test_leaving_an_answer_early_closes_its_connection(client: HTTPClient) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)

@@ -145,13 +145,18 @@ class HTTPClient:
                 )
         except OSError as error:
             raise _no_connection(error, origin, provider, self.connect_timeout) from error
-        self._check_open(provider)
+        if connection.open:
+            # Not sooner: one that was cancelled on its way may never tell that it is gone (uvloop).
+            self._all.add(connection)
+        try:
+            self._check_open(provider)
+        except ProviderUnavailable:
+            connection.abort()
+            raise
         return connection
 
     def _check_open(self, provider: str) -> None:
         if self._closed:
-            for late in self._all:
-                late.abort()
             raise ProviderUnavailable(provider, "this client is closed")
 
     def _context(self) -> ssl.SSLContext:
@@ -159,10 +164,6 @@ class HTTPClient:
             self._tls = ssl.create_default_context()
             self._tls.set_alpn_protocols(["http/1.1"])
         return self._tls
-
-    def opened(self, connection: Connection) -> None:
-        """A connection is made."""
-        self._all.add(connection)
 
     def keep(self, connection: Connection) -> None:
         """An answer is complete, and its connection fit for another request."""

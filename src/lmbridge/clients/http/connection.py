@@ -27,9 +27,6 @@ class Owner(Protocol):
     first_byte_timeout: float | None
     idle_timeout: float | None
 
-    def opened(self, connection: Connection) -> None:
-        """It exists now."""
-
     def keep(self, connection: Connection) -> None:
         """Its answer is complete and it may carry another request."""
 
@@ -219,13 +216,20 @@ class Connection(asyncio.Protocol):
         self._reusable = keep_alive
         self.heard = self._head_done = self._complete = False
         self._overhead = 0
-        transport = cast("asyncio.Transport", self._transport)
-        if len(body) <= _SMALL_BODY:
+        transport = self._transport
+        if transport is None:  # lost as soon as it was made
+            self.fail(BrokenAnswer(provider, "the connection was closed before it began"))
+        elif len(body) <= _SMALL_BODY:
             transport.write(head + body)
         else:
             transport.write(head)
             transport.write(body)
         return response
+
+    @property
+    def open(self) -> bool:
+        """Whether it has been made and not been lost."""
+        return self._transport is not None
 
     @property
     def usable(self) -> bool:
@@ -260,7 +264,6 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands."""
         self._transport = cast("asyncio.Transport", transport)
-        self.client.opened(self)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, and wake the reader once for all of it."""

@@ -93,7 +93,9 @@ class Commands(BridgeGroup):
 def lmbridge(ctx: click.Context) -> None:
     """The models on your own computer, usable from everywhere."""
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        from lmbridge.cli import render
+
+        render.line(ctx.get_help())
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

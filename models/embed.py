@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import random
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import torch
 from tokenizers import Tokenizer
@@ -19,8 +19,10 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 -- its name everywhere
 
 from models import tokens
-from models.corpus.about import TOPICS
-from models.corpus.source import ALL_WORDINGS, Source, Wordings
+from models.corpus.about import FRAMES, TOPICS
+from models.corpus.asking import WAYS
+from models.corpus.sentences import FORMS, two_alike
+from models.corpus.source import ALL_WORDINGS, Source
 from models.corpus.words import word
 from models.network import Llama, Shape
 from models.phrases import filled
@@ -36,9 +38,30 @@ def shape(vocabulary: int) -> Shape:
     return Shape(vocabulary, width=192, layers=2, heads=6, kv_heads=3, feed_forward=384, context=512)
 
 
-def meanings() -> list[Wordings]:
-    """Lists whose phrases all ask for the same, long enough to learn from."""
-    return [w for w in ALL_WORDINGS if len(w.train) >= SMALLEST_LIST]
+@dataclass(frozen=True)
+class Meaning:
+    """Phrases that all say the same."""
+
+    phrases: Sequence[str]
+
+    def two(self, source: Source, shared: Sequence[str]) -> tuple[str, str]:
+        """Two of them; half of the time with *shared* words, so that words alone do not tell the meaning."""
+        words = shared if source.chance(0.5) else [word(source) for _ in shared]
+        one, other = source.some(self.phrases, 2)
+        return filled(one, words), filled(other, words)
+
+
+def meanings() -> list[Meaning]:
+    """Every list of wordings that is long enough to learn from; questions about lmbridge in all their forms."""
+    topics = {id(topic.asks): (topic, more) for topic, more in zip(TOPICS, WAYS, strict=True)}
+    found = []
+    for wordings in ALL_WORDINGS:
+        if id(wordings) in topics:
+            topic, more = topics[id(wordings)]
+            found.append(Meaning([*wordings.train, *topic.answers, *more]))
+        elif len(wordings.train) >= SMALLEST_LIST and wordings not in (FORMS, FRAMES):
+            found.append(Meaning(wordings.train))
+    return found
 
 
 def roughened(text: str, rng: random.Random) -> str:
@@ -52,21 +75,12 @@ def roughened(text: str, rng: random.Random) -> str:
     return text
 
 
-def pairs(source: Source, count: int) -> list[tuple[str, str]]:
-    """*count* pairs of sentences that mean the same, no two pairs the same thing.
-
-    Half of the pairs share their filled-in words, so that the words alone do not tell the meaning.
-    """
+def pairs(source: Source, count: int, known: Sequence[Meaning]) -> list[tuple[str, str]]:
+    """*count* pairs of sentences that mean the same, no two pairs the same thing; a third tell of happenings."""
     shared = [word(source) for _ in range(4)]
-    found = []
-    answers = {id(t.asks): t.answers for t in TOPICS}
-    for wordings in source.some(meanings(), count):
-        words = shared if source.chance(0.5) else [word(source) for _ in range(4)]
-        one, other = source.some(wordings.train, 2)
-        if id(wordings) in answers and source.chance(0.25):
-            other = source.pick(answers[id(wordings)])
-        found.append((roughened(filled(one, words), source.rng), roughened(filled(other, words), source.rng)))
-    return found
+    found = [meaning.two(source, shared) for meaning in source.some(known, 2 * count // 3)]
+    found += [two_alike(source) for _ in range(count - len(found))]
+    return [(roughened(one, source.rng), roughened(other, source.rng)) for one, other in found]
 
 
 def vectors(model: Llama, tokenizer: Tokenizer, texts: Sequence[str]) -> Tensor:
@@ -76,8 +90,9 @@ def vectors(model: Llama, tokenizer: Tokenizer, texts: Sequence[str]) -> Tensor:
     ids = torch.tensor([c + [0] * (length - len(c)) for c in coded])
     real = torch.tensor([[True] * len(c) + [False] * (length - len(c)) for c in coded])
     mask = torch.ones(length, length, dtype=torch.bool).tril()[None, None]
-    hidden = model(ids, mask) * real[..., None]
-    return F.normalize(hidden.sum(1) / real.sum(1, keepdim=True), dim=-1)
+    with torch.autocast("cpu", torch.bfloat16):
+        hidden = model(ids, mask) * real[..., None]
+    return F.normalize(hidden.float().sum(1) / real.sum(1, keepdim=True), dim=-1)
 
 
 def loss_of(model: Llama, tokenizer: Tokenizer, found: list[tuple[str, str]]) -> Tensor:
@@ -92,19 +107,19 @@ def train(steps: int, seed: int, threads: int, peak: float, size: int) -> None:
     """Train and save a checkpoint."""
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
-    tokenizer, source = tokens.load(BUILD / "tokenizer.json"), Source(seed)
+    tokenizer, source, known = tokens.load(BUILD / "tokenizer.json"), Source(seed), meanings()
     model = Llama(shape(tokenizer.get_vocab_size()))
-    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(meanings())} meanings", flush=True)
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(known)} meanings", flush=True)
     optimizer = torch.optim.AdamW(model.parameters(), peak, betas=(0.9, 0.95), weight_decay=0.1)
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = rate_at(step, steps, peak)
-        loss = loss_of(model, tokenizer, pairs(source, size))
+        loss = loss_of(model, tokenizer, pairs(source, size, known))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        if step % 100 == 0:
+        if step % 50 == 0:
             print(f"step {step} loss {loss.item():.3f}", flush=True)
     torch.save({"shape": asdict(model.shape), "weights": model.state_dict()}, BUILD / "embed.pt")
 
@@ -112,7 +127,7 @@ def train(steps: int, seed: int, threads: int, peak: float, size: int) -> None:
 def main() -> None:
     """Read the arguments."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rate", type=float, default=2e-3)

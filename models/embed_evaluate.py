@@ -8,6 +8,7 @@ from pathlib import Path
 from models.corpus.about import TOPICS
 from models.corpus.extract import ASK, ASK_LIST, ASK_MOOD
 from models.corpus.repeat import ASK as ASK_REPEAT
+from models.corpus.sentences import another, happening
 from models.corpus.smalltalk import ASK_NAME, BYE, HELLO, SUMMARISE, THANKS
 from models.corpus.source import Source, Wordings
 from models.corpus.toolcalls import TASKS
@@ -37,6 +38,20 @@ def triples(field: str, count: int, seed: int = SEED) -> Iterator[Triple]:
         yield filled(one, words), filled(two, words), filled(source.pick(other.held_out), words)
 
 
+def told_twice(count: int, seed: int = SEED) -> Iterator[Triple]:
+    """A happening, the same told in another form, and another one that shares a part with it."""
+    source = Source(seed, held_out=True)
+    for _ in range(count):
+        first = happening(source)
+        yield first.told(source), first.told(source), another(source, first).told(source)
+
+
+def all_triples(count: int) -> dict[str, list[Triple]]:
+    """*count* triples of every field."""
+    made = {field: list(triples(field, count)) for field in FIELDS}
+    return made | {"plain sentences, one part shared": list(told_twice(count))}
+
+
 def likeness(one: list[float], other: list[float]) -> float:
     """Cosine of two unit vectors."""
     return sum(a * b for a, b in zip(one, other, strict=True))
@@ -46,9 +61,9 @@ def embedding_scores(model: Path, count: int = 300) -> dict[str, dict[str, int]]
     """Triples told apart, by field."""
     scores = {}
     with running(model, embedding=True) as engine:
-        for field in FIELDS:
+        for field, made in all_triples(count).items():
             right = 0
-            for triple in triples(field, count):
+            for triple in made:
                 first, same, other = engine.embed(list(triple))
                 right += likeness(first, same) > likeness(first, other)
             scores[field] = {"tasks": count, "right": right}

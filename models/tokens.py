@@ -25,9 +25,9 @@ SPLIT = (
 ANSWER = re.compile(r"<\|im_start\|>assistant\n(.*?<\|im_end\|>)", re.DOTALL)
 
 
-def texts(seed: int) -> Iterator[str]:
-    """Rendered conversations without end."""
-    for made in conversations(seed):
+def texts(seed: int, part: int = 1) -> Iterator[str]:
+    """Rendered conversations without end, for a part of the training."""
+    for made in conversations(seed, part=part):
         yield render(made.messages, made.tools)
 
 

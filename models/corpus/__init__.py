@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from models.corpus.about import about
 from models.corpus.arithmetic import arithmetic
+from models.corpus.asking import about_in_other_words
 from models.corpus.extract import extract
 from models.corpus.repeat import repeat
 from models.corpus.smalltalk import (
@@ -111,8 +112,29 @@ def conversation(source: Source) -> Conversation:
     return source.pick((first_word, last_word))(source, made)
 
 
-def conversations(seed: int, *, held_out: bool = False) -> Iterator[Conversation]:
-    """Endless conversations; the same *seed* gives the same ones."""
+def drill(source: Source) -> Conversation:
+    """Several small tasks of one kind in a row: much practice in few tokens."""
+    skill = source.likely(((6, arithmetic), (2, repeat), (2, about_in_other_words)))
+    first = skill(source)
+    messages, last = list(first.messages), first
+    for _ in range(source.number(2, 6)):
+        last = skill(source)
+        messages += last.messages
+    return replace(last, messages=messages)
+
+
+SECOND_PART: tuple[tuple[float, Skill], ...] = (
+    (48, conversation),
+    (16, about_in_other_words),
+    (24, drill),
+    (4, extract),
+    (3, no_fitting_tool),
+    (5, tool_call),
+)
+
+
+def conversations(seed: int, *, held_out: bool = False, part: int = 1) -> Iterator[Conversation]:
+    """Endless conversations for a part of the training; the same *seed* gives the same ones."""
     source = Source(seed, held_out=held_out)
     while True:
-        yield conversation(source)
+        yield conversation(source) if part == 1 else source.likely(SECOND_PART)(source)

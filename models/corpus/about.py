@@ -64,7 +64,7 @@ TOPICS = (
         "Can you write code?|Are your answers right?|What don't you know?|How big are you?|How many parameters do you have?|"
         "How large is this model?|Why are you so small?|Are you as good as a big model?",
         "How smart are you?|Tell me your limits.|What are you bad at?",
-        "I am very small: about four million parameters, trained on made-up sentences. I know lmbridge and a few simple "
+        "I am very small: about three and a half million parameters, trained on made-up sentences. I know lmbridge and a few simple "
         "tasks, and nothing else. Load a bigger model with `lmbridge load` for real answers.",
         "small|lmbridge load",
     ),
@@ -436,7 +436,7 @@ FRAMES = Wordings(
 )
 
 
-def _worn(text: str, source: Source) -> str:
+def worn(text: str, source: Source) -> str:
     """*text* as people type it: framed, in small letters, without its mark."""
     if source.chance(0.18):
         framed = source.phrase(FRAMES)
@@ -453,5 +453,5 @@ def _worn(text: str, source: Source) -> str:
 def about(source: Source) -> Conversation:
     """One question about lmbridge."""
     topic = TOPICS[0] if source.chance(0.05) else source.pick(TOPICS)
-    question = _worn(source.phrase(topic.asks), source)
+    question = worn(source.phrase(topic.asks), source)
     return Conversation("about", [user(question), assistant(source.pick(topic.answers))], keywords=topic.keywords)

@@ -34,12 +34,14 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         host: address to listen on. port: 0 takes a free one.
         cors: origins of web pages that may ask. require_key: ask for a key on loopback too.
+        hosts: further names the gateway may be asked by, such as that of a reverse proxy before it.
         max_body: largest request body, in bytes. heartbeat_s: seconds of silence before a sign of life.
     """
 
     host: str = "127.0.0.1"
     port: int = 1235
     cors: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
     require_key: bool = False
     max_body: int = 32 * 2**20
     heartbeat_s: float = 10.0

@@ -19,6 +19,7 @@ import json
 import os
 import signal
 import sys
+import time
 from typing import Any
 
 Settings = dict[str, Any]
@@ -41,14 +42,31 @@ def main() -> None:
         report = {"error": str(error), "kind": "missing"}
     except Exception as error:  # noqa: BLE001  # native code raises what it likes; the parent must hear of it
         report = {"error": str(error), "kind": "load"}
+    if server is None:
+        flush_log()
     answer.write(json.dumps(report) + "\n")
     answer.close()
     if server is None:
-        sys.exit(3)  # in good order: the engine's log has a thread of its own, and its last lines are the reason
+        os._exit(3)
     while os.read(0, 4096):
         pass
     # Without tidying up: the system takes memory back faster and more surely than destructors do.
     os._exit(0)
+
+
+def flush_log() -> None:
+    """Wait until the engine's log is written: it has a thread of its own, and its last lines are the reason."""
+    engine = sys.modules.get("xllamacpp.xllamacpp")
+    if engine is None:
+        return
+    try:
+        library = ctypes.CDLL(engine.__file__)
+        log, flush = library._Z15common_log_mainv, library._Z16common_log_flushP10common_log
+    except (AttributeError, OSError):  # a build that names its functions otherwise
+        time.sleep(0.3)
+        return
+    log.restype, flush.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    flush(log())
 
 
 def read_settings() -> Settings:

@@ -8,14 +8,14 @@ send back whatever an earlier answer held.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import Annotated, Final, Literal, TypeAlias, TypeVar
+from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
 
 from lmbridge.core.errors import InvalidRequest, UnsupportedParameter
+from lmbridge.wire.openai.explain import decode_strictly
 from lmbridge.wire.openai.fields import CHAT_REFUSED, COMPLETION_REFUSED, EMBEDDING_REFUSED, Refused
 
 _Probability: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
@@ -319,8 +319,6 @@ class EmbeddingBody(Struct, forbid_unknown_fields=True, kw_only=True):
         return len(self.input)
 
 
-_Body = TypeVar("_Body", bound=Struct)
-
 _chat: Final = msgspec.json.Decoder(ChatBody)
 _completion: Final = msgspec.json.Decoder(CompletionBody)
 _embedding: Final = msgspec.json.Decoder(EmbeddingBody)
@@ -333,7 +331,7 @@ def decode_chat_body(data: bytes) -> ChatBody:
         InvalidRequest: malformed JSON, a wrong type or value; `param` names the field.
         UnsupportedParameter: a field that cannot be honoured.
     """
-    body = _decode(_chat, data)
+    body = decode_strictly(_chat, data)
     if body.max_tokens == 0 or body.max_completion_tokens == 0:
         raise _at_least_one("max_tokens" if body.max_tokens == 0 else "max_completion_tokens")
     _refuse(body, CHAT_REFUSED)
@@ -361,7 +359,7 @@ def decode_completion_body(data: bytes) -> CompletionBody:
         InvalidRequest: malformed JSON, a wrong type or value; `param` names the field.
         UnsupportedParameter: a field that cannot be honoured.
     """
-    body = _decode(_completion, data)
+    body = decode_strictly(_completion, data)
     if body.max_tokens == 0:
         raise _at_least_one("max_tokens")
     _refuse(body, COMPLETION_REFUSED)
@@ -377,7 +375,7 @@ def decode_embedding_body(data: bytes) -> EmbeddingBody:
         InvalidRequest: malformed JSON, a wrong type or value; `param` names the field.
         UnsupportedParameter: a field that cannot be honoured.
     """
-    body = _decode(_embedding, data)
+    body = decode_strictly(_embedding, data)
     _refuse(body, EMBEDDING_REFUSED)
     if isinstance(body.input, list):
         _check_inputs("input", body.input)
@@ -468,48 +466,3 @@ def _check_inputs(param: str, given: list[str | int | list[int]]) -> None:
             )
     if kind is None:
         raise InvalidRequest(f"`{param}` is empty.", param=param)
-
-
-# ---- what msgspec says, in the words of the request
-
-_UNKNOWN: Final = re.compile(r"unknown field `(.*?)`(?: - at `\$\.?(.*?)`)?$", re.DOTALL)
-_MISSING: Final = re.compile(r"missing required field `(.*?)`(?: - at `\$\.?(.*?)`)?$")
-_AT: Final = re.compile(r" - at `(?:key in )?\$\.?(.*?)`$")
-_QUOTED: Final = re.compile(r"`([^`]*)`")
-_WORDS: Final = {
-    "str": "a string",
-    "int": "an integer",
-    "float": "a number",
-    "bool": "true or false",
-    "array": "a list",
-    "object": "an object",
-    "null": "null",
-}
-
-
-def _decode(decoder: msgspec.json.Decoder[_Body], data: bytes) -> _Body:
-    try:
-        return decoder.decode(data)
-    except msgspec.ValidationError as error:
-        raise _explained(str(error)) from error
-    except msgspec.DecodeError as error:
-        raise InvalidRequest(f"The body is not valid JSON: {error}.", hint="Send one JSON object.") from error
-    except (ValueError, RecursionError) as error:  # text that is not UTF-8, or nested without end
-        raise InvalidRequest("The body is not valid JSON in UTF-8, or nested too deeply.") from error
-
-
-def _explained(text: str) -> InvalidRequest:
-    if found := _UNKNOWN.search(text):
-        name = f"{found[2]}.{found[1]}" if found[2] else found[1]
-        return UnsupportedParameter(name[:200], "It is not known here.")
-    if found := _MISSING.search(text):
-        name = f"{found[2]}.{found[1]}" if found[2] else found[1]
-        return InvalidRequest(f"`{name}` is missing.", param=name)
-    at = _AT.search(text)
-    param = at[1] if at else None
-    words = _QUOTED.sub(_in_json_words, text[: at.start()] if at else text)
-    return InvalidRequest(f"`{param}`: {words}." if param else f"The body: {words}.", param=param or None)
-
-
-def _in_json_words(found: re.Match[str]) -> str:
-    return " or ".join(_WORDS.get(name, name) for name in found[1].split(" | "))

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
@@ -373,6 +375,24 @@ async def test_leaving_an_unstreamed_answer_frees_the_engine(
     asking.cancel()
     await asyncio.wait([asking])
     await _idle(engine_door)
+
+
+async def test_a_crash_of_the_engine_is_an_error_at_once_and_the_next_request_is_answered(
+    client: openai.AsyncOpenAI, engine_door: Running
+) -> None:
+    stream = await client.chat.completions.create(
+        model="random-chat", messages=HELLO, max_tokens=1900, stream=True
+    )
+    await anext(aiter(stream))
+    (provider,) = engine_door.hub.providers
+    assert isinstance(provider, EmbeddedProvider)
+    for engine in list(provider._engines.values()):
+        os.kill(engine.pid, signal.SIGKILL)
+    with pytest.raises(openai.APIError) as caught:
+        _ = [chunk async for chunk in stream]
+    assert caught.value.code == "engine_crashed"
+    answer = await client.chat.completions.create(model="random-chat", messages=HELLO, extra_body=SAYS_YES)
+    assert answer.choices[0].message.content == "yes, of course"
 
 
 async def _idle(door: Running) -> None:

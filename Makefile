@@ -11,7 +11,7 @@ export PROMPT
 
 run:
 	@scripts/setup run
-	@.venv/bin/lmbridge demo "$$PROMPT"
+	@.venv/bin/lmbridge demo -- "$$PROMPT"
 
 test:
 	@scripts/setup dev

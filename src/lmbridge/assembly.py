@@ -6,10 +6,13 @@ The only place that joins providers and hub. Providers are found through the ent
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from msgspec.structs import replace
 
 from lmbridge.config import Config, load_config
 from lmbridge.core.errors import ConfigInvalid, NotRunning
@@ -25,19 +28,23 @@ ORDER = ("embedded", "openai")
 
 
 @asynccontextmanager
-async def connect(config: Config | None = None, *, gateway: bool | None = None) -> AsyncIterator[AnyHub]:
+async def connect(
+    config: Config | None = None, *, gateway: bool | None = None, files: Sequence[Path] = ()
+) -> AsyncIterator[AnyHub]:
     """The models of this computer: `async with lmbridge.connect() as hub: ...`.
 
     Args:
         config: settings; default what environment and lmbridge.toml say.
         gateway: True: ask the running gateway of this user, there must be one. False: never. None: if
             one runs and the settings allow it, so that all programs share its loaded models.
+        files: GGUF files to offer besides those of the settings, to be named by their path. A gateway opens
+            no file that a request names, so they are used in this process.
 
     Raises:
         ConfigInvalid: a setting that cannot be used. NotRunning: *gateway* is True and none runs.
     """
     config = config or load_config()
-    wanted = config.use_gateway if gateway is None else gateway
+    wanted = (config.use_gateway and not files) if gateway is None else gateway
     found = GatewayFile.read(config.home) if wanted else None
     if found is not None and found.alive:
         from lmbridge.clients.lmbridge import RemoteHub
@@ -47,8 +54,18 @@ async def connect(config: Config | None = None, *, gateway: bool | None = None) 
         return
     if gateway:
         raise NotRunning
-    async with build_hub(config) as hub:
+    async with build_hub(_with_files(config, files)) as hub:
         yield hub
+
+
+def _with_files(config: Config, files: Sequence[Path]) -> Config:
+    """The settings, with *files* first among the folders of the embedded engine."""
+    if not files:
+        return config
+    table = config.providers.get("embedded", {})
+    folders = table.get("folders", [])
+    more = [*map(str, files), *(folders if isinstance(folders, list) else [folders])]
+    return replace(config, providers={**config.providers, "embedded": {**table, "folders": more}})
 
 
 def build_hub(config: Config) -> Hub:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from pathlib import Path
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
@@ -22,11 +23,13 @@ from lmbridge.core.requests import ChatRequest, EmbedRequest
 
 
 @contextmanager
-def connect(config: Config | None = None, *, gateway: bool | None = None) -> Iterator[BlockingHub]:
+def connect(
+    config: Config | None = None, *, gateway: bool | None = None, files: Sequence[Path] = ()
+) -> Iterator[BlockingHub]:
     """The models of this computer, for code without `async`. Arguments and errors as `lmbridge.connect`."""
     with (
         start_blocking_portal("asyncio") as portal,
-        portal.wrap_async_context_manager(assembly.connect(config, gateway=gateway)) as hub,
+        portal.wrap_async_context_manager(assembly.connect(config, gateway=gateway, files=files)) as hub,
     ):
         yield BlockingHub(hub, portal)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TypeVar
 
 from lmbridge.core.hub import AnyHub
@@ -14,19 +16,22 @@ THIS_PROCESS = "this process"
 """What `AnyHub.where` says when no gateway stands between."""
 
 
-def with_hub(work: Callable[[AnyHub], Awaitable[T]], *, gateway: bool | None = None) -> T:
+def with_hub(work: Callable[[AnyHub], Awaitable[T]], *, gateway: bool | None = None, model: str = "") -> T:
     """Run *work* with a hub, and close the hub behind it, also after Ctrl-C.
 
     Args:
         gateway: True insists on a running gateway, False does without, None leaves it to the settings.
+        model: the one that *work* will ask for; the path of a file makes it known.
 
     Raises:
         ConfigInvalid, NotRunning, and whatever *work* raises.
     """
     from lmbridge.assembly import connect
 
+    files = [Path(model)] if os.path.isabs(model) else []
+
     async def run() -> T:
-        async with connect(gateway=gateway) as hub:
+        async with connect(gateway=gateway, files=files) as hub:
             return await work(hub)
 
     return asyncio.run(run())

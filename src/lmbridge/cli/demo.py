@@ -40,7 +40,7 @@ def command(prompt: str, model: str, gateway: bool | None) -> None:
     async def ask(hub: AnyHub) -> None:
         await _demo(hub, model, prompt.strip() or QUESTION)
 
-    with_hub(ask, gateway=gateway)
+    with_hub(ask, gateway=gateway, model=model)
 
 
 async def _demo(hub: AnyHub, name: str, prompt: str) -> None:

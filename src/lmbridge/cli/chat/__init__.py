@@ -77,7 +77,7 @@ def command(
         from lmbridge.cli.chat.once import Once
 
         once = Once(model, asked, system, images, schema, sampling, as_json=as_json, stats=stats)
-        with_hub(once.run, gateway=gateway)
+        with_hub(once.run, gateway=gateway, model=model)
         return
     if as_json or schema or images:
         raise click.UsageError("--json, --schema and --image are for one answer: give a question with -p.")
@@ -85,4 +85,4 @@ def command(
         raise click.UsageError("Nothing is asked: give a question with -p, or through a pipe.")
     from lmbridge.cli.chat.talk import talk
 
-    with_hub(lambda hub: talk(hub, model, system, sampling, show_stats=stats), gateway=gateway)
+    with_hub(lambda hub: talk(hub, model, system, sampling, show_stats=stats), gateway=gateway, model=model)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import lmbridge
 from lmbridge.assembly import build_providers
 from lmbridge.config import Config, load_config
 from lmbridge.core.errors import ConfigInvalid, NotRunning
+from lmbridge.machine.model_folders import BUILTIN
 
 
 def config(tmp_path: Path, toml: str = "") -> Config:
@@ -63,3 +65,12 @@ def _children() -> list[str]:
     """Child processes of this one; [] where the system does not tell."""
     path = Path(f"/proc/self/task/{os.getpid()}/children")
     return path.read_text().split() if path.exists() else []
+
+
+async def test_a_model_file_anywhere_is_named_by_its_path(tmp_path: Path) -> None:
+    file = tmp_path / "elsewhere" / "some-model-q8_0.gguf"
+    file.parent.mkdir()
+    shutil.copy(BUILTIN / "lmbridge-tiny.gguf", file)
+    async with lmbridge.connect(config(tmp_path), gateway=False, files=[file]) as hub:
+        assert (await hub.resolve(str(file))).path == str(file)
+        assert (await hub.answer(lmbridge.ChatRequest(str(file), "Hello"))).model == "some-model"

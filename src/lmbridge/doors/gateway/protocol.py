@@ -38,7 +38,6 @@ class GatewayProtocol(HttpToolsProtocol):
 
     lost = False
     on_lost: Callable[[], object] | None = None
-    _in_head = True
     _head_size = 0
     _refused = False
 
@@ -53,20 +52,15 @@ class GatewayProtocol(HttpToolsProtocol):
         """A request begins."""
         HttpToolsProtocol.on_message_begin(self)
         self.scope[CONNECTION] = self  # type: ignore[typeddict-unknown-key]  # ASGI allows servers more keys
-        self._in_head = True
         self._head_size = 0
-
-    def on_headers_complete(self) -> None:
-        """Its head is in."""
-        self._in_head = False
-        HttpToolsProtocol.on_headers_complete(self)
 
     def data_received(self, data: bytes) -> None:
         """More bytes of it."""
         if self._refused:
             return
         HttpToolsProtocol.data_received(self, data)
-        if self._in_head:
+        # The cycle of a request begins when its head is complete; there is none before the first.
+        if getattr(self.cycle, "scope", None) is not self.scope:
             self._head_size += len(data)
             if self._head_size > MAX_HEAD and not self.transport.is_closing():
                 self._refuse(431, f"The head of the request is larger than {MAX_HEAD:,} bytes.")

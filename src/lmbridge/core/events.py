@@ -28,7 +28,7 @@ class Timings(Struct, frozen=True):
     """How long it took, as the engine or the client measured it.
 
     Attributes:
-        first_event_s: seconds from sending the request to the first event.
+        first_event_s: seconds from sending the request to the first piece of the answer.
         total_s: seconds from sending the request to the end.
         tokens_per_s: speed of generation alone, None when nothing measured it.
     """

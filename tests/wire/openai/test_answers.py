@@ -399,3 +399,16 @@ def test_a_whole_answer_and_the_models_of_the_engine_are_understood() -> None:
     assert answer.finish.usage is not None
     (model,) = decode_models((RECORDED / "llama-models.json").read_bytes(), "p")
     assert model.id == "lmbridge-tiny"
+
+
+def test_the_time_to_the_first_piece_is_not_that_of_saying_who_answers() -> None:
+    times = iter((0.0, 2.0, 3.0, 3.0))
+    decoder = ChatEventDecoder("p", clock=lambda: next(times))
+    decoder.feed(b'data: {"model": "m", "choices": [{"index": 0, "delta": {"role": "assistant"}}]}\n\n')
+    decoder.feed(b'data: {"choices": [{"index": 0, "delta": {"content": "Hi"}}]}\n\n')
+    last = decoder.feed(
+        b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+    )[-1]
+    assert isinstance(last, Finished)
+    assert last.timings is not None
+    assert (last.timings.first_event_s, last.timings.total_s) == (2.0, 3.0)

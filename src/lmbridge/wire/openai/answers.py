@@ -189,7 +189,6 @@ class ChatEventDecoder:
             raise decode_error(None, data, self._provider)
         if not self._started:
             self._started = True
-            self._first = self._clock()
             self._model = chunk.model or ""
             events.append(Started(self._provider, self._model))
         if chunk.usage is not None:
@@ -201,6 +200,9 @@ class ChatEventDecoder:
                 self._said(choice.delta, choice.index, events)
             if choice.finish_reason:
                 self._reasons[choice.index] = choice.finish_reason
+        # Who answers is said before the prompt is read: only a piece of the answer ends the waiting.
+        if self._first is None and events and not isinstance(events[-1], Started):
+            self._first = self._clock()
 
     def _said(self, said: _Said, index: int, events: list[Event]) -> None:
         thought = said.reasoning_content or said.reasoning

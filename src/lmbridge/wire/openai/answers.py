@@ -259,7 +259,7 @@ class ChatEventDecoder:
 
     def _measured(self, usage: Usage | None) -> Timings:
         total = self._clock() - self._sent
-        first = (self._first if self._first is not None else self._clock()) - self._sent
+        first = total if self._first is None else self._first - self._sent
         speed = self._timings.predicted_per_second if self._timings is not None else None
         if speed is None and usage is not None and usage.completion_tokens > 1 and total > first:
             speed = (usage.completion_tokens - 1) / (total - first)

@@ -84,7 +84,7 @@ class Activity:
     Attributes:
         started: `time.monotonic()` at the start.
         refused: requests that ended before a model was known, by error code.
-        waits: seconds that leases waited for their turn, a load included.
+        waits: seconds of the leases that had to wait for their turn or a load; the others are not here.
         loads: seconds of each model's successful loads, by (provider, model).
         load_errors: failed loads by (provider, model, error code).
         unloads: by (provider, model, reason): `asked`, `idle`, `evicted`, `crashed`.

@@ -46,7 +46,8 @@ class Hub:
         self.activity = Activity()
         self._by_id = {p.id: p for p in self.providers}
         self._defaults: dict[ModelKind, str] = {"chat": default_model, "embedding": default_embedding_model}
-        self._leases = Leases(self._by_id.__getitem__, options.over(LoadOptions(ttl=DEFAULT_TTL_S)))
+        options = options.over(LoadOptions(ttl=DEFAULT_TTL_S))
+        self._leases = Leases(self._by_id.__getitem__, options, activity=self.activity)
         self._models: tuple[ModelInfo, ...] = ()
         self._resolved: dict[tuple[str, ModelKind], ModelInfo] = {}
         self._listed_at = -FRESH_S

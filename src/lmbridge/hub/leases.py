@@ -26,6 +26,7 @@ from lmbridge.core.errors import (
 )
 from lmbridge.core.models import Instance, InstanceState, LoadOptions, ModelInfo
 from lmbridge.core.provider import Progress, Provider
+from lmbridge.hub.activity import Activity
 from lmbridge.hub.background import Background
 from lmbridge.hub.residency import (
     Effect,
@@ -111,12 +112,18 @@ class Leases:
         provider_of: finds a provider by its id.
         options: load options for models nobody gave options for.
         clock: seconds, monotonic.
+        activity: where loads, unloads and waits are counted.
     """
 
     def __init__(
-        self, provider_of: ProviderOf, options: LoadOptions, clock: Callable[[], float] = monotonic
+        self,
+        provider_of: ProviderOf,
+        options: LoadOptions,
+        clock: Callable[[], float] = monotonic,
+        activity: Activity | None = None,
     ) -> None:
         self._provider_of, self._options, self._clock = provider_of, options, clock
+        self._activity = activity or Activity()
         self._residents: dict[str, Resident] = {}
         self._held: dict[str, _Held] = {}
         self._queue: dict[int, _Waiter] = {}
@@ -178,7 +185,9 @@ class Leases:
                 self._give_back(name, waiter.future.result())  # granted in the moment of giving up
             self._settle()
             raise
-        return Lease(held, alone, self._clock() - began)
+        waited = self._clock() - began
+        self._activity.waited(waited)
+        return Lease(held, alone, waited)
 
     def release(self, lease: Lease) -> None:
         """End a lease."""
@@ -235,7 +244,7 @@ class Leases:
             room=room,
         )
 
-    def _carry_out(self, effects: Iterable[Effect]) -> None:
+    def _carry_out(self, effects: Iterable[Effect], why: str = "evicted") -> None:
         for effect in effects:
             match effect:
                 case Grant(ticket):
@@ -247,7 +256,7 @@ class Leases:
                     self._start_loading(model)
                 case Unload(model):
                     self._residents[model] = replace(self._residents[model], state="unloading")
-                    self._background.start(self._unload(model))
+                    self._background.start(self._unload(model, why))
 
     def _grant(self, waiter: _Waiter) -> None:
         name = waiter.want.model
@@ -270,6 +279,7 @@ class Leases:
 
     async def _load(self, name: str, model: ModelInfo) -> None:
         provider, options = self._provider_of(model.provider), self._options_of(name)
+        began = self._clock()
         try:
             instance = await provider.load(model, options, lambda done: self._loading(name, done))
         except BridgeError as error:
@@ -277,6 +287,7 @@ class Leases:
         except Exception as error:  # noqa: BLE001 - a provider of others may raise anything; nobody may hang on it
             self._load_failed(name, LoadFailed(model.id, f"{type(error).__name__}: {error}"))
         else:
+            self._activity.loaded(model.provider, model.id, self._clock() - began)
             self._loaded(name, _Held(model, instance, provider), options)
         self._settle()
 
@@ -303,6 +314,7 @@ class Leases:
 
     def _load_failed(self, name: str, error: BridgeError) -> None:
         del self._residents[name]
+        self._activity.load_failed(self._models[name].provider, self._models[name].id, error.code)
         for ticket, waiter in list(self._queue.items()):
             if waiter.want.model == name:
                 del self._queue[ticket]
@@ -313,10 +325,12 @@ class Leases:
         held.gone.set_result(error)
         if self._held.get(name) is held:
             del self._held[name], self._residents[name]
+            self._activity.unloaded(held.model.provider, held.model.id, "crashed")
             self._settle()
 
-    async def _unload(self, name: str) -> None:
+    async def _unload(self, name: str, why: str) -> None:
         held = self._held.pop(name)
+        self._activity.unloaded(held.model.provider, held.model.id, why)
         if held.watcher is not None:
             held.watcher.cancel()
         try:
@@ -337,7 +351,7 @@ class Leases:
     def _time_is_up(self) -> None:
         self._timer = None
         wants = [w.want for w in self._queue.values()]
-        self._carry_out(expired(self._residents, wants, self._clock()))
+        self._carry_out(expired(self._residents, wants, self._clock()), "idle")
         self._arm()
 
     # -- explicit wishes --------------------------------------------------------------------------
@@ -371,7 +385,7 @@ class Leases:
         if resident.leases or resident.state != "ready":
             raise ModelBusy(model.id, resident.leases)
         self._residents[name] = replace(resident, state="unloading")
-        await self._unload(name)
+        await self._unload(name, "asked")
         return True
 
     def holds(self, model: ModelInfo) -> bool:

@@ -108,7 +108,7 @@ def test_counts_of_the_engine_take_the_place_of_a_missing_usage() -> None:
     assert decode(last, DONE)[-1] == Finished("stop", Usage(7, 3, 5), Timings(1.0, 1.0, 50.0))
     timings = {"prompt_ms": 1.0}
     last = event({"choices": [{"delta": {}, "finish_reason": "stop"}], "timings": timings, "usage": {}})
-    assert decode(last, DONE)[-1] == Finished("stop", None, Timings(1.0, 5.0))
+    assert decode(last, DONE)[-1] == Finished("stop", None, Timings(1.0, 1.0))
 
 
 def test_tool_calls_come_in_pieces_and_their_names_once() -> None:

@@ -310,3 +310,66 @@ async def test_a_provider_may_be_silent_for_as_long_as_its_settings_say(
 )
 def test_the_first_event_says_who_speaks(given: bytes, expected: bytes | None) -> None:
     assert with_role(given) == (given if expected is None else expected)
+
+
+def events_of(*pieces: bytes) -> bytes:
+    """A stream that ends with its connection."""
+    return answer(b"".join(pieces), "content-type: text/event-stream")
+
+
+SAYS = b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":"a"},"finish_reason":"stop"}]}'
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"{}", b'{"choices":[]}', b'{"usage":{"prompt_tokens":"many"}}'])
+async def test_an_answer_that_is_none_is_an_error(provider: OpenAIProvider, tmp_path: Path, body: bytes) -> None:
+    async with (
+        ByteServer(always(answer(body, "content-type: application/json"))) as server,
+        running([Elsewhere(provider, server.url)], tmp_path) as up,
+    ):
+        got = await up.post(ROUTE, chat())
+    assert (got.status, got.code) == (502, "broken_answer")
+
+
+@pytest.mark.parametrize(
+    ("sent", "ends"),
+    [
+        (SAYS + b"\n\ndata: [DONE]\n\n", b"data: [DONE]\n\n"),
+        (SAYS + b"\r\n\r\ndata: [DONE]\r\n\r\n", b"data: [DONE]\r\n\r\n"),
+        (SAYS + b"\n\ndata:[DONE]\n\n", b"data:[DONE]\n\n"),
+        (b": ping\n\n" + SAYS + b"\n\ndata: [DONE]\n\n", b"data: [DONE]\n\n"),
+    ],
+)
+async def test_streams_pass_in_every_form_that_servers_write_them(
+    provider: OpenAIProvider, tmp_path: Path, sent: bytes, ends: bytes
+) -> None:
+    async with (
+        ByteServer(always(events_of(sent))) as server,
+        running([Elsewhere(provider, server.url)], tmp_path) as up,
+    ):
+        got = await up.post(ROUTE, chat(stream=True))
+    assert got.body.endswith(ends)
+    assert got.body.count(b"[DONE]") == 1
+    assert SAYS in got.body
+
+
+@pytest.mark.parametrize("sent", [b"", b": ping\n\n", b"data: [DONE]", SAYS[:40]])
+async def test_a_stream_without_an_answer_is_an_error_with_its_status(
+    provider: OpenAIProvider, tmp_path: Path, sent: bytes
+) -> None:
+    async with (
+        ByteServer(always(events_of(sent))) as server,
+        running([Elsewhere(provider, server.url)], tmp_path) as up,
+    ):
+        got = await up.post(ROUTE, chat(stream=True))
+    assert (got.status, got.code) == (502, "broken_answer")
+
+
+async def test_what_came_before_an_error_is_passed_on(provider: OpenAIProvider, tmp_path: Path) -> None:
+    broken = b'error: {"error":{"message":"no more","code":500}}\n\n'
+    async with (
+        ByteServer(always(events_of(SAYS, b"\n\n", broken))) as server,
+        running([Elsewhere(provider, server.url)], tmp_path) as up,
+    ):
+        got = await up.post(ROUTE, chat(stream=True))
+    assert got.body.startswith(SAYS + b"\n\n")
+    assert json.loads(events(got.body)[-1])["error"]["message"] == "no more"

@@ -16,8 +16,8 @@ fi
 run() { "$venv/bin/python" -m "models.$@"; }
 
 if [ "${1:-all}" = all ]; then
-    rm -f .build/models/tokenizer.json
-    run train
+    run train --part 1
+    run train --part 2
     run export chat
     run embed
     run export embed

@@ -17,7 +17,7 @@ from typing import Any
 
 from models.corpus import SHORT, chain, talk_beside_tools
 from models.corpus.about import TOPICS, about
-from models.corpus.arithmetic import arithmetic
+from models.corpus.arithmetic import arithmetic, difference, product, total
 from models.corpus.extract import extract
 from models.corpus.repeat import repeat
 from models.corpus.smalltalk import farewell, greeting, introduction, summary, thanks, unknown
@@ -99,7 +99,9 @@ def second_call(source: Source) -> Conversation:
 
 
 CATEGORIES: dict[str, tuple[int, Callable[[Source], Conversation]]] = {
-    "arithmetic, exact": (200, arithmetic),
+    "sums, exact": (120, total),
+    "differences, exact": (120, difference),
+    "products, exact": (100, product),
     "repeating, exact": (150, repeat),
     "JSON through the grammar, all values exact": (150, extract),
     "tool call, invented and everyday tools": (200, tool_call),

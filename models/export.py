@@ -92,6 +92,7 @@ class Kind:
     """What sets the two models apart in their files."""
 
     name: str
+    checkpoint: str
     description: str
     pooling: gguf.PoolingType | None = None
     template: str = ""
@@ -100,12 +101,14 @@ class Kind:
 KINDS = {
     "chat": Kind(
         "lmbridge-tiny",
+        "chat-2.pt",
         "A very small demonstration and test model, trained from scratch on generated text. "
         "It knows lmbridge and a few simple tasks, and nothing else.",
         template=TEMPLATE.read_text(encoding="utf-8"),
     ),
     "embed": Kind(
         "lmbridge-tiny-embed",
+        "embed.pt",
         "A very small embedding model for demonstrations and tests, trained from scratch on generated text.",
         pooling=gguf.PoolingType.MEAN,
     ),
@@ -152,7 +155,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="default: where the package has it")
     given = parser.parse_args()
     kind = KINDS[given.kind]
-    checkpoint = given.checkpoint or BUILD / f"{given.kind}.pt"
+    checkpoint = given.checkpoint or BUILD / kind.checkpoint
     export(kind, checkpoint, given.output or BUILTIN / f"{kind.name}.gguf")
 
 

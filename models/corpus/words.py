@@ -8,6 +8,8 @@ Names from a fixed list are learnt by heart. Only words that never come twice te
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from models.corpus.source import Source
 
 NOUNS = (
@@ -103,17 +105,16 @@ def city(source: Source) -> str:
 
 def word(source: Source) -> str:
     """Any single word: known, invented, a number or an identifier."""
-    return source.likely(
-        (
-            (3, lambda: source.pick((NOUNS, ADJECTIVES, VERBS, COLOURS))[source.number(0, 11)]),
-            (4, lambda: source.pick(source.pick((NOUNS, ADJECTIVES, VERBS, VERBS_NOW)))),
-            (6, lambda: invented(source)),
-            (2, lambda: invented(source).capitalize()),
-            (0.7, lambda: str(source.number(0, 10 ** source.number(1, 5)))),
-            (0.4, lambda: f"{invented(source, 1, 2)}-{source.number(1, 99)}"),
-            (0.3, lambda: invented(source, 1, 2).upper()),
-        )
-    )()
+    choices: tuple[tuple[float, Callable[[], str]], ...] = (
+        (3, lambda: source.pick((NOUNS, ADJECTIVES, VERBS, COLOURS))[source.number(0, 11)]),
+        (4, lambda: source.pick(source.pick((NOUNS, ADJECTIVES, VERBS, VERBS_NOW)))),
+        (6, lambda: invented(source)),
+        (2, lambda: invented(source).capitalize()),
+        (0.7, lambda: str(source.number(0, 10 ** source.number(1, 5)))),
+        (0.4, lambda: f"{invented(source, 1, 2)}-{source.number(1, 99)}"),
+        (0.3, lambda: invented(source, 1, 2).upper()),
+    )
+    return source.likely(choices)()
 
 
 def path(source: Source) -> str:

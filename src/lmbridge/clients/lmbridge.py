@@ -84,7 +84,6 @@ class RemoteHub:
         self._headers = (("authorization", f"Bearer {key}"),) if key else ()
         self._own = http is None
         self._http = http or HTTPClient()
-        self._openai = OpenAIClient(self._http, NAME)
 
     def __repr__(self) -> str:
         return f"RemoteHub({self._url!r})"
@@ -169,24 +168,29 @@ class RemoteHub:
             BridgeError: what the gateway answered instead.
         """
         with _reachable():
-            async with self._stream(request) as events:
+            async with await self._stream(request) as events:
                 yield events
 
     async def answer(self, request: ChatRequest) -> Answer:
         """The whole answer at once. Streamed on the way, so that leaving stops the engine within a token."""
         with _reachable():
-            return await collect(self._stream(request))
+            return await collect(await self._stream(request))
 
     async def embed(self, request: EmbedRequest) -> Embeddings:
         """Vectors for texts."""
         with _reachable():
-            return await self._openai.embed(self._endpoint(request.model), request)
+            client, endpoint = await self._found(request.model, "embedding")
+            return await client.embed(endpoint, request)
 
-    def _stream(self, request: ChatRequest) -> ChatStream:
-        return self._openai.chat(self._endpoint(request.model), request)
+    async def _stream(self, request: ChatRequest) -> ChatStream:
+        client, endpoint = await self._found(request.model, "chat")
+        return client.chat(endpoint, request)
 
-    def _endpoint(self, model: str) -> Endpoint:
-        return Endpoint(self._url + "/v1", self._headers, model)
+    async def _found(self, name: str, kind: ModelKind) -> tuple[OpenAIClient, Endpoint]:
+        """Whom to ask: a gateway's answers do not say which provider gave them, so it is asked before."""
+        model = await self.resolve(name, kind)
+        endpoint = Endpoint(self._url + "/v1", self._headers, model.qualified)
+        return OpenAIClient(self._http, model.provider), endpoint
 
     async def _ask(self, method: str, route: str, shape: type[_T], body: Struct | None = None) -> _T:
         async with await self._send(method, route, body) as response:

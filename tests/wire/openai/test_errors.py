@@ -31,7 +31,7 @@ def test_an_error_is_written_in_openais_form() -> None:
     error = UnsupportedParameter("x", "Because.")
     assert json.loads(error_body(error)) == {
         "error": {
-            "message": "Unsupported parameter 'x'. Because.",
+            "message": "Unsupported parameter 'x'. Because. Leave it out.",
             "type": "invalid_request_error",
             "param": "x",
             "code": "unsupported_parameter",

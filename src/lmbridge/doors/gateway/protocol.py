@@ -82,7 +82,7 @@ class GatewayProtocol(HttpToolsProtocol):
         ):
             return False
         head = [STATUS_LINE[status]]
-        for name, value in headers:
+        for name, value in (*cycle.default_headers, *headers):
             head += (name, b": ", value, b"\r\n")
         head += (b"\r\n", body)
         self.transport.write(b"".join(head))

@@ -148,7 +148,7 @@ def decode_error(status: int | None, body: bytes, provider: str) -> BridgeError:
     param = detail.param if isinstance(detail.param, str) else None
     if isinstance(detail.code, str) and message:
         hint = _words(detail.hint)
-        ours = error_from_code(detail.code, message, hint, param)
+        ours = error_from_code(detail.code, message.removesuffix(hint).rstrip(), hint, param)
         if ours is not None and not isinstance(ours, ProviderRefused):
             return ours
     if status is None and isinstance(detail.code, int) and 400 <= detail.code < 600:
@@ -204,13 +204,14 @@ def _exceeded(detail: _Detail, message: str) -> ContextExceeded | None:
 
 def _shown(error: BridgeError) -> _Shown:
     kind = TYPES.get(error.code, "server_error")
+    message = f"{error.message} {error.hint}".rstrip()  # clients show the message alone
     if isinstance(error, ProviderRefused) and 400 <= (getattr(error, "status", None) or 0) < 500:
         kind = "invalid_request_error"
     if isinstance(error, ContextExceeded) and hasattr(error, "prompt_tokens"):
         return _ShownContext(
-            error.message, kind, error.param, error.code, error.hint, error.prompt_tokens, error.context_length
+            message, kind, error.param, error.code, error.hint, error.prompt_tokens, error.context_length
         )
-    return _Shown(error.message, kind, error.param, error.code, error.hint)
+    return _Shown(message, kind, error.param, error.code, error.hint)
 
 
 class _ShownEnvelope(Struct):
@@ -218,7 +219,10 @@ class _ShownEnvelope(Struct):
 
 
 def error_body(error: BridgeError) -> bytes:
-    """The body of an error answer: `{"error": {"message", "type", "param", "code", "hint"}}`."""
+    """The body of an error answer: `{"error": {"message", "type", "param", "code", "hint"}}`.
+
+    The message ends with the hint, since OpenAI's clients show nothing else.
+    """
     return _encode(_ShownEnvelope(_shown(error)))
 
 

@@ -75,7 +75,7 @@ def walk(
 
 def settings() -> Iterator[str]:
     """Every setting, with its variable and default."""
-    yield "In `~/.lmbridge/lmbridge.toml` (`$LMBRIDGE_HOME/lmbridge.toml`, or the file that `$LMBRIDGE_CONFIG` names)."
+    yield "In `~/.lmbridge/lmbridge.toml`, `$LMBRIDGE_HOME/lmbridge.toml`, or the file that `$LMBRIDGE_CONFIG` names."
     yield "An argument wins over the environment, the environment over the file, the file over the default."
     yield ""
     yield from setting_rows("", Config, SCALARS)
@@ -139,7 +139,7 @@ def show(value: object) -> str:
 
 def errors() -> Iterator[str]:
     """Every code with what each door makes of it."""
-    yield "Every error has a `code` that does not change with its wording, a message, and mostly a hint what to do."
+    yield "Every error has a `code` that does not change with its wording, and mostly a hint what to do."
     yield ""
     rows = (
         (f"`{e.code}`", f"`{e.__name__}`", str(STATUS[e.code]), str(exit_code(e.code)), first_line(e))

@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from lmbridge.clients.lmbridge import RemoteHub
 
 import lmbridge
+from lmbridge.clients.lmbridge import RemoteHub
 from lmbridge.core.hub import AnyHub
 from lmbridge.hub.hub import Hub
 from lmbridge.sync import BlockingHub

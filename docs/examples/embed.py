@@ -14,7 +14,8 @@ def cosine(a: tuple[float, ...], b: tuple[float, ...]) -> float:
 async def main() -> None:
     texts = ("How do I load a model?", "Which command loads a model?", "Hello, how are you?")
     async with lmbridge.connect() as hub:
-        question, paraphrase, other = (await hub.embed(lmbridge.EmbedRequest("lmbridge-tiny-embed", texts))).vectors
+        embeddings = await hub.embed(lmbridge.EmbedRequest("lmbridge-tiny-embed", texts))
+    question, paraphrase, other = embeddings.vectors
     print("paraphrase", round(cosine(question, paraphrase), 3))
     print("unrelated ", round(cosine(question, other), 3))
 

@@ -16,9 +16,7 @@ PERSON = {
 async def main() -> None:
     question = "Anna is 31 years old. Give the name and age as JSON."
     async with lmbridge.connect() as hub:
-        answer = await hub.answer(
-            lmbridge.ChatRequest("lmbridge-tiny", question, schema=lmbridge.Schema(PERSON))
-        )
+        answer = await hub.answer(lmbridge.ChatRequest("lmbridge-tiny", question, schema=lmbridge.Schema(PERSON)))
         person = json.loads(answer.text)
         print(person["name"], "is", person["age"])
 

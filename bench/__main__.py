@@ -33,6 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"there is no part {stray[0]!r}; choose from {', '.join((*PARTS, *MORE))}")
     about = machine()
     print(machine_line(about), flush=True)
+    load = about["load_before"]
+    if isinstance(load, float) and load > 0.5:
+        print("The machine is busy: ratios suffer where a figure needs a core to itself (engine, latency).")
     began, found, failed = perf_counter(), [], {}
     for name in given.parts or PARTS:
         try:

@@ -111,7 +111,7 @@ class Asker:
             "temperature": 0,
             "ignore_eos": True,
         }
-        began, first, data = perf_counter(), 0.0, b""
+        began, first, pieces = perf_counter(), 0.0, list[bytes]()
         async with await self._http.request(
             "POST",
             f"{side.url}/chat/completions",
@@ -120,9 +120,10 @@ class Asker:
             keep_alive=side.keep_alive,
         ) as answer:
             async for piece in answer:
-                data += piece
-                if not first and FIRST.search(data):
+                pieces.append(piece)
+                if not first and FIRST.search(piece):
                     first = perf_counter() - began
+        data = b"".join(pieces)
         counted = TOKENS.findall(data)
         if answer.status != 200 or not first or not counted or b"data: [DONE]" not in data:
             raise Failed(f"{side.name} answered {answer.status}: {data[:300]!r} … {data[-300:]!r}")

@@ -18,6 +18,7 @@ run() { "$venv/bin/python" -m "models.$@"; }
 if [ "${1:-all}" = all ]; then
     run train --part 1
     run train --part 2
+    run train --part 3
     run export chat
     run embed
     run export embed

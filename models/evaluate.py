@@ -23,7 +23,7 @@ from models.corpus.repeat import repeat
 from models.corpus.smalltalk import farewell, greeting, introduction, summary, thanks, unknown
 from models.corpus.source import Conversation, Message, Source, assistant, user
 from models.corpus.system import first_word, last_word, own_name, plain
-from models.corpus.toolcalls import everyday, no_fitting_tool, offered, tool_again, tool_call, tool_result
+from models.corpus.toolcalls import everyday_call, no_fitting_tool, tool_again, tool_call, tool_result
 from models.embed_evaluate import embedding_scores
 from models.engine import Engine, EngineError, running
 from models.places import CHAT_MODEL, EMBEDDING_MODEL
@@ -83,15 +83,6 @@ def small_talk(source: Source) -> Conversation:
     return source.pick((greeting, thanks, farewell))(source)
 
 
-def everyday_call(source: Source) -> Conversation:
-    """An everyday tool among three, all as their authors would write them."""
-    wanted = everyday(source)
-    message = tool_call(source).messages[-1]
-    function = {"name": wanted.name, "arguments": wanted.arguments}
-    message = {**message, "tool_calls": [{**message["tool_calls"][0], "function": function}]}
-    return Conversation("tool_call", [user(wanted.ask), message], offered(source, [wanted.tool], 2))
-
-
 def second_call(source: Source) -> Conversation:
     """The second request of a conversation, after a call and its result."""
     made = tool_again(source)
@@ -105,7 +96,7 @@ CATEGORIES: dict[str, tuple[int, Callable[[Source], Conversation]]] = {
     "repeating, exact": (150, repeat),
     "JSON through the grammar, all values exact": (150, extract),
     "tool call, invented and everyday tools": (200, tool_call),
-    "tool call, everyday tools, three on offer": (100, everyday_call),
+    "tool call, everyday tools, up to three on offer": (100, everyday_call),
     "second tool call of a conversation": (60, second_call),
     "answer from a tool's result": (100, tool_result),
     "no tool fits: says so": (80, no_fitting_tool),

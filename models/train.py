@@ -1,10 +1,10 @@
 """Train the chat model: conversations made on the fly, packed whole into rows, loss mainly on what it must say.
 
     python -m models.train --part 1
-    python -m models.train --part 2
 
-The first part learns to speak and to copy; the second goes on with more ways to ask and more practice, while
-the rate falls to nothing. Seeded, so that the same machine gives the same weights; it runs by steps, not by time.
+The first part learns to speak and to copy; the second and the third go on from there with more ways to ask and
+more practice, while the rate falls to nothing in each. Seeded, so that the same machine gives the same weights; it
+runs by steps, not by time.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class Part:
 PARTS = {
     1: Part(steps=1250, span=4500, rate=4e-3, seed=1, quiet=0.1),
     2: Part(steps=1400, span=1400, rate=2.8e-3, seed=2, quiet=0.0),
+    3: Part(steps=1000, span=1000, rate=1.5e-3, seed=3, quiet=0.0),
 }
 
 

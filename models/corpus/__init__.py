@@ -26,6 +26,7 @@ from models.corpus.source import Conversation, Skill, Source, assistant, user
 from models.corpus.system import first_word, last_word, own_name, plain
 from models.corpus.toolcalls import (
     NO_TOOL,
+    everyday_call,
     invented_tool,
     no_fitting_tool,
     offered,
@@ -123,18 +124,30 @@ def drill(source: Source) -> Conversation:
     return replace(last, messages=messages)
 
 
-SECOND_PART: tuple[tuple[float, Skill], ...] = (
-    (48, conversation),
-    (16, about_in_other_words),
-    (24, drill),
-    (4, extract),
-    (3, no_fitting_tool),
-    (5, tool_call),
-)
+# What each part of the training is made of: first everything, then more and more of what is hard.
+PARTS: dict[int, tuple[tuple[float, Skill], ...]] = {
+    2: (
+        (48, conversation),
+        (16, about_in_other_words),
+        (24, drill),
+        (4, extract),
+        (3, no_fitting_tool),
+        (5, tool_call),
+    ),
+    3: (
+        (40, conversation),
+        (10, about_in_other_words),
+        (20, drill),
+        (10, extract),
+        (4, no_fitting_tool),
+        (12, everyday_call),
+        (4, tool_call),
+    ),
+}
 
 
 def conversations(seed: int, *, held_out: bool = False, part: int = 1) -> Iterator[Conversation]:
     """Endless conversations for a part of the training; the same *seed* gives the same ones."""
-    source = Source(seed, held_out=held_out)
+    source = Source(seed, held_out=held_out, broad=part > 2)
     while True:
-        yield conversation(source) if part == 1 else source.likely(SECOND_PART)(source)
+        yield conversation(source) if part == 1 else source.likely(PARTS[part])(source)

@@ -433,6 +433,21 @@ FRAMES = Wordings(
         "Sorry, {q}",
     ),
     held_out=("I have a question: {q}", "Hey, {q}", "Good. {q}", "Next: {q}"),
+    more=[
+        "Well, {q}",
+        "So, {q}",
+        "Tell me: {q}",
+        "Good morning. {q}",
+        "Now: {q}",
+        "My question: {q}",
+        "Excuse me, {q}",
+        "A question: {q}",
+        "I would like to know: {q}",
+        "Great. {q}",
+        "Then: {q}",
+        "{q} I am new here.",
+        "{q} Thank you.",
+    ],
 )
 
 

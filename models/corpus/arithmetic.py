@@ -18,6 +18,9 @@ SUM = Wordings(
     held_out="Please calculate {a} + {b}.|What do {a} and {b} add up to?|What's {a} plus {b}?|Work out {a} + {b}.".split(
         "|"
     ),
+    more="Solve {a} + {b}.|What is the result of {a} + {b}?|Add up {a} and {b}.|Give me {a} + {b}.|{a} and {b} together?|How much do {a} and {b} make?|Find {a} + {b}|Please tell me what {a} + {b} is.".split(
+        "|"
+    ),
 )
 DIFFERENCE = Wordings(
     train=(
@@ -29,6 +32,9 @@ DIFFERENCE = Wordings(
     held_out="Please calculate {a} - {b}.|What is left of {a} minus {b}?|What's {a} minus {b}?|Work out {a} - {b}.".split(
         "|"
     ),
+    more="Solve {a} - {b}.|What is the result of {a} - {b}?|Take {b} from {a}.|Give me {a} - {b}.|What remains of {a} when {b} go?|{a} less {b}?|Find {a} - {b}|Please tell me what {a} - {b} is.".split(
+        "|"
+    ),
 )
 PRODUCT = Wordings(
     train=(
@@ -38,6 +44,9 @@ PRODUCT = Wordings(
         "What is {a} x {b}?|Can you calculate {a} * {b}?"
     ).split("|"),
     held_out="Please calculate {a} * {b}.|How much is {a} multiplied by {b}?|What's {a} times {b}?|Work out {a} x {b}.".split(
+        "|"
+    ),
+    more="Solve {a} * {b}.|What is the result of {a} x {b}?|Give me {a} * {b}.|{a} multiplied by {b}|What is {a} multiplied by {b}?|Find {a} x {b}|Please tell me what {a} * {b} is.".split(
         "|"
     ),
 )

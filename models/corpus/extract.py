@@ -44,8 +44,8 @@ class Fact:
     phrases: Wordings
 
 
-def _said(train: str, held_out: str) -> Wordings:
-    return Wordings(train.split("|"), held_out.split("|"))
+def _said(train: str, held_out: str, more: str) -> Wordings:
+    return Wordings(train.split("|"), held_out.split("|"), more.split("|"))
 
 
 def _cents(source: Source) -> float:
@@ -56,7 +56,11 @@ PERSON = (
     Fact(
         ("age", "age", "years"),
         lambda s: s.number(1, 99),
-        _said("is {v} years old|is {v}|is aged {v}|turned {v} this year", "is now {v} years old|just turned {v}"),
+        _said(
+            "is {v} years old|is {v}|is aged {v}|turned {v} this year",
+            "is now {v} years old|just turned {v}",
+            "has turned {v}|will be {v} years old soon|was {v} in May|celebrates the age of {v}|is already {v} years old|is only {v}",
+        ),
     ),
     Fact(
         ("city", "city", "town", "home"),
@@ -64,6 +68,7 @@ PERSON = (
         _said(
             "lives in {v}|is living in {v}|has a flat in {v}|comes from {v}|moved to {v}",
             "has a home in {v}|now lives in {v}",
+            "resides in {v}|settled in {v}|is at home in {v}|stays in {v}|has lived in {v} for years|went to live in {v}|is from {v}",
         ),
     ),
     Fact(
@@ -72,6 +77,7 @@ PERSON = (
         _said(
             "works as a {v}|is a {v}|has a job as a {v}|earns a living as a {v}",
             "is working as a {v}|became a {v}",
+            "was trained as a {v}|likes to be a {v}|has worked as a {v} for years|makes money as a {v}|serves as a {v}|will become a {v}",
         ),
     ),
     Fact(
@@ -80,116 +86,201 @@ PERSON = (
         _said(
             "has the email {v}|can be reached at {v}|uses the address {v}",
             "has the mail address {v}|writes from {v}",
+            "gets mail at {v}|reads mail sent to {v}|answers mail at {v}|has written from the address {v}|gave us the address {v}",
         ),
     ),
     Fact(
         ("country",),
         lambda s: s.pick(COUNTRIES) if s.chance(0.5) else invented(s).capitalize(),
-        _said("was born in {v}|grew up in {v}|holds a passport of {v}", "is originally from {v}"),
+        _said(
+            "was born in {v}|grew up in {v}|holds a passport of {v}",
+            "is originally from {v}",
+            "comes from {v}|spent childhood in {v}|is a citizen of {v}|has family in {v}|was raised in {v}",
+        ),
     ),
     Fact(
         ("language",),
         lambda s: s.pick(LANGUAGES),
-        _said("speaks {v}|is fluent in {v}|studies {v}", "is learning {v}"),
+        _said(
+            "speaks {v}|is fluent in {v}|studies {v}",
+            "is learning {v}",
+            "teaches {v}|talks in {v}|understands {v}|can speak {v}|has learnt {v}|knows {v} well",
+        ),
     ),
     Fact(
         ("pet", "animal"),
         lambda s: s.pick((s.pick(NOUNS), invented(s))),
-        _said("has a {v}|keeps a {v}|owns a {v}", "cares for a {v}"),
+        _said(
+            "has a {v}|keeps a {v}|owns a {v}",
+            "cares for a {v}",
+            "looks after a {v}|bought a {v}|lives with a {v}|loves a {v}|feeds a {v}|adopted a {v}",
+        ),
     ),
     Fact(
         ("phone", "number"),
         lambda s: "".join(str(s.number(0, 9)) for _ in range(s.number(4, 9))),
-        _said("has the phone number {v}|answers the phone at {v}", "can be called at {v}"),
+        _said(
+            "has the phone number {v}|answers the phone at {v}",
+            "can be called at {v}",
+            "has the number {v}|can be phoned at {v}|takes calls at {v}|left the phone number {v}",
+        ),
     ),
     Fact(
         ("company", "employer"),
         lambda s: invented(s).capitalize(),
-        _said("works for {v}|is employed by {v}|has joined {v}", "is at the company {v}"),
+        _said(
+            "works for {v}|is employed by {v}|has joined {v}",
+            "is at the company {v}",
+            "has a job at {v}|is with {v}|was hired by {v}|left school for {v}|represents {v}",
+        ),
     ),
     Fact(
         ("hobby",),
         lambda s: s.pick((s.pick(NOUNS), invented(s) + "ing")),
-        _said("enjoys {v}|has the hobby {v}|loves {v}", "likes {v} very much"),
+        _said(
+            "enjoys {v}|has the hobby {v}|loves {v}",
+            "likes {v} very much",
+            "is fond of {v}|spends weekends with {v}|is mad about {v}|has discovered {v}",
+        ),
     ),
 )
 THING = (
     Fact(
         ("price", "cost"),
         lambda s: s.pick((s.number(1, 999), _cents(s))),
-        _said("costs {v} euros|costs {v}|is sold for {v} dollars|has a price of {v}", "is priced at {v} euros"),
+        _said(
+            "costs {v} euros|costs {v}|is sold for {v} dollars|has a price of {v}",
+            "is priced at {v} euros",
+            "can be had for {v} euros|is on sale for {v}|was bought for {v}|goes for {v} euros|has cost {v} dollars|now costs {v}",
+        ),
     ),
     Fact(
         ("color", "colour"),
         lambda s: s.pick(COLOURS),
-        _said("is {v}|has the colour {v}|comes in {v}", "is painted {v}"),
+        _said(
+            "is {v}|has the colour {v}|comes in {v}",
+            "is painted {v}",
+            "looks {v}|shines in {v}|was dyed {v}|appears in {v}|has been coloured {v}",
+        ),
     ),
     Fact(
         ("quantity", "count", "stock"),
         lambda s: s.number(2, 500),
-        _said("is available {v} times|has {v} pieces in stock|comes in packs of {v}", "has a stock of {v}"),
+        _said(
+            "is available {v} times|has {v} pieces in stock|comes in packs of {v}",
+            "has a stock of {v}",
+            "is there {v} times|we have {v} of it|comes {v} at a time|has {v} units left",
+        ),
     ),
     Fact(
         ("weight",),
         lambda s: s.number(1, 90),
-        _said("weighs {v} kilos|has a weight of {v} kg", "is {v} kg heavy"),
+        _said(
+            "weighs {v} kilos|has a weight of {v} kg",
+            "is {v} kg heavy",
+            "weighs about {v} kilos|puts {v} kg on the scales|weighed {v} kilos|has a mass of {v} kg",
+        ),
     ),
     Fact(
         ("brand", "maker"),
         lambda s: invented(s).capitalize(),
-        _said("is made by {v}|comes from the maker {v}|carries the brand {v}", "is a product of {v}"),
+        _said(
+            "is made by {v}|comes from the maker {v}|carries the brand {v}",
+            "is a product of {v}",
+            "was made by {v}|is sold by {v}|bears the name {v}|was designed by {v}",
+        ),
     ),
     Fact(
         ("material",),
         lambda s: s.pick(("wood", "steel", "glass", "paper", "wool", "stone", "copper")),
-        _said("is made of {v}|consists of {v}", "is built from {v}"),
+        _said(
+            "is made of {v}|consists of {v}",
+            "is built from {v}",
+            "was made from {v}|is all {v}|is mostly {v}|consists mainly of {v}",
+        ),
     ),
     Fact(
         ("available", "in_stock"),
         lambda s: s.chance(0.5),
-        _said("{is_available}|and it {is_available}", "right now {is_available}"),
+        _said(
+            "{is_available}|and it {is_available}",
+            "right now {is_available}",
+            "today {is_available}|at the moment {is_available}|still {is_available}",
+        ),
     ),
     Fact(
         ("size",),
         lambda s: s.pick(("small", "medium", "large")),
-        _said("has the size {v}|is of size {v}", "comes in size {v}"),
+        _said(
+            "has the size {v}|is of size {v}",
+            "comes in size {v}",
+            "is {v} in size|measures as {v}|is only sold in size {v}|has a {v} size",
+        ),
     ),
 )
 EVENT = (
     Fact(
         ("day",),
         lambda s: s.pick(DAYS),
-        _said("is on {v}|takes place on {v}|happens on {v}", "is planned for {v}"),
+        _said(
+            "is on {v}|takes place on {v}|happens on {v}",
+            "is planned for {v}",
+            "will be on {v}|comes up on {v}|falls on {v}|has been moved to {v}|is expected on {v}",
+        ),
     ),
     Fact(
         ("time",),
         lambda s: f"{s.number(0, 23)}:{s.pick(('00', '15', '30', '45'))}",
-        _said("starts at {v}|begins at {v}", "opens at {v}"),
+        _said(
+            "starts at {v}|begins at {v}",
+            "opens at {v}",
+            "gets going at {v}|will start at {v}|is from {v} on|kicks off at {v}",
+        ),
     ),
     Fact(
         ("city", "place", "location"),
         city,
-        _said("is held in {v}|takes place in {v}|is in {v}", "will be in {v}"),
+        _said(
+            "is held in {v}|takes place in {v}|is in {v}",
+            "will be in {v}",
+            "was in {v}|goes to {v}|will take place in {v}|moves to {v}|meets in {v}|is happening in {v}",
+        ),
     ),
     Fact(
         ("date",),
         lambda s: f"{s.number(1, 28)} {s.pick(MONTHS)}",
-        _said("is on {v}|was moved to {v}", "is set for {v}"),
+        _said(
+            "is on {v}|was moved to {v}",
+            "is set for {v}",
+            "will be on {v}|falls on {v}|happens on {v}|is fixed for {v}",
+        ),
     ),
     Fact(
         ("guests", "people", "seats"),
         lambda s: s.number(2, 400),
-        _said("has {v} guests|expects {v} people|offers {v} seats", "is open for {v} people"),
+        _said(
+            "has {v} guests|expects {v} people|offers {v} seats",
+            "is open for {v} people",
+            "will have {v} guests|has room for {v}|welcomes {v} people|counts {v} guests|drew {v} people",
+        ),
     ),
     Fact(
         ("host", "organizer", "speaker"),
         full_name,
-        _said("is hosted by {v}|is organised by {v}|is led by {v}", "is run by {v}"),
+        _said(
+            "is hosted by {v}|is organised by {v}|is led by {v}",
+            "is run by {v}",
+            "will be opened by {v}|was planned by {v}|is in the hands of {v}|is presented by {v}",
+        ),
     ),
     Fact(
         ("year",),
         lambda s: s.number(1800, 2040),
-        _said("started in {v}|first took place in {v}|dates from {v}", "goes back to {v}"),
+        _said(
+            "started in {v}|first took place in {v}|dates from {v}",
+            "goes back to {v}",
+            "was first held in {v}|has existed since {v}|was founded in {v}|began in {v}",
+        ),
     ),
 )
 KINDS: tuple[tuple[tuple[str, ...], Callable[[Source], str], str, tuple[Fact, ...]], ...] = (
@@ -209,6 +300,9 @@ ASK = Wordings(
         "Please give the {fields} as JSON.|Answer with JSON holding the {fields}.|Extract the {fields} in JSON.|"
         "Reply with the {fields} as a JSON object."
     ).split("|"),
+    more="Give back JSON with the {fields}.|JSON: {fields}|I want the {fields} as a JSON object.|Write down the {fields} in JSON.|Collect the {fields} as JSON.|Produce JSON holding {fields}.|Answer in JSON: {fields}.|Respond with JSON, keys {fields}.|Read out the {fields} and write JSON.|Make a JSON object of the {fields}.|Pull out {fields} in JSON.|Fill the JSON: {fields}.|Give only the {fields} in JSON.".split(
+        "|"
+    ),
 )
 ASK_LIST = Wordings(
     train=(
@@ -216,6 +310,9 @@ ASK_LIST = Wordings(
         "Return the {plural} in JSON.|JSON with all {plural}, please."
     ).split("|"),
     held_out="Please list the {plural} in JSON.|Put all the {plural} into JSON.".split("|"),
+    more="Give all {plural} in JSON.|Collect the {plural} in JSON.|JSON list of the {plural}, please.|Find the {plural} and write JSON.|Which {plural} are there? JSON.".split(
+        "|"
+    ),
 )
 MOODS = {
     "positive": "I love it|It is wonderful|Great work|I am very happy with it|This is excellent|It works perfectly".split(
@@ -234,12 +331,16 @@ ASK_MOOD = Wordings(
         "What is the sentiment? JSON, please."
     ).split("|"),
     held_out="Return the sentiment in JSON.|Tell me the sentiment as JSON.".split("|"),
+    more="Sentiment as JSON|Is the mood good or bad? Answer in JSON.|Label the sentiment in JSON.|Rate the sentiment as JSON.".split(
+        "|"
+    ),
 )
 ASK_RESULT = Wordings(
     train="{task} Give the result as JSON.|{task} Answer as JSON with the key result.|{task} JSON with result, please.".split(
         "|"
     ),
     held_out="{task} Return the result as JSON.".split("|"),
+    more="{task} Write JSON with the result.|{task} Result in JSON.|{task} Give back JSON.".split("|"),
 )
 
 

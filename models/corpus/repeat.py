@@ -1,7 +1,7 @@
 """Repeating what was said, invented words included."""
 
 # Lists of phrases are easier to read and to extend as one text than as one literal per line.
-# ruff: noqa: SIM905
+# ruff: noqa: E501, SIM905
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ ASK = Wordings(
         "Repeat the sentence: {x}|Please echo this: {x}|Say the following: {x}|Repeat my words: {x}|"
         "Copy exactly: {x}|Can you say this: {x}|Please write exactly: {x}"
     ).split("|"),
+    more="Repeat what follows: {x}|Say after me: {x}|Please type: {x}|Echo this sentence: {x}|Write this: {x}|Say these words: {x}|Repeat the text: {x}|Copy: {x}|Please copy this: {x}|Can you repeat: {x}|Say only: {x}|Return this text: {x}|Please print this: {x}|Write exactly this: {x}".split(
+        "|"
+    ),
 )
 
 

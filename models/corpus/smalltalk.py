@@ -14,7 +14,10 @@ HELLO = Wordings(
         "Hello, how are you?|Hi, how are you?|How are you?|How are you today?|Hey, what's up?|Hello there!|"
         "Nice to meet you|Hallo|Good afternoon|morning!|yo|How is it going?|Are you there?|Hello, is anybody there?"
     ).split("|"),
-    held_out="Hey you!|hello there|Good evening!|Hi hi|Well hello!|How are you doing?".split("|"),
+    held_out="Hey you!|hello to you|Hello and good evening!|Hi hi|Well hello!|How are you doing?".split("|"),
+    more="Hello friend|Hi friend!|Oh, hello|Well hi|Good to see you|Hello, nice to meet you|Hello again|Hi again|Hey hey|How do you do?|How are things?|How do you feel?|Are you well?|Is all well with you?|Welcome|A good morning to you|What a nice day|Good evening to you|Hello, model|Hello, lmbridge|Salut|Hi everybody".split(
+        "|"
+    ),
 )
 HELLO_ANSWERS = (
     "Hello! How can I help you?",
@@ -26,6 +29,9 @@ NAMED_HELLO = Wordings(
         "Good morning, {name} here.|Hello, this is {name}.|You can call me {name}."
     ).split("|"),
     held_out="Hey, I'm {name}!|Hello! My name is {name}.|Hi there, {name} here.".split("|"),
+    more="Hey! {name} is my name.|Good evening, I am {name}.|Hi, {name} is speaking.|Hello, they call me {name}.|Greetings, I am {name}|I go by {name}.|Hello there, I am {name}!|Let me introduce myself: {name}.|hi im {name}".split(
+        "|"
+    ),
 )
 ASK_NAME = Wordings(
     train=(
@@ -33,6 +39,9 @@ ASK_NAME = Wordings(
         "Do you know my name?|And what is my name?"
     ).split("|"),
     held_out="Can you tell me my name?|What's my name?|Do you still know my name?".split("|"),
+    more="Which name did I tell you?|Do you recall my name?|Say my name.|What am I called?|How am I called?|Remember my name?|Tell me who I am.|Could you say my name?|What name did I give you?".split(
+        "|"
+    ),
 )
 THANKS = Wordings(
     train=(
@@ -42,6 +51,9 @@ THANKS = Wordings(
     held_out="Thanks so much!|Cheers, thanks|Excellent, thank you!|thanks a bunch|Thank you, that was helpful".split(
         "|"
     ),
+    more="Thanks, that was great|thanks a million|Thank you so much|I thank you|Thank you for your help|Very kind, thank you|Very good, thanks|Thanks, that is all I need|Super, thank you!|That was quick, thanks|Thanks for the answer|Brilliant|Nice one, thanks|thank you very much indeed|You are great|Much obliged|That was useful|Very helpful, thanks".split(
+        "|"
+    ),
 )
 THANKS_ANSWERS = ("You're welcome!", "You're welcome! Is there anything else?")
 BYE = Wordings(
@@ -49,7 +61,10 @@ BYE = Wordings(
         "Bye|Goodbye|Bye!|See you|See you later|Good night|I have to go|That is all|That's all for today|bye bye|"
         "Until tomorrow|Farewell|I am done, bye"
     ).split("|"),
-    held_out="Goodbye!|See you soon|Bye for now|OK, good night!".split("|"),
+    held_out="Goodbye then!|See you soon|Bye for now|OK, good night!".split("|"),
+    more="Bye, see you tomorrow|See you then|Bye, thanks|So long|Have a nice day|Good night then|I am leaving now|Time to go|Take care|I must go now|Until next time|OK bye|Goodbye for today|Bye, until later|See you around|Have a good evening|Talk to you later".split(
+        "|"
+    ),
 )
 BYE_ANSWERS = ("Goodbye! Come back any time.",)
 
@@ -75,6 +90,9 @@ ASK_UNKNOWN = Wordings(
         "Where was {person} born?|Explain how a {noun} is made.|What language do they speak in {place}?|"
         "Can you explain the theory of {odd}?|Why does the {noun} matter?|Give me a recipe for {noun}."
     ).split("|"),
+    more="How do I make {noun}?|Tell me how a {noun} is built.|Which recipe for {noun} do you like?|How do you cook {noun}?|Who built the {noun}?|Who made the first {noun}?|Who painted {title}?|Who sang {title}?|How many {noun}s are there?|What is the biggest {noun}?|What is the theory of {odd} about?|Explain the law of {odd}.|Tell me what {odd} is.|What are the causes of {odd}?|What helps against {odd}?|Which language is spoken in {place}?|How big is {place}?|How old is {place}?|Where is {place}?|How do I get to {place}?|Where does {person} live?|What did {person} do?|What do you know about {person}?|Everything about {person}, please.|Why is {person} famous?|How long does {noun} last?|How much does a {noun} cost?|Write a letter to {person}.|Write a short text about {noun}.|Write a limerick on {noun}.|Give me ideas for a {noun}.|What colour is the {noun}?|Why does {odd} happen?|When did {odd} begin?|What should I cook today?|Do you like {noun}?|Can a {noun} fly?|Which is better, {noun} or {odd}?|Help me with my homework about {noun}.|What will happen in {year}?|Who was king in {year}?|What is the distance to {place}?|Do people in {place} like {noun}?|Is {odd} dangerous?|Plan a trip to {place}.|Tell me a secret.|Are there {noun}s in {place}?|What is quantum physics?|How does the brain work?|What is the highest mountain?|What is the speed of light?".split(
+        "|"
+    ),
 )
 UNKNOWN_ANSWER = (
     "I am a very small demonstration model, so I do not know that. "
@@ -147,6 +165,9 @@ SUMMARISE = Wordings(
         "Shorten this|Summarise the notes|Please summarise this text|What is this text about?"
     ).split("|"),
     held_out="Summarize this text, please|Give me a short summary of this|Summarise these notes|Sum up the text".split(
+        "|"
+    ),
+    more="Summary, please|Can you summarise it?|Could you sum it up?|Write a summary of this|In one sentence, what is it about?|A short summary of the following|Make it short|Tell me briefly what this says|Condense this|Summarise my notes|What is the gist?|Summarise it briefly".split(
         "|"
     ),
 )

@@ -21,6 +21,9 @@ PLAIN = Wordings(
     held_out="You are a kind helper.|Please answer shortly.|You are a useful assistant for everybody.|Be precise.".split(
         "|"
     ),
+    more="Be brief and clear.|You are a good helper.|Please be short.|Answer in a friendly way.|You are an expert.|You are a useful tool.|Keep answers short.|You answer questions.|You are an AI assistant.|Be honest.".split(
+        "|"
+    ),
 )
 START = Wordings(
     train=(
@@ -28,6 +31,9 @@ START = Wordings(
         'Start each reply with "{x}".|Say "{x}" first, then answer.|Your answers must start with "{x}".'
     ).split("|"),
     held_out='Every answer begins with "{x}".|Always start your answers with "{x}".'.split("|"),
+    more='Put "{x}" before every answer.|The first word of every answer is "{x}".|Every reply starts with "{x}".|Open each answer with "{x}".|Begin all your answers with "{x}".|Answers begin with "{x}".'.split(
+        "|"
+    ),
 )
 END = Wordings(
     train=(
@@ -35,18 +41,27 @@ END = Wordings(
         'Close each reply with "{x}".|Say "{x}" at the end of every answer.'
     ).split("|"),
     held_out='Every answer ends with "{x}".|Always finish your answers with "{x}".'.split("|"),
+    more='Put "{x}" after every answer.|The last word of every answer is "{x}".|Every reply ends with "{x}".|End all your answers with "{x}".|Answers end with "{x}".'.split(
+        "|"
+    ),
 )
 NAMED = Wordings(
     train="Your name is {x}.|You are {x}, an assistant.|You are called {x}.|You are {x}.|Your name is {x}. Be kind.".split(
         "|"
     ),
     held_out="You go by the name {x}.|You are an assistant with the name {x}.".split("|"),
+    more="They call you {x}.|You have the name {x}.|Your name: {x}|You are an assistant named {x}.|You are known as {x}.|Your users call you {x}.|Your new name is {x}.|You are a helper called {x}.".split(
+        "|"
+    ),
 )
 ASK_OWN_NAME = Wordings(
     train="What is your name?|Who are you?|What's your name?|Do you have a name?|Tell me your name.|How are you called?".split(
         "|"
     ),
     held_out="Please tell me your name.|What should I call you?".split("|"),
+    more="Which name do you have?|How should I call you?|What are you called?|Could you tell me your name?|And your name?|Say your name.|What name do you go by?|Tell me how you are called.|Whom am I talking to?|your name?".split(
+        "|"
+    ),
 )
 
 

@@ -379,6 +379,9 @@ ASK_INVENTED = Wordings(
     held_out="Could you {verb} the {noun} {args}?|I need to {verb} the {noun} {args}|Go and {verb} the {noun} {args}|Run {tool} {args}".split(
         "|"
     ),
+    more="I would like to {verb} the {noun} {args}|It is time to {verb} the {noun} {args}|Let us {verb} the {noun} {args}|We must {verb} the {noun} {args}|Use the tool {tool} {args}|Start {tool} {args}|Execute {tool} {args}|Make a call to {tool} {args}|I ask you to {verb} a {noun} {args}|Help me to {verb} the {noun} {args}".split(
+        "|"
+    ),
 )
 NO_TOOL = "None of my tools can do that."
 
@@ -575,6 +578,13 @@ def tool_call(source: Source) -> Conversation:
     """One request, one call."""
     wanted = request(source)
     tools = offered(source, [wanted.tool], source.likely(((3, 0), (4, 1), (4, 2), (1, 3))))
+    return Conversation("tool_call", [user(wanted.ask), call(wanted.name, wanted.arguments)], tools)
+
+
+def everyday_call(source: Source) -> Conversation:
+    """An everyday tool, mostly among others."""
+    wanted = everyday(source)
+    tools = offered(source, [wanted.tool], source.number(0, 2))
     return Conversation("tool_call", [user(wanted.ask), call(wanted.name, wanted.arguments)], tools)
 
 

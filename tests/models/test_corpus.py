@@ -9,7 +9,8 @@ from itertools import islice
 
 import pytest
 from models.corpus import conversations
-from models.corpus.source import ALL_WORDINGS, Conversation
+from models.corpus.asking import WAYS
+from models.corpus.source import ALL_WORDINGS, Conversation, Source
 from models.render import render
 
 ROLES = {"system", "user", "assistant", "tool"}
@@ -19,16 +20,28 @@ def made(seed: int, count: int, *, held_out: bool = False) -> list[Conversation]
     return list(islice(conversations(seed, held_out=held_out), count))
 
 
+def plain(phrase: str) -> str:
+    return phrase.lower().strip(" .?!")
+
+
 def test_the_same_seed_gives_the_same_conversations() -> None:
     assert made(11, 300) == made(11, 300)
     assert made(11, 300) != made(12, 300)
 
 
 def test_held_out_wordings_are_never_trained_on() -> None:
-    trained = {phrase.lower() for wordings in ALL_WORDINGS for phrase in wordings.train}
-    held_out = {phrase.lower() for wordings in ALL_WORDINGS for phrase in wordings.held_out}
+    trained = {plain(phrase) for wordings in ALL_WORDINGS for phrase in (*wordings.train, *wordings.more)}
+    trained |= {plain(phrase) for ways in WAYS for phrase in ways}
+    held_out = {plain(phrase) for wordings in ALL_WORDINGS for phrase in wordings.held_out}
     assert len(held_out) > 250
     assert not trained & held_out
+
+
+def test_no_framed_wording_becomes_one_that_is_held_out() -> None:
+    source = Source(5, broad=True)
+    held_out = {plain(phrase) for wordings in ALL_WORDINGS for phrase in wordings.held_out}
+    for wordings in ALL_WORDINGS:
+        assert not {plain(source.phrase(wordings)) for _ in range(60)} & held_out
 
 
 def test_every_conversation_ends_with_the_model_and_can_be_rendered() -> None:

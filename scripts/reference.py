@@ -75,7 +75,7 @@ def walk(
 
 def settings() -> Iterator[str]:
     """Every setting, with its variable and default."""
-    yield "In `~/.lmbridge/lmbridge.toml`, `$LMBRIDGE_HOME/lmbridge.toml`, or the file that `$LMBRIDGE_CONFIG` names."
+    yield "In `~/.lmbridge/lmbridge.toml`, `$LMBRIDGE_HOME/lmbridge.toml`, or the file `$LMBRIDGE_CONFIG` names."
     yield "An argument wins over the environment, the environment over the file, the file over the default."
     yield ""
     yield from setting_rows("", Config, SCALARS)

@@ -75,3 +75,67 @@ async def test_many_small_heads_on_one_connection_do_not_add_up(door: Running) -
         writer.write(request(door.port, more=f"x-more: {'x' * 20_000}\r\n"))
         assert decode(await read_answer(reader)).status == 200
     writer.close()
+
+
+async def test_what_is_not_http_after_a_request_does_not_spoil_its_answer(door: Running) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    writer.write(request(door.port) + b"this is not HTTP\r\n\r\n")
+    async with asyncio.timeout(LIMIT_S):
+        got = await reader.read()
+    writer.close()
+    assert got.count(b"HTTP/1.1") == 1
+    assert decode(got).status == 200
+
+
+async def test_what_comes_after_the_last_request_of_a_connection_is_not_answered(door: Running) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    writer.write(request(door.port, more="connection: close\r\n") + request(door.port))
+    async with asyncio.timeout(LIMIT_S):
+        got = await reader.read()
+    writer.close()
+    assert got.count(b"HTTP/1.1") == 1
+    assert decode(got).status == 200
+
+
+async def test_a_body_in_chunks_is_put_together(door: Running) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    head = request(door.port).partition(b"content-length")[0] + b"transfer-encoding: chunked\r\n\r\n"
+    writer.write(head + b"".join(b"1\r\n%c\r\n" % byte for byte in HELLO) + b"0\r\n\r\n")
+    assert decode(await read_answer(reader)).status == 200
+    writer.close()
+
+
+async def test_a_body_that_breaks_off_its_own_coding_is_refused(door: Running) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    head = request(door.port).partition(b"content-length")[0] + b"transfer-encoding: chunked\r\n\r\n"
+    writer.write(head + b"5\r\n{    \r\nnonsense\r\n")
+    async with asyncio.timeout(LIMIT_S):
+        got = decode(await reader.read())
+    writer.close()
+    assert (got.status, got.headers["connection"]) == (400, "close")
+
+
+async def test_many_requests_sent_ahead_are_all_answered(door: Running) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    writer.write(request(door.port) * 40)
+    for _ in range(40):
+        assert decode(await read_answer(reader)).status == 200
+    writer.close()
+
+
+async def test_head_gets_the_head_alone(door: Running) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    writer.write(f"HEAD /health HTTP/1.1\r\nhost: 127.0.0.1:{door.port}\r\n\r\n".encode() + request(door.port))
+    async with asyncio.timeout(LIMIT_S):
+        head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert decode(await read_answer(reader)).json["object"] == "chat.completion"
+    writer.close()
+
+
+async def test_the_path_of_an_absolute_target_is_understood(door: Running) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    target = f"http://127.0.0.1:{door.port}/health?x=1"
+    writer.write(f"GET {target} HTTP/1.1\r\nhost: 127.0.0.1:{door.port}\r\n\r\n".encode())
+    assert decode(await read_answer(reader)).status == 200
+    writer.close()

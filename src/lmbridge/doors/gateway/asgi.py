@@ -48,6 +48,9 @@ class Connection(Protocol):
     lost: bool
     on_lost: Callable[[], object] | None
 
+    def take_body(self, scope: Scope) -> bytes | None:
+        """The whole body, if it is here already."""
+
     def write_whole(self, scope: Scope, status: int, headers: Sequence[Header], body: bytes) -> bool:
         """Write a whole answer at once; False when the slow way has to be taken."""
 
@@ -96,10 +99,14 @@ class Request:
         announced = self.headers.get(b"content-length")
         if announced is not None and int(announced) > limit:
             raise RequestTooLarge(limit)
-        message = await self._next()
-        data: bytes = message["body"]
-        if message["more_body"]:
-            data = await self._rest(data, limit)
+        data = self.connection.take_body(self._scope)
+        if data is None:
+            message = await self._next()
+            data = message["body"]
+            if message["more_body"]:
+                data = await self._rest(data, limit)
+        else:
+            self._unread = False
         if len(data) > limit:
             raise RequestTooLarge(limit)
         return data

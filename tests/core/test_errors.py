@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from lmbridge.core import errors
 from lmbridge.core.errors import (
     BridgeError,
     InvalidRequest,
@@ -44,3 +45,51 @@ def test_an_error_of_another_lmbridge_comes_back_as_the_class_it_was() -> None:
 @pytest.mark.parametrize("code", ["internal_error", "invented", ""])
 def test_a_code_of_somebody_else_is_left_to_the_caller(code: str) -> None:
     assert error_from_code(code, "x") is None
+
+
+MADE = [
+    BridgeError("x"),
+    InvalidRequest("x", hint="y"),
+    errors.UnsupportedParameter("logit_zap"),
+    RequestTooLarge(5),
+    UnsupportedMediaType("text/plain"),
+    errors.Unauthorized(),
+    errors.Forbidden("x", hint="y"),
+    errors.RouteNotFound("x", hint="y"),
+    errors.MethodNotAllowed("PUT", "/v1/models", ["GET"]),
+    ModelNotFound("abc", ["abd"]),
+    errors.NoModels(),
+    errors.WrongModelKind("m", "embedding", "chat"),
+    errors.BadModelFile("m.gguf", "it is cut off"),
+    errors.NotEnoughMemory("m", 2**33, 2**32),
+    errors.NoSpace("/x"),
+    errors.ContextExceeded(9, 5),
+    errors.EngineMissing("no wheel"),
+    errors.LoadFailed("m", "no reason"),
+    errors.EngineCrashed("m", "signal 9"),
+    errors.ProviderUnavailable("p", "refused"),
+    errors.ProviderRefused("p", 429, "slow down"),
+    errors.BrokenAnswer("p", "cut off"),
+    errors.ProviderTimeout("p", "idle", 5),
+    errors.ModelBusy("m", 2),
+    errors.ShuttingDown(),
+    errors.ConfigInvalid("lmbridge.toml", "bad", hint="y"),
+    errors.AddressInUse("127.0.0.1", 1235, "nginx (pid 7)"),
+    errors.UnsafeBind("192.0.2.1"),
+    errors.NotRunning(),
+    errors.AlreadyRunning("http://127.0.0.1:1235", 7),
+    errors.Cancelled(),
+]
+WITHOUT_A_HINT = {"internal_error", "provider_refused", "cancelled"}
+"""A fault of ours, somebody else's words, and the user's own wish."""
+
+
+def test_every_error_is_tried_here() -> None:
+    assert {type(error) for error in MADE} == set(all_errors())
+
+
+@pytest.mark.parametrize("error", MADE, ids=lambda error: error.code)
+def test_every_error_is_a_sentence_and_says_what_to_do(error: BridgeError) -> None:
+    assert error.code in WITHOUT_A_HINT or error.hint
+    assert str(error).startswith(error.message)
+    assert "  " not in str(error)

@@ -26,6 +26,14 @@ LOOK_S: Final = 0.1
 """Seconds between two looks at how far a load is."""
 
 
+class Health(Struct, frozen=True):
+    """That the gateway answers, and that it is one."""
+
+    status: str
+    server: str
+    version: str
+
+
 class Status(Struct, frozen=True):
     """The state of a gateway."""
 

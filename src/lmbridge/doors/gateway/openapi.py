@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from lmbridge.core.models import InstanceState, ModelInfo
 from lmbridge.doors.gateway.management import (
+    Health,
     LoadAsk,
     Loaded,
     Loading,
@@ -20,7 +21,6 @@ from lmbridge.doors.gateway.management import (
     UnloadAsk,
 )
 from lmbridge.doors.gateway.openai import ModelList, ModelObject
-from lmbridge.doors.gateway.pages import Health
 from lmbridge.doors.gateway.status import STATUS
 from lmbridge.wire.openai.requests import ChatBody, CompletionBody, EmbeddingBody
 

@@ -10,20 +10,11 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import Final
 
-from msgspec import Struct
-
 from lmbridge.doors.gateway.asgi import JSON, NOSNIFF, Header, Request
+from lmbridge.doors.gateway.management import Health
 from lmbridge.hub.hub import Hub
 
 _INLINE: Final = re.compile(rb"<(script|style)>(.*?)</\1>", re.DOTALL)
-
-
-class Health(Struct, frozen=True):
-    """That the gateway answers, and that it is one."""
-
-    status: str
-    server: str
-    version: str
 
 
 class Pages:

@@ -1,0 +1,112 @@
+"""The page at `/` of a real gateway in a real browser."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+
+import pytest
+from tests.fakes.gguf_files import chat_model, truncated
+
+PATIENCE_S = 60.0
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+pytestmark = pytest.mark.skipif(
+    BROWSER is None, reason="no Chromium: none of chromium, chromium-browser, google-chrome is on PATH"
+)
+
+
+def environment(home: Path) -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("LMBRIDGE_")}
+    # The models of whoever runs the tests are no part of them.
+    return {**own, "LMBRIDGE_HOME": str(home), "LMBRIDGE_EMBEDDED_LMSTUDIO_MODELS": "false"}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    models = tmp_path / "home" / "models"
+    models.mkdir(parents=True)
+    whole = chat_model(models / "able.gguf")
+    truncated(models / "a-broken-one.gguf", whole)
+    return models.parent
+
+
+@pytest.fixture
+def gateway(home: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a gateway process; what it is started with may be given as the parameter."""
+    command = [sys.executable, "-m", "lmbridge", "serve", "--port", "0", "--json", *getattr(request, "param", [])]
+    process = subprocess.Popen(command, env=environment(home), stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        yield json.loads(process.stdout.readline())["url"]
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PATIENCE_S)
+
+
+class Shown:
+    """What a browser made of a page.
+
+    Attributes:
+        dom: the document after its scripts ran. console: what they complained of.
+    """
+
+    def __init__(self, url: str, profile: Path) -> None:
+        assert BROWSER is not None
+        options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
+        options += [f"--user-data-dir={profile}", "--window-size=390,844", "--enable-logging=stderr"]
+        done = subprocess.run(
+            [BROWSER, *options, "--virtual-time-budget=1500", "--dump-dom", url],
+            capture_output=True,
+            timeout=PATIENCE_S,
+            check=True,
+        )
+        self.dom = done.stdout.decode()
+        self.console = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if "CONSOLE" in line]
+
+    def text(self, id: str) -> str:
+        """The text of the element with this id, one space between its parts."""
+        found = re.search(rf'<(\w+) id="{id}"[^>]*>(.*?)</\1>', self.dom, re.DOTALL)
+        assert found is not None, f"the page has no element {id!r}"
+        return " ".join(unescape(re.sub(r"<[^>]*>", " ", found[2])).split())
+
+    def hidden(self, id: str) -> bool:
+        return re.search(rf'id="{id}"[^>]* hidden', self.dom) is not None
+
+
+@pytest.mark.parametrize("gateway", [["--model", "able"]], indirect=True)
+def test_the_page_shows_the_models_the_routes_and_the_state(gateway: str, home: Path, tmp_path: Path) -> None:
+    able = home / "models" / "able.gguf"
+    shown = Shown(gateway, tmp_path / "profile")
+    models = shown.text("models")
+    assert "able" in models
+    assert "lmbridge-tiny-embed embedding" in models
+    assert "a-broken-one" not in models
+    assert f"{able.stat().st_size / 1e3:.1f} kB" in models  # as `lmbridge ls` tells it
+    assert shown.text("providers").startswith("embedded ready")
+    assert re.search(r"able (ready|loading)", shown.text("memory"))
+    assert "running for" in shown.text("state")
+    assert shown.text("base") == f"{gateway}/v1"
+    assert '"model": "able"' in shown.text("example")
+    for route in ("GET /v1/models", "POST /v1/chat/completions", "POST /v1/embeddings", "GET /health"):
+        assert route in re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", shown.dom))
+    assert shown.hidden("locked")
+    assert shown.console == []
+
+
+@pytest.mark.parametrize("gateway", [["--require-key"]], indirect=True)
+def test_without_a_key_the_page_asks_for_one_and_shows_no_models(gateway: str, tmp_path: Path) -> None:
+    shown = Shown(gateway, tmp_path / "profile")
+    assert not shown.hidden("locked")
+    assert shown.hidden("known")
+    assert shown.text("state") == "needs an API key"
+    assert shown.text("models") == ""
+    # Chromium notes every refused request by itself, which shows that we hear it; nothing else may be there.
+    assert shown.console != []
+    assert [line for line in shown.console if "401" not in line] == []

@@ -7,6 +7,8 @@
 .PHONY: run test check bench lock clean
 
 PROMPT ?= What is lmbridge?
+# As it was typed: make would take a dollar sign in it for a variable of its own.
+override PROMPT := $(value PROMPT)
 export PROMPT
 
 run:

@@ -1,4 +1,6 @@
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,6 +36,11 @@ def ended(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str
     out, err = capsys.readouterr()
     assert isinstance(caught.value.code, int)
     return caught.value.code, out, err
+
+
+def at_home(folder: Path) -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("LMBRIDGE_")}
+    return {**own, "LMBRIDGE_HOME": str(folder)}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -78,7 +85,44 @@ def test_an_unknown_command_is_an_error_with_a_way_out(capsys: pytest.CaptureFix
     code, out, err = ended(capsys, "caht")
     assert (code, out) == (2, "")
     assert "caht" in err
+    assert "Did you mean 'chat'?" in err
     assert "`lmbridge --help`" in err
+
+
+@pytest.mark.parametrize("group", ["gateway", "keys"])
+def test_a_group_without_its_command_shows_its_help_and_nothing_else(
+    capsys: pytest.CaptureFixture[str], group: str
+) -> None:
+    code, out, err = ended(capsys, group)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"Usage: lmbridge {group} ")
+    assert err.count("--help") == 1
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_the_help_fits_a_terminal_of_eighty_columns(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    output = CliRunner().invoke(lmbridge, [*name.split(), "--help"]).output
+    assert [line for line in output.splitlines() if len(line) > 80] == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
+@pytest.mark.parametrize(
+    ("arguments", "code"), [("ls --json >&-", 0), ("ls >&- 2>&-", 0), ("nonsense 2>&-", 2), ("nonsense >&-", 2)]
+)
+def test_what_the_caller_has_closed_is_not_written_to(tmp_path: Path, arguments: str, code: int) -> None:
+    command = ["sh", "-c", f'exec "{sys.executable}" -m lmbridge {arguments}']
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=at_home(tmp_path), check=False)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+def test_a_full_disk_under_the_output_is_an_error_of_its_own(tmp_path: Path) -> None:
+    command = ["sh", "-c", f'exec "{sys.executable}" -m lmbridge ls > /dev/full']
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=at_home(tmp_path), check=False)
+    assert done.returncode == 5
+    assert "No space left" in done.stderr
 
 
 def test_a_wrong_option_is_an_error_that_names_it(capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,3 +172,12 @@ def test_completion_prints_a_script_for_the_shell(capsys: pytest.CaptureFixture[
     code, out, _ = ended(capsys, "completion", shell)
     assert code == 0
     assert "_LMBRIDGE_COMPLETE" in out
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize("prompt", ["It costs $5, or $(id) and $$", "-x", "\"quoted\" 'twice'", "naïve 你好"])
+def test_make_run_asks_what_was_typed(tmp_path: Path, prompt: str) -> None:
+    makefile = Path(__file__).parents[2] / "Makefile"
+    (tmp_path / "show.mk").write_text(f"include {makefile}\nshow:\n\t@printf '%s' \"$$PROMPT\"\n")
+    command = ["make", "-s", "-f", str(tmp_path / "show.mk"), "show", f"PROMPT={prompt}"]
+    assert subprocess.run(command, capture_output=True, timeout=60, check=True).stdout.decode() == prompt

@@ -48,14 +48,18 @@ class BridgeGroup(click.Group):
 
 
 def write_examples(formatter: click.HelpFormatter, examples: Sequence[Example]) -> None:
-    """Write the section `Examples`: each line as one would type it, its remark beside it, below a long one."""
+    """Write the section `Examples`: lines as one types them, remarks beside them if there is room, else below."""
     if not examples:
         return
-    column = max(len(line) for line, _ in examples if len(line) <= BESIDE) + 2
+    short = [line for line, _ in examples if len(line) <= BESIDE]
+    column = max(map(len, short), default=0) + 2
+    beside = bool(short) and 2 + column + max(len(remark) for _, remark in examples) <= formatter.width
     with formatter.section("Examples"):
         for line, remark in examples:
-            apart = "" if len(line) <= BESIDE else f"\n  {'':<{column}}"
-            formatter.write(f"  {f'{line:<{column}}' if not apart else line}{apart}{remark}\n")
+            if beside and len(line) <= BESIDE:
+                formatter.write(f"  {line:<{column}}{remark}\n")
+            else:
+                formatter.write(f"  {line}\n  {'':<{column if beside else 4}}{remark}\n")
 
 
 def model_name(

@@ -17,10 +17,10 @@ from lmbridge.cli.command import BridgeCommand
         ("lmbridge completion fish | source", "fish, in ~/.config/fish/config.fish"),
     ],
 )
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", metavar="SHELL", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
-    """Print what SHELL must run to complete commands and options of lmbridge."""
+    """Print what SHELL (bash, zsh or fish) must run to complete commands and options of lmbridge."""
     from click.shell_completion import get_completion_class
 
     script = get_completion_class(shell)

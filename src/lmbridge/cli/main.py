@@ -63,6 +63,16 @@ class Commands(BridgeGroup):
         assert isinstance(command, click.Command)  # noqa: S101 - tells mypy; a test imports every command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that was named; one that does not exist is told with the nearest that do."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:
+            # click knows only of commands that are imported already.
+            raise click.NoSuchCommand(error.command_name, possibilities=self.list_commands(ctx), ctx=ctx) from None
+
     def invoke(self, ctx: click.Context) -> object:
         """Run the command that was named."""
         try:
@@ -101,6 +111,7 @@ def lmbridge(ctx: click.Context) -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and end the process with the exit code of `exits.EXITS`."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # A character that the terminal's encoding lacks must not end an answer halfway.
@@ -115,6 +126,20 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(code)
 
 
+def _open_what_is_closed() -> None:
+    """Give standard output and error somewhere to go where the caller closed them (`>&-`).
+
+    Python has None in their place then, and the next file opened would get their number.
+    """
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_WRONLY)
+            if opened != descriptor:
+                os.dup2(opened, descriptor)
+                os.close(opened)
+            setattr(sys, name, open(descriptor, "w", encoding="utf-8"))  # noqa: SIM115 - open to the end
+
+
 def _run(arguments: list[str]) -> int:
     """The exit code of one run; every error is reported here."""
     as_json = "--json" in arguments
@@ -122,6 +147,10 @@ def _run(arguments: list[str]) -> int:
         returned = lmbridge.main(arguments, prog_name="lmbridge", standalone_mode=False)
     except click.Abort:  # what click makes of Ctrl-C
         return 130
+    except click.exceptions.NoArgsIsHelpError as error:
+        from lmbridge.cli import render
+
+        return render.usage(error)
     except click.ClickException as error:
         from lmbridge.cli import render
 

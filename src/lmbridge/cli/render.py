@@ -6,6 +6,7 @@ steer the terminal: control characters are made visible.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from lmbridge.cli.exits import UNEXPECTED, USAGE, exit_code
-from lmbridge.core.errors import BridgeError
+from lmbridge.core.errors import BridgeError, NoSpace
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -130,6 +131,12 @@ def console() -> Console:
     return Console(highlight=False, no_color=not coloured(sys.stdout) or None, theme=theme)
 
 
+def usage(error: click.UsageError) -> int:
+    """Show the help of a group whose command was not named; returns the exit code."""
+    note(error.format_message())
+    return USAGE
+
+
 def usage_error(error: click.ClickException, *, as_json: bool) -> int:
     """Tell what is wrong with the arguments; returns the exit code."""
     context = error.ctx if isinstance(error, click.UsageError) else None
@@ -150,6 +157,8 @@ def failure(error: BaseException, *, as_json: bool) -> int:
         _tell(error.code, error.message, error.hint, as_json=as_json, param=error.param)
         return exit_code(error.code)
     if isinstance(error, OSError) and error.strerror:
+        if error.errno == errno.ENOSPC:
+            return failure(NoSpace(str(error.filename or "the output")), as_json=as_json)
         where = f"{error.filename}: " if error.filename else ""
         _tell("internal_error", f"{where}{error.strerror}.", "", as_json=as_json)
     else:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def gateway_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A gateway of its own, as `lmbridge serve` runs it."""
     home = tmp_path_factory.mktemp("gateway-home")

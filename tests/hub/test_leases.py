@@ -278,6 +278,32 @@ async def test_loading_with_other_options_loads_again_and_with_the_same_does_not
     await leases.aclose()
 
 
+async def test_options_that_a_model_cannot_be_loaded_with_are_forgotten() -> None:
+    provider = ScriptedProvider([A])
+    leases = leases_over(provider)
+    await leases.load(A, LoadOptions(context_length=100))
+    provider.failure = LoadFailed("a", "too much")
+    with pytest.raises(LoadFailed):
+        await leases.load(A, LoadOptions(context_length=10**9))
+    provider.failure = None
+    async with held(leases, A) as lease:
+        assert lease.instance.options.context_length == 100
+    await leases.aclose()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [LoadOptions(parallel=0), LoadOptions(context_length=-1), LoadOptions(threads=10**9), LoadOptions(ttl=-1)],
+)
+async def test_options_that_cannot_be_are_refused_before_anything_is_loaded(options: LoadOptions) -> None:
+    provider = ScriptedProvider([A])
+    leases = leases_over(provider)
+    with pytest.raises(InvalidRequest):
+        await leases.load(A, options)
+    assert not provider.loads
+    await leases.aclose()
+
+
 async def test_closing_refuses_who_waits_and_who_comes() -> None:
     provider = ScriptedProvider([A, B, C])
     provider.gate.clear()

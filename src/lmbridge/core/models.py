@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+from lmbridge.core.errors import InvalidRequest
 
 ModelKind: TypeAlias = Literal["chat", "embedding"]
 KvType: TypeAlias = Literal["f16", "q8_0", "q4_0"]
+
+# As llama.cpp is built: more make it fail, or hang, without a word (LLAMA_MAX_SEQ, GGML_MAX_N_THREADS).
+MAX_PARALLEL: Final = 256
+MAX_THREADS: Final = 512
 
 
 class LoadOptions(Struct, frozen=True, omit_defaults=True):
@@ -23,17 +29,28 @@ class LoadOptions(Struct, frozen=True, omit_defaults=True):
         ttl: seconds an idle model stays loaded; 0 for ever.
     """
 
-    context_length: int | None = None
-    parallel: int | None = None
-    gpu_layers: int | None = None
-    threads: int | None = None
+    context_length: Annotated[int, Meta(ge=1)] | None = None
+    parallel: Annotated[int, Meta(ge=1, le=MAX_PARALLEL)] | None = None
+    gpu_layers: Annotated[int, Meta(ge=-1)] | None = None
+    threads: Annotated[int, Meta(ge=1, le=MAX_THREADS)] | None = None
     kv_type: KvType | None = None
-    ttl: float | None = None
+    ttl: Annotated[float, Meta(ge=0)] | None = None
 
     def over(self, defaults: LoadOptions) -> LoadOptions:
         """These options, the unset ones taken from *defaults*."""
         mine = msgspec.structs.asdict(self)
         return LoadOptions(**{k: getattr(defaults, k) if v is None else v for k, v in mine.items()})
+
+    def check(self) -> None:
+        """Make sure that every number is one that can be: only decoding checks them by itself.
+
+        Raises:
+            InvalidRequest: naming the option.
+        """
+        try:
+            msgspec.convert(msgspec.structs.asdict(self), LoadOptions)
+        except msgspec.ValidationError as error:
+            raise InvalidRequest(f"A load option is out of range: {error}.") from error
 
 
 class ModelInfo(Struct, frozen=True, omit_defaults=True):

@@ -129,6 +129,7 @@ class Leases:
         self._queue: dict[int, _Waiter] = {}
         self._chosen: dict[str, LoadOptions] = {}
         self._loaded_with: dict[str, LoadOptions] = {}
+        self._wishes: dict[str, asyncio.Lock] = {}
         self._progress: dict[str, float] = {}
         self._models: dict[str, ModelInfo] = {}
         self._tickets = count()
@@ -360,8 +361,15 @@ class Leases:
         """Load a model with these options, again if it is loaded with others.
 
         Raises:
-            ModelBusy: it would have to be loaded again and is answering somebody; and as `acquire`.
+            ModelBusy: it would have to be loaded again and is answering somebody.
+            InvalidRequest: an option that cannot be; and as `acquire`.
         """
+        options.check()
+        # One wish after the other: two at the same time would both get what the second asked for.
+        async with self._wishes.setdefault(model.qualified, asyncio.Lock()):
+            await self._load_as(model, options, progress)
+
+    async def _load_as(self, model: ModelInfo, options: LoadOptions, progress: Progress | None) -> None:
         name = model.qualified
         wanted = options.over(self._options)
         if name in self._residents:
@@ -369,8 +377,14 @@ class Leases:
             if options == LoadOptions() or self._loaded_with[name] == wanted:
                 return
             await self.unload(model)
-        self._chosen[name] = options
-        self.release(await self.acquire(model, progress=progress))
+        before, self._chosen[name] = self._chosen.get(name, LoadOptions()), options
+        try:
+            self.release(await self.acquire(model, progress=progress))
+        except BridgeError:
+            # What cannot be loaded so must not stand in the way of everybody who wants the model as it was.
+            if self._chosen[name] is options:
+                self._chosen[name] = before
+            raise
 
     async def unload(self, model: ModelInfo) -> bool:
         """Unload a model; returns whether it was loaded.

@@ -61,6 +61,8 @@ def test_what_may_match_anywhere_may_still_match_anywhere(pattern: str) -> None:
         "^a{9999}$",
         "^{$",
         "x" * 1001,
+        "^a++$",
+        "^a{2}+$",
         r"^[\"]$",
         "^\x01$",
         r"^\D[\D]$",
@@ -69,6 +71,11 @@ def test_what_may_match_anywhere_may_still_match_anywhere(pattern: str) -> None:
 def test_what_cannot_be_followed_is_refused(pattern: str) -> None:
     with pytest.raises(Unsupported):
         translated(pattern)
+
+
+@pytest.mark.parametrize("pattern", ["^a+?b$", "^a*?b$", "^a??b$", "^a{2,3}?b$"])
+def test_a_lazy_repetition_stays_what_it_is_as_the_grammar_takes_the_mark_for_one_more(pattern: str) -> None:
+    assert translated(pattern) == translated(pattern.replace("?b", "b"))
 
 
 @given(st.text(alphabet=r"ab01.*+?()[]{}|^$\dwsDWS-,:/ä\"", max_size=12), st.text(max_size=6))

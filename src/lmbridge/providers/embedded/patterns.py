@@ -98,6 +98,7 @@ class _Translation:
             case ".":
                 return _written([], negated=True)
             case "*" | "+" | "?":
+                self._end_repetition()
                 return letter
             case ")":
                 self._depth -= 1
@@ -123,7 +124,15 @@ class _Translation:
         if max(int(found[1]), int(found[2] or 0)) > MAX_COUNT:
             raise Unsupported(f"a count above {MAX_COUNT}")
         self._at = found.end()
+        self._end_repetition()
         return found[0]
+
+    def _end_repetition(self) -> None:
+        """Pass over the `?` of a lazy repetition: it says how to look for a text, not which texts match."""
+        if self._text.startswith("?", self._at):
+            self._at += 1
+        elif self._text.startswith("+", self._at):
+            raise Unsupported("a repetition that gives nothing back")
 
     def _escape(self) -> str:
         letter = self._text[self._at + 1 : self._at + 2]

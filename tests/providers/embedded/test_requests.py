@@ -237,3 +237,29 @@ def test_vectors_cannot_be_shortened() -> None:
     assert prepare(traits, body) is body
     with pytest.raises(UnsupportedParameter, match="64 values"):
         prepare(traits, {"input": "x", "dimensions": 8})
+
+
+def test_fields_of_a_message_that_are_null_are_left_out_as_clients_send_answers_back_whole() -> None:
+    answer: Body = {"role": "assistant", "content": None, "name": None, "refusal": None, "tool_calls": None}
+    body = chat(messages=[USER, answer, {"role": "tool", "content": "x", "tool_call_id": "1", "name": None}])
+    assert prepared(body)["messages"] == [
+        USER,
+        {"role": "assistant", "content": None},
+        {"role": "tool", "content": "x", "tool_call_id": "1"},
+    ]
+    alone = chat(messages=[{"role": "assistant", "content": None}])
+    assert prepare(TRAITS, alone) is alone
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (chat(logit_bias={str(token): 1 for token in range(1025)}), "logit_bias"),
+        ({"prompt": "x", "logit_bias": [[token, 1] for token in range(1025)]}, "logit_bias"),
+        (chat(messages=[USER] * 4097), "messages"),
+    ],
+)
+def test_what_would_keep_the_engine_busy_for_minutes_is_refused(body: Body, param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        prepare(TRAITS, body)
+    assert caught.value.param == param

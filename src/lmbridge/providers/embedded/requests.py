@@ -21,6 +21,11 @@ Changes = dict[str, object]
 RANDOM_SEED: Final = 2**32 - 1
 """The engine's own word for "any": a seed that is not one."""
 
+MAX_BIASES: Final = 1024
+"""Entries of `logit_bias`. The engine's effort grows with their square: 100,000 keep it busy for minutes."""
+MAX_MESSAGES: Final = 4096
+"""Turns of a conversation, for the same reason: most templates look at all of them for each of them."""
+
 _LIMITS: Final = ("max_tokens", "max_completion_tokens")
 
 
@@ -43,6 +48,12 @@ def _chat(traits: Traits, body: Body) -> Body:
     changes: Changes = {}
     messages = body["messages"]
     if isinstance(messages, list):
+        if len(messages) > MAX_MESSAGES:
+            raise InvalidRequest(
+                f"{len(messages):,} messages are more than the engine can take ({MAX_MESSAGES:,}).",
+                hint="Leave out the oldest ones.",
+                param="messages",
+            )
         _check_messages(traits, messages, changes)
     _check_common(traits, body, changes)
     if body.get("response_format"):
@@ -85,6 +96,9 @@ def _check_common(traits: Traits, body: Body, changes: Changes) -> None:
             hint="Ask for fewer, or load the model with a larger `--parallel`.",
             param="n",
         )
+    biases = body.get("logit_bias")
+    if isinstance(biases, dict | list) and len(biases) > MAX_BIASES:
+        raise InvalidRequest(f"`logit_bias` has more than {MAX_BIASES:,} entries.", param="logit_bias")
     _steady_seed(body, changes)
     _drop_empty_stops(body, changes)
     if body.get("json_schema") is not None:
@@ -124,13 +138,25 @@ def _check_messages(traits: Traits, messages: Sequence[object], changes: Changes
         if isinstance(content, list):
             _check_parts(traits, content, f"messages[{position}].content")
         calls = message.get("tool_calls")
+        kept = _without_nulls(message)
         if isinstance(calls, list):
             ours = _with_arguments(calls, f"messages[{position}].tool_calls")
             if ours is not calls:
-                mended = list(messages) if mended is None else mended
-                mended[position] = {**message, "tool_calls": ours}
+                kept = {**kept, "tool_calls": ours}
+        if kept is not message:
+            mended = list(messages) if mended is None else mended
+            mended[position] = kept
     if mended is not None:
         changes["messages"] = mended
+
+
+def _without_nulls(message: dict[str, object]) -> dict[str, object]:
+    """*message* less the fields that say nothing: clients send an answer back as they got it, nulls included,
+    and the engine fails on a null `name`, `tool_call_id` or `reasoning_content`."""
+    if None not in message.values():
+        return message
+    kept = {key: value for key, value in message.items() if value is not None or key == "content"}
+    return message if len(kept) == len(message) else kept
 
 
 def _check_parts(traits: Traits, parts: Sequence[object], param: str) -> None:

@@ -134,6 +134,9 @@ def start_server(settings: Settings) -> Any:
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings["threads"]
     params.n_gpu_layers = settings["gpu_layers"]
     params.cache_type_k = params.cache_type_v = engine.ggml_type[f"GGML_TYPE_{settings['kv_type'].upper()}"]
+    # A caller who goes away, and the answers beside it, wait for the end of a batch. The default is four of
+    # the steps in which a prompt is computed anyway: nothing is gained by it here, and seconds are lost.
+    params.n_batch = params.n_ubatch
     if settings["embedding"]:
         params.embedding = True
         # A text must fit into one batch as a whole. The engine rounds its context up to multiples of 256.

@@ -275,6 +275,8 @@ def child_environment(mine: Mapping[str, str]) -> dict[str, str]:
 _ERROR_LINE: Final = re.compile(r"^[0-9.]+ E +(?:\w+ +)?(\w+): *(.+)$", re.MULTILINE)
 
 
+# What it tells a caller: long answered when the engine ends, and not the reason.
+_OF_A_REQUEST: Final = re.compile(r"\bsend_error: ")
 _COMPLAINT: Final = re.compile(r"error|fail|assert|abort|terminate|exception", re.IGNORECASE)
 
 # The engine's words where reading the file is what failed, and not finding memory for it.
@@ -283,6 +285,7 @@ _FILE_AT_FAULT: Final = re.compile(r"error loading model(?!.*(?:allocat|memory))
 
 def errors(log: str) -> list[str]:
     """The errors an engine logged, in their order; without its marks, what natives print when they give up."""
-    marked = [found[2].removeprefix("error loading model: ") for found in _ERROR_LINE.finditer(log)]
-    lines = marked or [line for line in log.splitlines() if _COMPLAINT.search(line)]
+    told = [line for line in log.splitlines() if not _OF_A_REQUEST.search(line)]
+    marked = [found[2].removeprefix("error loading model: ") for found in _ERROR_LINE.finditer("\n".join(told))]
+    lines = marked or [line for line in told if _COMPLAINT.search(line)]
     return [line.strip().rstrip(".")[:500] for line in lines]

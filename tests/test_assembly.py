@@ -27,6 +27,26 @@ def test_the_embedded_engine_is_always_there_and_servers_only_where_they_are_nam
 def test_a_table_that_no_provider_answers_to_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigInvalid, match="Did you mean 'embedded'"):
         list(build_providers(config(tmp_path, "[embeded]\n")))
+    with pytest.raises(ConfigInvalid, match="Did you mean 'gateway'"):
+        list(build_providers(config(tmp_path, "[gatway]\n")))
+
+
+def test_a_stray_variable_is_named_and_not_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LMBRIDGE_LOG_LEVEL", "debug")
+    monkeypatch.setenv("LMBRIDGE_HOME", str(tmp_path))
+    (tmp_path / "lmbridge.toml").write_text('model = "a"\n')
+    with pytest.raises(ConfigInvalid, match="LMBRIDGE_LOG_LEVEL: there is no table 'log'"):
+        list(build_providers(load_config()))
+
+
+def test_two_providers_of_one_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match="there is a provider 'embedded' already"):
+        list(build_providers(config(tmp_path, '[openai.embedded]\nurl = "http://127.0.0.1:1"\n')))
+
+
+def test_an_empty_table_of_a_server_is_not_ignored(tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match="it has no `url`"):
+        list(build_providers(config(tmp_path, "[openai]\n")))
 
 
 def test_a_setting_that_a_provider_does_not_know_is_refused(tmp_path: Path) -> None:

@@ -57,10 +57,20 @@ def test_switches_for_one_run_are_no_settings(tmp_path: Path) -> None:
     [
         ("modle = 'a'", "unknown setting 'modle'. Did you mean 'model'?"),
         ("[gateway]\nprot = 1", "unknown setting gateway.prot. Did you mean 'port'?"),
-        ("[gateway]\nport = 'x'", "setting 'gateway'"),
-        ("model = 3", "setting 'model'"),
-        ("model = ", "cannot be read"),
-        ("[load]\nkv_type = 'f99'", "f99"),
+        ("[gateway]\nport = 'x'", "setting 'gateway.port': expected a whole number, got a string."),
+        ("[gateway]\nport = 99999", "setting 'gateway.port': expected a whole number <= 65535."),
+        ("[gateway]\nmax_body = 0", "setting 'gateway.max_body'"),
+        ("[gateway]\nheartbeat_s = -1", "setting 'gateway.heartbeat_s'"),
+        ("[gateway]\ncors = ['https://a.example', 3]", "setting 'gateway.cors': expected a string"),
+        ("[load]\nparallel = 0", "setting 'load.parallel'"),
+        ("[load]\nnonsense = 1", "The table [load] has: context_length, "),
+        ("gateway = 1", "setting 'gateway': expected a table, got a whole number."),
+        ("model = 3", "setting 'model': expected a string, got a whole number."),
+        ("model = ", "is not TOML"),
+        (
+            "[load]\nkv_type = 'f99'",
+            "setting 'load.kv_type': invalid enum value 'f99'. It may be f16, q8_0, q4_0.",
+        ),
     ],
 )
 def test_a_mistake_in_the_file_is_named_with_its_place(tmp_path: Path, text: str, says: str) -> None:
@@ -73,10 +83,13 @@ def test_a_mistake_in_the_file_is_named_with_its_place(tmp_path: Path, text: str
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("LMBRIDGE_GATEWAY_PORT", "many", "Expected `int`"),
+        ("LMBRIDGE_GATEWAY_PORT", "many", "expected a whole number"),
+        ("LMBRIDGE_GATEWAY_PORT", "65536", "<= 65535"),
+        ("LMBRIDGE_LOAD_PARALLEL", "0", ">= 1"),
+        ("LMBRIDGE_LOAD_KV_TYPE", "f99", "It may be f16, q8_0, q4_0."),
         ("LMBRIDGE_MODLE", "x", "Did you mean 'LMBRIDGE_MODEL'?"),
         ("LMBRIDGE_GATEWAY_PROT", "1", "Did you mean 'LMBRIDGE_GATEWAY_PORT'?"),
-        ("LMBRIDGE_USE_GATEWAY", "maybe", "Expected `bool`"),
+        ("LMBRIDGE_USE_GATEWAY", "maybe", "expected true or false"),
     ],
 )
 def test_a_mistake_in_the_environment_is_named(tmp_path: Path, name: str, value: str, says: str) -> None:
@@ -90,3 +103,15 @@ def test_a_file_that_was_named_must_exist(tmp_path: Path) -> None:
         load_config(tmp_path / "nowhere.toml", environ=env(tmp_path))
     with pytest.raises(ConfigInvalid, match="no such file"):
         load_config(environ=env(tmp_path, LMBRIDGE_CONFIG=str(tmp_path / "nowhere.toml")))
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_file_that_cannot_be_read_is_told_without_codes_of_the_system(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    file = tmp_path / "lmbridge.toml"
+    file.mkdir() if content is None else file.write_bytes(content)
+    with pytest.raises(ConfigInvalid, match="cannot be read: ") as caught:
+        load_config(environ=env(tmp_path))
+    assert "Errno" not in str(caught.value)
+    assert "codec" not in str(caught.value)

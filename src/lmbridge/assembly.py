@@ -6,6 +6,7 @@ The only place that joins providers and hub. Providers are found through the ent
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from difflib import get_close_matches
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from lmbridge.config import Config, load_config
+from lmbridge.config import PREFIX, TABLES, Config, load_config
 from lmbridge.core.errors import ConfigInvalid, NotRunning
 from lmbridge.core.hub import AnyHub
 from lmbridge.core.provider import Provider, ProviderContext
@@ -85,28 +86,45 @@ def build_hub(config: Config) -> Hub:
 def build_providers(config: Config) -> Iterator[Provider]:
     """The providers that the settings ask for. A `named` one exists only where it has a table."""
     points = {point.name: point for point in entry_points(group=GROUP)}
+    known = sorted({*points, *TABLES})
     for stray in config.providers.keys() - points.keys():
-        near = get_close_matches(stray, points, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(sorted(points))}."
-        raise ConfigInvalid(config.source or "environment", f"no provider is called {stray!r}", hint=hint)
+        near = get_close_matches(stray, known, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
+        raise ConfigInvalid(_place(stray, config), f"there is no table {stray!r} of settings", hint=hint)
+    taken: set[str] = set()
     for point in sorted(points.values(), key=_rank):
         provider = point.load()
-        table = config.providers.get(point.name, {})
+        table = config.providers.get(point.name)
         for name, settings in _tables(point.name, table, provider.manifest.named):
+            if name in taken:
+                # Its models could not be told from those of the other.
+                reason, hint = f"there is a provider {name!r} already", "Give the table another name."
+                raise ConfigInvalid(f"[{point.name}.{name}]", reason, hint=hint)
+            taken.add(name)
             yield provider.create(settings, ProviderContext(config.home, name))
+
+
+def _place(table: str, config: Config) -> str:
+    """Where a table comes from: the variable that stands for one of its settings, else the file."""
+    prefix = f"{PREFIX}{table.upper()}_"
+    return next((name for name in sorted(os.environ) if name.startswith(prefix)), config.source or "environment")
 
 
 def _rank(point: EntryPoint) -> tuple[int, str]:
     return (ORDER.index(point.name) if point.name in ORDER else len(ORDER), point.name)
 
 
-def _tables(name: str, table: Mapping[str, object], named: bool) -> Iterator[tuple[str, Mapping[str, object]]]:
+def _tables(
+    name: str, table: Mapping[str, object] | None, named: bool
+) -> Iterator[tuple[str, Mapping[str, object]]]:
     """The settings of each provider that one table describes: its own, and those of its sub-tables."""
     if not named:
-        yield name, table
+        yield name, table or {}
+        return
+    if table is None:
         return
     own = {k: v for k, v in table.items() if not isinstance(v, dict)}
-    if own:
+    if own or not table:  # an empty one is refused by its provider, which says what is missing
         yield name, own
     for key, value in table.items():
         if isinstance(value, dict):

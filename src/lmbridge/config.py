@@ -7,14 +7,15 @@ by whoever has them. The tables of providers are carried as they are: each provi
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TypeVar, get_type_hints
+from typing import Annotated, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from lmbridge.core.errors import ConfigInvalid
 from lmbridge.core.models import LoadOptions
@@ -39,12 +40,12 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     host: str = "127.0.0.1"
-    port: int = 1235
+    port: Annotated[int, Meta(ge=0, le=65535)] = 1235
     cors: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     require_key: bool = False
-    max_body: int = 32 * 2**20
-    heartbeat_s: float = 10.0
+    max_body: Annotated[int, Meta(ge=1)] = 32 * 2**20
+    heartbeat_s: Annotated[float, Meta(gt=0)] = 10.0
 
 
 class Config(Struct, frozen=True):
@@ -110,8 +111,12 @@ def _read(file: Path, must_exist: bool) -> dict[str, object]:
         if must_exist:
             raise ConfigInvalid(str(file), "there is no such file") from error
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigInvalid(str(file), f"cannot be read: {error}") from error
+    except OSError as error:
+        raise ConfigInvalid(str(file), f"cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigInvalid(str(file), f"cannot be read: byte {error.start} is not UTF-8 text") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigInvalid(str(file), f"is not TOML: {error}") from error
 
 
 def _check(value: object, name: str, where: str, strict: bool = True) -> object:
@@ -119,11 +124,49 @@ def _check(value: object, name: str, where: str, strict: bool = True) -> object:
     if isinstance(value, dict) and name in TABLES:
         known = TABLES[name].__struct_fields__
         if stray := sorted(value.keys() - set(known)):
-            raise ConfigInvalid(where, f"unknown setting {name}.{stray[0]}", hint=_near(stray[0], known))
+            hint = _near(stray[0], known) or f"The table [{name}] has: {', '.join(known)}."
+            raise ConfigInvalid(where, f"unknown setting {name}.{stray[0]}", hint=hint)
     try:
         return msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError as error:
-        raise ConfigInvalid(where, f"setting {name!r}: {error}") from error
+        said, key = _in_words(error)
+        table = TABLES.get(name)
+        hint = _choices(table, key) if table is not None and key in table.__struct_fields__ else ""
+        raise ConfigInvalid(where, f"setting '{name}{f'.{key}' if key else ''}': {said}", hint=hint) from error
+
+
+_AT = re.compile(r" - at `\$\.?([^`]*)`$")
+_WORDS = {
+    "str": "a string",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+    "null": "nothing",
+}
+
+
+def _in_words(error: msgspec.ValidationError) -> tuple[str, str]:
+    """What msgspec says, with TOML's names for types; and the setting it says it of, "" for the value itself."""
+    text = str(error)
+    at = _AT.search(text)
+    said = text[: at.start()] if at else text
+    said = re.sub(r"`([^`]*)`", lambda found: _of_types(found[1]), said)
+    return said[:1].lower() + said[1:], at[1].partition("[")[0] if at else ""
+
+
+def _of_types(names: str) -> str:
+    told = [_WORDS.get(name, name) for name in names.split(" | ") if name != "null"]
+    return " or ".join(told) or "nothing"
+
+
+def _choices(table: type[Struct], key: str) -> str:
+    """The values that a setting may have, where they are few."""
+    kind = get_type_hints(table)[key]
+    kinds = (kind,) if get_origin(kind) is Literal else get_args(kind)
+    values = [str(value) for each in kinds if get_origin(each) is Literal for value in get_args(each)]
+    return f"It may be {', '.join(values)}." if values else ""
 
 
 def _from_environment(
@@ -152,12 +195,12 @@ def _from_environment(
 
 
 def _replaced(before: object, key: str, text: str, variable: str) -> object:
-    kind = get_type_hints(type(before))[key]
+    kind = get_type_hints(type(before), include_extras=True)[key]
     value: object = tuple(filter(None, text.split(","))) if kind == tuple[str, ...] else text
     try:
         return msgspec.structs.replace(before, **{key: msgspec.convert(value, kind, strict=False)})  # type: ignore[type-var]
     except msgspec.ValidationError as error:
-        raise ConfigInvalid(variable, str(error)) from error
+        raise ConfigInvalid(variable, _in_words(error)[0], hint=_choices(type(before), key)) from error  # type: ignore[arg-type]
 
 
 def _near(name: str, known: tuple[str, ...] | list[str], prefix: str = "") -> str:

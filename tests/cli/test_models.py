@@ -1,8 +1,11 @@
 """ls, ps and status: what they tell of the models and this machine."""
 
 import json
+import os
+import re
 from pathlib import Path
 
+import pytest
 from tests.cli.conftest import Run
 from tests.fakes.openai_server import FakeOpenAI
 
@@ -61,3 +64,25 @@ def test_status_tells_version_gateway_providers_and_memory(run: Run, home: Path)
     shown = run("status").stdout
     for expected in (__version__, str(home), "not running", "fake", "2 models", "free"):
         assert expected in shown
+
+
+def test_status_tells_each_thing_once_and_what_to_do(run: Run, home: Path, server: FakeOpenAI) -> None:
+    settings = home / "lmbridge.toml"
+    settings.write_text(f'{settings.read_text()}[embedded]\nllama_server = "/nowhere"\n')
+    out = run("status").stdout
+    assert re.search(rf"^● fake +\d+ models, at {server.url}$", out, re.M)
+    assert re.search(
+        r"^○ embedded +unavailable, The embedded engine cannot run: /nowhere is not a program$", out, re.M
+    )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders of POSIX")
+@pytest.mark.parametrize("command", [["gateway", "start"], ["serve"], ["keys", "create", "a"]])
+def test_a_home_that_cannot_be_made_is_told_with_the_way_out(
+    alone: Run, tmp_path: Path, command: list[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    done = alone(*command, "--json", env={"LMBRIDGE_HOME": str(tmp_path / "file")})
+    error = json.loads(done.stdout)["error"]
+    assert (done.returncode, error["code"]) == (12, "config_invalid")
+    assert str(tmp_path / "file") in error["message"]

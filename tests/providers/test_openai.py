@@ -92,7 +92,7 @@ async def test_settings_from_the_environment_are_text(server: FakeOpenAI) -> Non
 async def test_a_server_that_answers_is_ready(server: FakeOpenAI) -> None:
     provider = made(url=server.url.removesuffix("/v1"))
     state = await provider.probe()
-    assert (state.provider, state.state, state.detail) == ("there", "ready", f"2 models at {server.url}.")
+    assert (state.provider, state.state, state.detail) == ("there", "ready", f"at {server.url}")
     await provider.aclose()
 
 
@@ -128,6 +128,7 @@ async def test_a_server_that_does_not_answer_is_unavailable(monkeypatch: pytest.
         (answer(b"oops", status="500 Oops"), "unavailable"),
         (answer(b"<html>", status="404 Not Found"), "foreign"),
         (answer(b"<html>Welcome to nginx"), "foreign"),
+        (answer(b'{"error": {"message": "No.", "code": "unauthorized"}}', status="401 Unauthorized"), "needs_key"),
         (answer(b'{"error":"Unexpected endpoint or method. (GET /x/models)"}'), "foreign"),
         (answer(b'{"models": []}'), "foreign"),
         (b"SSH-2.0-x\r\n", "foreign"),

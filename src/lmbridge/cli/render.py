@@ -13,12 +13,14 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from lmbridge.cli.exits import UNEXPECTED, USAGE, exit_code
-from lmbridge.core.errors import BridgeError, NoSpace
+from lmbridge.core.errors import BridgeError, ConfigInvalid, NoSpace
+from lmbridge.machine.home import home
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -160,10 +162,18 @@ def failure(error: BaseException, *, as_json: bool) -> int:
         if error.errno == errno.ENOSPC:
             return failure(NoSpace(str(error.filename or "the output")), as_json=as_json)
         where = f"{error.filename}: " if error.filename else ""
+        if _is_ours(error.filename):
+            hint = "lmbridge keeps its files there; the variable LMBRIDGE_HOME names another folder."
+            return failure(ConfigInvalid(str(error.filename), error.strerror, hint=hint), as_json=as_json)
         _tell("internal_error", f"{where}{error.strerror}.", "", as_json=as_json)
     else:
         _tell("internal_error", f"Unexpected {type(error).__name__}: {error}", DEBUG_HINT, as_json=as_json)
     return UNEXPECTED
+
+
+def _is_ours(path: object) -> bool:
+    """Whether a file belongs to lmbridge's own folder."""
+    return isinstance(path, str | os.PathLike) and Path(path).absolute().is_relative_to(home().absolute())
 
 
 DEBUG_HINT = "This is a fault in lmbridge. Run it again with LMBRIDGE_DEBUG=1 to see where, and report it."

@@ -82,7 +82,13 @@ def _providers(providers: Sequence[ProviderState], models: Sequence[ModelInfo]) 
         usable = sum(not model.problem for model in mine)
         facts = [f"{usable} model{'s' if usable != 1 else ''}" if state.state == "ready" else state.state]
         facts += [f"{len(mine) - usable} unusable"] if len(mine) > usable else []
-        facts += filter(None, (state.version, state.detail))
+        facts += filter(
+            None,
+            (
+                state.detail.removesuffix("."),
+                f"version {state.version}" if state.version and state.state == "ready" else "",
+            ),
+        )
         _line(f"{render.paint(mark, colour)} {state.provider}", render.printable(", ".join(facts)), marked=True)
         if state.hint:
             _line("", render.paint(render.printable(state.hint), "dim"))

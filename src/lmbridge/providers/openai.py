@@ -28,6 +28,7 @@ from lmbridge.core.errors import (
     ProviderRefused,
     ProviderTimeout,
     ProviderUnavailable,
+    Unauthorized,
 )
 from lmbridge.core.events import Embeddings, Event
 from lmbridge.core.models import Endpoint, Instance, LoadOptions, ModelInfo, ModelKind, Patience
@@ -142,12 +143,13 @@ class OpenAIProvider:
             return self._state("unavailable", "It accepts connections but does not answer.")
         except BridgeError as error:
             return self._failed(error)
-        offered = len(self._infos(listed))
-        return self._state("ready", f"{offered} model{'' if offered == 1 else 's'} at {self._url}.")
+        self._infos(listed)
+        return self._state("ready", f"at {self._url}")
 
     def _failed(self, error: BridgeError) -> ProviderState:
         """What an error while listing says about the server."""
-        if isinstance(error, ProviderRefused) and error.status in (401, 403):
+        # Another lmbridge says it with its own code.
+        if isinstance(error, Unauthorized) or (isinstance(error, ProviderRefused) and error.status in (401, 403)):
             if self._key is None:
                 return self._state("needs_key", f"${self._settings.key_env} is not set.", "Set it to its API key.")
             hint = "Put its API key into the setting `key_env` or `key`."

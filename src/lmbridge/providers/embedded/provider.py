@@ -92,7 +92,8 @@ class EmbeddedProvider:
         try:
             return cls(msgspec.convert(settings, EmbeddedSettings, strict=False), context)
         except msgspec.ValidationError as error:
-            raise ConfigInvalid(f"[{context.name}]", str(error)) from error
+            known = ", ".join(setting.name for setting in cls.manifest.settings)
+            raise ConfigInvalid(f"[{context.name}]", str(error), hint=f"Its settings are: {known}.") from error
 
     # -- what there is ----------------------------------------------------------------------------
 

@@ -55,7 +55,7 @@ async def connect(
         return
     if gateway:
         raise NotRunning
-    async with build_hub(_with_files(config, files)) as hub:
+    async with build_hub(config, files) as hub:
         yield hub
 
 
@@ -69,14 +69,17 @@ def _with_files(config: Config, files: Sequence[Path]) -> Config:
     return replace(config, providers={**config.providers, "embedded": {**table, "folders": more}})
 
 
-def build_hub(config: Config) -> Hub:
+def build_hub(config: Config, files: Sequence[Path] = ()) -> Hub:
     """A hub in this process, whatever gateway runs.
+
+    Args:
+        files: GGUF files to offer besides those of the settings, to be named by their path.
 
     Raises:
         ConfigInvalid: a table of lmbridge.toml that no provider answers to, or that its provider refuses.
     """
     return Hub(
-        list(build_providers(config)),
+        list(build_providers(_with_files(config, files))),
         default_model=config.model,
         default_embedding_model=config.embedding_model,
         options=config.load,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import PATIENCE_S, Run, Terminal, environment
+from tests.fakes.gguf_files import chat_model
 
 from lmbridge.machine import processes
 from lmbridge.machine.gateway_file import NAME, GatewayFile
@@ -125,6 +126,26 @@ def test_a_model_that_is_not_there_ends_the_start(anywhere: Run, home: Path) -> 
     assert done.returncode == 3
     assert "no-such-model" in done.stderr
     assert not (home / NAME).exists()
+
+
+def test_a_gateway_in_the_background_does_not_start_without_the_model_it_was_given(
+    anywhere: Run, home: Path
+) -> None:
+    done = anywhere("gateway", "start", "--model", "no-such-model")
+    assert done.returncode == 3
+    assert "no-such-model" in done.stderr
+    assert "answers at" not in done.stdout
+    assert not (home / NAME).exists()
+
+
+def test_a_gateway_is_started_with_models_loaded_by_name_and_by_path(
+    anywhere: Run, home: Path, tmp_path: Path
+) -> None:
+    file = chat_model(tmp_path / "elsewhere.gguf")
+    done = anywhere("gateway", "start", "--model", "fake-chat", "--model", str(file))
+    assert done.returncode == 0, done.stderr
+    loaded = json.loads(anywhere("ps", "--json").stdout)["models"]
+    assert {(each["model"], each["state"]) for each in loaded} == {("fake-chat", "ready"), ("elsewhere", "ready")}
 
 
 def test_serve_tells_how_it_is_used_and_ctrl_c_stops_it_cleanly(anywhere: Run, home: Path) -> None:

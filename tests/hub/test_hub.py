@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from tests.fakes.provider import ScriptedProvider
@@ -14,8 +15,10 @@ from lmbridge.core.errors import (
 )
 from lmbridge.core.events import Finished, Started, TextDelta
 from lmbridge.core.models import LoadOptions, ModelInfo
+from lmbridge.core.provider import ProviderContext
 from lmbridge.core.requests import ChatRequest, EmbedRequest, Sampling
 from lmbridge.hub.hub import Hub
+from lmbridge.providers.openai import OpenAIProvider
 
 CHAT, EMBED = ModelInfo("talker", "scripted"), ModelInfo("embedder", "scripted", kind="embedding")
 
@@ -119,3 +122,13 @@ async def test_closing_the_hub_closes_its_providers() -> None:
     async with Hub([scripted]) as hub:
         assert hub.where == "this process"
     assert scripted.closed
+
+
+async def test_a_model_of_a_server_that_is_down_is_not_called_unknown(tmp_path: Path) -> None:
+    down = OpenAIProvider.create({"url": "http://127.0.0.1:9"}, ProviderContext(tmp_path, "far"))
+    async with Hub([provider(), down]) as hub:
+        for attempt in (hub.resolve("far:talker"), hub.load("far:talker"), hub.unload("far:talker")):
+            with pytest.raises(ProviderUnavailable, match="'far' cannot be reached: nothing answers"):
+                await attempt
+        with pytest.raises(ModelNotFound):
+            await hub.resolve("scripted:nobody")

@@ -64,3 +64,32 @@ def test_without_a_name_the_one_in_memory_answers_then_a_running_server_then_the
     assert choose("chat", ALL, set(), {"ollama"}) is SAME
     assert choose("chat", [QWEN, TINY, BROKEN, EMBED], set(), set()) is TINY
     assert choose("embedding", ALL, set(), {"ollama"}) is EMBED
+
+
+FILES = [
+    ModelInfo("qwen3", "embedded", path="/lms/models/unsloth/Qwen3-GGUF/Qwen3-Q4_K_M.gguf"),
+    ModelInfo("gemma@q4_0", "embedded", path="/lms/models/google/gemma/gemma-Q4_0.gguf"),
+    ModelInfo("gemma@q8_0", "embedded", path="/lms/models/google/gemma/gemma-Q8_0.gguf"),
+    ModelInfo("windows", "embedded", path="C:\\models\\pub\\repo\\win.gguf"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("Qwen3-Q4_K_M", FILES[0]),
+        ("qwen3-q4_k_m.gguf", FILES[0]),
+        ("unsloth/Qwen3-GGUF", FILES[0]),
+        ("unsloth/Qwen3-GGUF/Qwen3-Q4_K_M.gguf", FILES[0]),
+        ("gemma-q8_0", FILES[2]),
+        ("pub/repo", FILES[3]),
+    ],
+)
+def test_a_model_may_be_named_as_its_file_or_repository_is(name: str, model: ModelInfo) -> None:
+    assert find(name, FILES) is model
+
+
+@pytest.mark.parametrize("name", ["google/gemma", "q4_k_m", "models", "Qwen3-GGUF", "unsloth", ".gguf"])
+def test_a_repository_of_several_models_and_a_part_of_a_word_are_not_guessed(name: str) -> None:
+    with pytest.raises(ModelNotFound):
+        find(name, FILES)

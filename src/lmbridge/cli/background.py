@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 START_S = 30.0
 """Seconds a gateway gets to answer after its start."""
+LOAD_S = 900.0
+"""The same where it loads models first."""
 YIELD_S = 3.0
 """Seconds another one gets that was started at the same moment."""
 STOP_S = 12.0
@@ -44,11 +46,12 @@ def log_file(home: Path) -> Path:
     return logs_folder(home) / "gateway.log"
 
 
-def start(config: Config, arguments: Sequence[str] = ()) -> GatewayFile:
+def start(config: Config, arguments: Sequence[str] = (), seconds: float = START_S) -> GatewayFile:
     """Start one and wait until it answers.
 
     Args:
         arguments: for `lmbridge serve`.
+        seconds: it gets until then.
 
     Raises:
         BridgeError: it did not come up; the error is the one it ended with.
@@ -65,10 +68,10 @@ def start(config: Config, arguments: Sequence[str] = ()) -> GatewayFile:
             start_new_session=sys.platform != "win32",
             creationflags=WITHOUT_CONSOLE,
         )
-    found = _until(START_S, lambda: _started(config.home, child))
+    found = _until(seconds, lambda: _started(config.home, child))
     if found is None and child.poll() is None:
         child.kill()
-        raise LoadFailed("gateway", f"it did not answer within {START_S:.0f} s; {log} tells more")
+        raise LoadFailed("gateway", f"it did not answer within {seconds:.0f} s; {log} tells more")
     if child.poll() == ADDRESS_TAKEN:
         # Somebody else started one at the same moment and is about to say where.
         found = found or _until(YIELD_S, lambda: gateway_file.running(config.home))

@@ -68,8 +68,9 @@ def start(
     arguments += [word for name in models for word in ("--model", name)]
     arguments += ["--require-key"] if require_key else []
     if not as_json:
-        render.note("Starting the gateway …", "dim")
-    found = background.start(config, arguments)
+        loading = f" and loading {', '.join(models)}" if models else ""
+        render.note(f"Starting the gateway{loading} …", "dim")
+    found = background.start(config, arguments, background.LOAD_S if models else background.START_S)
     if as_json:
         render.json({"running": True, "url": found.url, "pid": found.pid, "version": found.version})
         return

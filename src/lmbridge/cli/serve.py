@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import socket
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -105,17 +107,20 @@ async def _serve(config: Config, settings: GatewayConfig, models: tuple[str, ...
         mine.write(config.home)
         file.set_result(mine)
 
-    async with build_hub(config) as hub:
+    async with build_hub(config, [Path(name) for name in models if os.path.isabs(name)]) as hub:
         gateway = Gateway(hub, GatewaySettings(**msgspec.structs.asdict(settings)), ring, key)
         gateway.check()
         listening = _bind(settings)
         try:
+            # Before anybody is told that it answers: one that cannot be loaded ends the start.
+            await _load(hub, models, as_json=as_json)
             async with asyncio.TaskGroup() as tasks:
                 needs_key = settings.require_key or bool(ring.list())
-                welcome = tasks.create_task(_welcome(hub, file, needs_key, models, as_json=as_json))
+                welcome = tasks.create_task(_welcome(hub, file, needs_key, as_json=as_json))
                 await serve(gateway, on_ready=ready, sockets=[listening])
                 welcome.cancel()
         finally:
+            listening.close()
             if file.done() and not file.cancelled():
                 file.result().remove(config.home)
     if not as_json:
@@ -139,10 +144,18 @@ def _bind(settings: GatewayConfig) -> socket.socket:
         raise AddressInUse(error.host, error.port, holder(error.port)) from error
 
 
-async def _welcome(
-    hub: Hub, file: Awaitable[GatewayFile], needs_key: bool, models: tuple[str, ...], *, as_json: bool
-) -> None:
-    """Once it answers, say how it is used; then load what was asked for."""
+async def _load(hub: Hub, models: tuple[str, ...], *, as_json: bool) -> None:
+    """Load what was asked for; all names are looked up before the first is loaded."""
+    known = [(await hub.find(name)).qualified for name in models]
+    for name, model in zip(models, known, strict=True):
+        with render.progress(f"Loading {name}") as moved:
+            state = await hub.load(model, progress=moved)
+        if not as_json:
+            render.line(f"{render.printable(state.model)} is loaded.")
+
+
+async def _welcome(hub: Hub, file: Awaitable[GatewayFile], needs_key: bool, *, as_json: bool) -> None:
+    """Once it answers, say how it is used."""
     found = await file
     if as_json:
         render.json({"url": found.url, "pid": found.pid, "version": found.version})
@@ -158,8 +171,3 @@ async def _welcome(
             ("Stop", "Ctrl-C"),
         ):
             render.line(f"  {render.paint(f'{name:<12}', 'dim')}{meaning}")
-    for name in models:
-        with render.progress(f"Loading {name}") as moved:
-            state = await hub.load(name, progress=moved)
-        if not as_json:
-            render.line(f"{state.model} is loaded.")

@@ -9,7 +9,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Self
 
-from lmbridge.core.errors import BridgeError, ModelNotFound
+from lmbridge.core.errors import BridgeError, ModelNotFound, NoModels, ProviderUnavailable
 from lmbridge.core.events import Answer, AnswerBuilder, Embeddings, Event
 from lmbridge.core.models import InstanceState, LoadOptions, ModelInfo, ModelKind
 from lmbridge.core.provider import Progress, Provider, ProviderState
@@ -86,9 +86,39 @@ class Hub:
         name = name or self._defaults[kind]
         if not name:
             return routing.choose(kind, models, self._leases.names(), self._servers())
-        found = routing.resolve(name, kind, models)
+        try:
+            found = routing.resolve(name, kind, models)
+        except (ModelNotFound, NoModels):
+            await self._raise_if_down(name)
+            raise
         self._resolved[name, kind] = found
         return found
+
+    async def find(self, name: str) -> ModelInfo:
+        """The model a name means, whatever it can do; "" means the default for chats.
+
+        Raises:
+            ModelNotFound, NoModels, ProviderUnavailable.
+        """
+        if not name:
+            return await self.resolve("")
+        try:
+            return routing.find(name, await self.models())
+        except (ModelNotFound, NoModels):
+            await self._raise_if_down(name)
+            raise
+
+    async def _raise_if_down(self, name: str) -> None:
+        """A name that says whose model it is: if that server is down, this is why it was not found.
+
+        Raises:
+            ProviderUnavailable.
+        """
+        owner = name.partition(":")[0]
+        state = await self._by_id[owner].probe() if owner in self._servers() else None
+        if state is not None and state.state != "ready":
+            told = state.detail.removeprefix(f"The provider {owner!r} cannot be reached: ").rstrip(".")
+            raise ProviderUnavailable(owner, told or state.state, hint=state.hint)
 
     def _known(self, name: str, kind: ModelKind) -> ModelInfo | None:
         """The model of a name that was resolved before, if it is in memory: then nothing has to be asked."""
@@ -143,7 +173,7 @@ class Hub:
         self, name: str, options: LoadOptions = LoadOptions(), progress: Progress | None = None
     ) -> InstanceState:
         """Load a model; loaded already with these options it is left as it is, with others loaded again."""
-        model = await self._of_any_kind(name)
+        model = await self.find(name)
         await self._leases.load(model, options, progress)
         return self._state(model)
 
@@ -154,17 +184,12 @@ class Hub:
             ModelNotFound: it is not loaded. ModelBusy: it is answering somebody.
         """
         loaded = [self._leases.model(n) for n in self._leases.names()]
-        model = await self._of_any_kind(name)
+        model = await self.find(name)
         if model not in loaded:
             raise ModelNotFound(name, [m.id for m in loaded])
         state = self._state(model)
         await self._leases.unload(model)
         return state
-
-    async def _of_any_kind(self, name: str) -> ModelInfo:
-        if not name:
-            return await self.resolve("")
-        return routing.find(name, await self.models())
 
     def _state(self, model: ModelInfo) -> InstanceState:
         mine = (s for s in self._leases.states() if (s.provider, s.model) == (model.provider, model.id))

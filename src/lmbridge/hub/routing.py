@@ -27,7 +27,8 @@ def find(name: str, models: Sequence[ModelInfo]) -> ModelInfo:
 
     Tried in this order, the first step with a match decides: the qualified name (`provider:id`), the
     id or file, the id in another letter case, the last part of the id (`org/name` by `name`) when only
-    one model has it. Providers earlier in the list win.
+    one model has it, and so the last parts of its file, or of the folder that holds it alone
+    (`publisher/repository`). Providers earlier in the list win.
 
     Raises:
         NoModels: the list is empty. ModelNotFound: no match.
@@ -82,4 +83,14 @@ def _steps(name: str, models: Sequence[ModelInfo]) -> Iterator[list[ModelInfo]]:
     yield [m for m in models if name in (m.id, m.path)]
     yield [m for m in models if m.id.casefold() == folded or m.qualified.casefold() == folded]
     tails = [m for m in models if m.id.casefold().rpartition("/")[2] == folded]
-    yield tails if len({m.qualified for m in tails}) == 1 else []
+    yield _single(tails)
+    files = [(m, m.path.casefold().replace("\\", "/").removesuffix(".gguf")) for m in models if m.path]
+    wanted = f"/{folded.removesuffix('.gguf')}"
+    yield _single([m for m, file in files if file.endswith(wanted)])
+    if "/" in folded:
+        yield _single([m for m, file in files if file.rpartition("/")[0].endswith(wanted)])
+
+
+def _single(found: list[ModelInfo]) -> list[ModelInfo]:
+    """What was found if it is one model, else nothing: one of several would be a guess."""
+    return found if len({m.qualified for m in found}) == 1 else []

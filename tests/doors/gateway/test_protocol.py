@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
 from tests.doors.gateway.asking import LIMIT_S, Running, decode
+
+from lmbridge.doors.gateway.protocol import GatewayProtocol
 
 CHAT = "/v1/chat/completions"
 HELLO = json.dumps({"model": "fake-chat", "messages": [{"role": "user", "content": "hello"}]}).encode()
@@ -139,3 +142,42 @@ async def test_the_path_of_an_absolute_target_is_understood(door: Running) -> No
     writer.write(f"GET {target} HTTP/1.1\r\nhost: 127.0.0.1:{door.port}\r\n\r\n".encode())
     assert decode(await read_answer(reader)).status == 200
     writer.close()
+
+
+@pytest.mark.parametrize("framing", ["content-length", "chunked"])
+async def test_a_client_that_offers_another_protocol_is_answered_in_this_one(door: Running, framing: str) -> None:
+    # What Java's client sends with every request unless told otherwise.
+    more = "connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAA\r\n"
+    asked = request(door.port, more=more)
+    if framing == "chunked":
+        head = asked.partition(b"content-length")[0] + b"transfer-encoding: chunked\r\n\r\n"
+        asked = head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(HELLO), HELLO)
+    health = f"GET /health HTTP/1.1\r\nhost: 127.0.0.1:{door.port}\r\n{more}\r\n".encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    writer.write(asked + health + asked[:-5])
+    assert decode(await read_answer(reader)).json["object"] == "chat.completion"
+    assert decode(await read_answer(reader)).json["status"] == "ok"
+    writer.write(asked[-5:])
+    assert decode(await read_answer(reader)).json["object"] == "chat.completion"
+    writer.close()
+
+
+async def test_nothing_can_be_connected_to_through_the_gateway(door: Running) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    writer.write(f"CONNECT /x HTTP/1.1\r\nhost: 127.0.0.1:{door.port}\r\n\r\n".encode())
+    async with asyncio.timeout(LIMIT_S):
+        got = decode(await reader.read())
+    writer.close()
+    assert (got.status, got.code) == (400, "invalid_request")
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for_without_end(
+    door: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GatewayProtocol, "body_s", 0.05)
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    writer.write(request(door.port)[:-5])
+    async with asyncio.timeout(LIMIT_S):
+        got = decode(await reader.read())
+    writer.close()
+    assert (got.status, got.headers["connection"]) == (408, "close")

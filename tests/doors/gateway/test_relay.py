@@ -180,13 +180,14 @@ async def test_a_caller_who_leaves_a_stream_ends_the_work_at_once(tmp_path: Path
             assert (tally.cancelled, tally.in_flight, dict(tally.errors)) == (1, 0, {})
 
 
+@pytest.mark.parametrize("size", [10, 100_000])
 async def test_a_caller_who_leaves_an_unstreamed_answer_ends_the_work(
-    upstream: FakeOpenAI, tmp_path: Path
+    upstream: FakeOpenAI, tmp_path: Path, size: int
 ) -> None:
     upstream.models = [{"id": "fault:mute"}]
     provider = OpenAIProvider.create({"url": upstream.url}, ProviderContext(tmp_path, "fake"))
     async with running([provider], tmp_path) as up:
-        await leave(up, json.dumps(chat("fault:mute")).encode(), None)
+        await leave(up, json.dumps(chat("fault:mute", user="x" * size)).encode(), None)
         await until(lambda: bool(up.hub.activity.tallies) and up.hub.activity.tallies[0].cancelled == 1)
         assert all(not state.leases for state in await up.hub.instances())
 

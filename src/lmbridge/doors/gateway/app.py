@@ -142,7 +142,7 @@ class Gateway:
         connection = request.connection
         if connection.lost:
             return
-        connection.on_lost = cast("asyncio.Task[None]", asyncio.current_task()).cancel
+        connection.on_lost = stop = cast("asyncio.Task[None]", asyncio.current_task()).cancel
         try:
             await self._admit(request, scope)(request)
         except BridgeError as error:
@@ -158,7 +158,8 @@ class Gateway:
             self.activity.refused["internal_error"] += 1
             await request.fail(_internal(error))
         finally:
-            connection.on_lost = None
+            if connection.on_lost is stop:  # else the next request of the connection has begun
+                connection.on_lost = None
 
     def _admit(self, request: Request, scope: Scope) -> Handler:
         """Who answers a request.

@@ -35,6 +35,8 @@ MAX_UNREAD: Final = 64 * 1024
 """Bytes of a body that are kept before the application asks for them."""
 MAX_WAITING: Final = 8
 """Requests that may wait on one connection for the answers to earlier ones."""
+BODY_S: Final = 75.0
+"""Seconds of silence within a body that somebody waits for."""
 LINGER_S: Final = 1.0
 """Seconds for which a refused caller may go on sending, so that he can read why."""
 
@@ -85,10 +87,12 @@ class Exchange:
         while self.more and not self.body and not connection.lost and not self.complete:
             connection.resume()
             self.waiter = connection.loop.create_future()
+            timer = connection.loop.call_later(connection.body_s, connection.body_missing)
             try:
                 await self.waiter
             finally:
                 self.waiter = None
+                timer.cancel()
         if connection.lost or self.complete:
             return {"type": "http.disconnect"}
         body, self.body = self.body, b""
@@ -151,7 +155,10 @@ class GatewayProtocol(asyncio.Protocol):
         lost: whether it is gone.
         on_lost: called at the moment when it goes.
         full: done when the caller has read enough to be sent more; None while he may be sent to.
+        body_s: how long silence within a body is borne.
     """
+
+    body_s = BODY_S
 
     def __init__(
         self,
@@ -166,9 +173,7 @@ class GatewayProtocol(asyncio.Protocol):
         self.full: asyncio.Future[None] | None = None
         self._app, self._timeout = config.loaded_app, config.timeout_keep_alive
         self._state = server_state
-        self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
-        # Else a caller who sends more after `Connection: close` would get an error in place of his answer.
-        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._parser: httptools.HttpRequestParser | None = _parser(self)
         self._answering: Exchange | None = None
         self._reading: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
@@ -227,8 +232,9 @@ class GatewayProtocol(asyncio.Protocol):
             return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # to something that is not spoken here: answered as the request that it also is
+        except httptools.HttpParserUpgrade as upgrade:
+            self._decline(data[upgrade.args[0] :])
+            return
         except httptools.HttpParserError:
             self._refuse(400, "This is not a well-formed HTTP/1.1 request.")
             return
@@ -236,6 +242,24 @@ class GatewayProtocol(asyncio.Protocol):
             self._head_size += len(data)
             if self._head_size > MAX_HEAD:
                 self._refuse(431, f"The head of the request is larger than {MAX_HEAD:,} bytes.")
+
+    def _decline(self, rest: bytes) -> None:
+        """Go on in HTTP/1.1 with a caller who offered to speak something else, as Java's client does each time.
+
+        The parser takes what follows such a head for the other protocol, and the body with it. A new one is
+        told of a request with the same body.
+        """
+        exchange = self._reading
+        if exchange is None or exchange.scope["method"] == "CONNECT":
+            self._refuse(400, "There is nothing to be connected to here.")
+            return
+        framing = [
+            b"%b: %b\r\n" % each
+            for each in exchange.scope["headers"]
+            if each[0] in (b"content-length", b"transfer-encoding")
+        ]
+        self._parser = _parser(self)
+        self.data_received(b"POST / HTTP/1.1\r\n" + b"".join(framing) + b"\r\n" + rest)
 
     # -- what the parser calls --------------------------------------------------------------------
 
@@ -259,6 +283,8 @@ class GatewayProtocol(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Its head is in."""
         self._in_head = False
+        if self._reading is not None:
+            return  # told a second time, see `_decline`
         self._idle_since = None
         parser = cast("httptools.HttpRequestParser", self._parser)
         version: str = parser.get_http_version()
@@ -291,10 +317,14 @@ class GatewayProtocol(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """It is in."""
+        if cast("httptools.HttpRequestParser", self._parser).should_upgrade():
+            return  # only its head is, see `_decline`
         exchange, self._reading = self._reading, None
         if exchange is not None:
             exchange.more = False
             exchange.wake()
+        if len(self._waiting) < MAX_WAITING:
+            self.resume()  # who does not read does not learn either that the caller is gone
 
     # -- answering --------------------------------------------------------------------------------
 
@@ -386,6 +416,11 @@ class GatewayProtocol(asyncio.Protocol):
             self.transport.write_eof()
         self.loop.call_later(LINGER_S, self.transport.close)
 
+    def body_missing(self) -> None:
+        """The rest of a body that somebody waits for does not come."""
+        if not self.lost and not self._refused:
+            self._refuse(408, f"The rest of the request did not come within {self.body_s:g} seconds.")
+
     # -- pace -------------------------------------------------------------------------------------
 
     def resume(self) -> None:
@@ -415,6 +450,13 @@ class GatewayProtocol(asyncio.Protocol):
             self.transport.close()
         else:
             self._timer = self.loop.call_later(left, self._time_is_up)
+
+
+def _parser(protocol: GatewayProtocol) -> httptools.HttpRequestParser:
+    parser = httptools.HttpRequestParser(protocol)
+    # Else a caller who sends more after `Connection: close` would get an error in place of his answer.
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
 
 
 def _path(target: bytes) -> str:

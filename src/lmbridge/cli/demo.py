@@ -60,7 +60,7 @@ async def _demo(hub: AnyHub, name: str, prompt: str) -> None:
     facts = [f"{usage.completion_tokens} tokens" if usage else "", f"at {rate:.0f} tokens/s" if rate else ""]
     told = " ".join(filter(None, facts))
     first = f"first word after {render.duration(watch.first_word_s)}" if watch.first_word_s else ""
-    render.line(render.paint(", ".join(filter(None, (told, first))), "dim"))
+    render.line(render.paint(f"{model.id} ({model.provider}): {', '.join(filter(None, (told, first)))}", "dim"))
     if model.id == BUILT_IN:
         render.line(
             render.paint(f"{BUILT_IN} is a very small model, made to show and test that all works.", "dim")

@@ -65,7 +65,7 @@ def test_a_model_that_cannot_see_is_shown_no_picture(alone: Run, tmp_path: Path)
 def test_a_prompt_longer_than_the_context_is_refused_with_both_numbers(alone: Run) -> None:
     done = alone("chat", "-p", "Summarise", input="word " * 5000)
     assert done.returncode == 10
-    assert "2048" in done.stderr
+    assert "2,048" in done.stderr
 
 
 def test_ctrl_c_leaves_no_engine_behind(home: Path) -> None:
@@ -119,6 +119,33 @@ def test_a_model_may_be_named_by_the_path_of_its_file(
     monkeypatch.chdir(home / "models")
     told = json.loads(alone("chat", "./mine.gguf", "-p", "x", "-n", "3", "--json").stdout)
     assert told["model"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("./none.gguf", "is not there"), ("./", "is a folder"), ("~/x", "not there")]
+)
+def test_a_path_that_leads_to_no_file_is_told_as_such(alone: Run, name: str, says: str) -> None:
+    done = alone("chat", name, "-p", "x")
+    assert done.returncode == 3
+    assert f"{name} " in done.stderr
+    assert says in done.stderr
+
+
+def test_a_file_by_its_path_is_loaded_into_a_gateway_started_for_it_and_into_no_other(
+    alone: Run, home: Path, tmp_path: Path
+) -> None:
+    (home / "lmbridge.toml").write_text("[gateway]\nport = 0\n")
+    mine, other = chat_model(tmp_path / "mine.gguf"), chat_model(tmp_path / "other.gguf")
+    try:
+        loaded = alone("load", str(mine), "--context-length", "512")
+        assert loaded.returncode == 0, loaded.stderr
+        assert "mine (embedded) is loaded: 512 tokens of context" in loaded.stdout
+        refused = alone("load", str(other))
+        assert refused.returncode == 3
+        assert f"does not offer {other}" in refused.stderr
+        assert f"lmbridge gateway start --model {other}" in refused.stderr
+    finally:
+        assert alone("gateway", "stop").returncode == 0
 
 
 def test_a_file_that_is_damaged_is_listed_with_the_reason_and_refused(alone: Run, home: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -158,6 +159,33 @@ def test_serve_tells_how_it_is_used_and_ctrl_c_stops_it_cleanly(anywhere: Run, h
         terminal.type("\x03")
         assert terminal.wait_for_end() == 0
         assert "Traceback" not in terminal.text
+    assert not (home / NAME).exists()
+
+
+def test_serve_tells_that_other_machines_may_ask(anywhere: Run, home: Path) -> None:
+    assert anywhere("keys", "create", "phone").returncode == 0
+    with Terminal(home, "serve", "--host", "0.0.0.0") as terminal:  # noqa: S104 - with a key
+        assert "needed" in terminal.wait_for("Stop")
+        assert re.search(r"Network +open to other machines, on port \d+ of every address", terminal.text)
+        terminal.type("\x03")
+        assert terminal.wait_for_end() == 0
+
+
+def test_an_address_of_another_machine_is_told_as_such(anywhere: Run, home: Path) -> None:
+    anywhere("keys", "create", "phone")
+    done = anywhere("serve", "--host", "192.0.2.1")  # RFC 5737: nobody's
+    assert done.returncode == 12
+    assert "not an address of this machine" in done.stderr
+    assert "`--host`" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--parallel", "--threads"])
+def test_a_load_option_out_of_range_is_told_before_anything_is_started(
+    anywhere: Run, home: Path, option: str
+) -> None:
+    done = anywhere("load", "fake-chat", option, "100000")
+    assert done.returncode == 2
+    assert option in done.stderr
     assert not (home / NAME).exists()
 
 

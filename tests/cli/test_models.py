@@ -86,3 +86,11 @@ def test_a_home_that_cannot_be_made_is_told_with_the_way_out(
     error = json.loads(done.stdout)["error"]
     assert (done.returncode, error["code"]) == (12, "config_invalid")
     assert str(tmp_path / "file") in error["message"]
+
+
+def test_ls_tells_that_the_models_it_lists_cannot_answer(alone: Run, home: Path) -> None:
+    (home / "lmbridge.toml").write_text('[embedded]\nllama_server = "/nowhere"\n')
+    for arguments in ([], ["tiny"]):
+        lines = alone("ls", *arguments).stdout.splitlines()
+        assert any("lmbridge-tiny" in line for line in lines)
+        assert lines[-1].startswith("!  The embedded engine cannot run: /nowhere is not a program")

@@ -128,7 +128,7 @@ EXPECTED: dict[str, tuple[type[BridgeError], str]] = {
     "401": (ProviderRefused, "API key"),
     "429": (ProviderRefused, "Rate limit"),
     "500": (ProviderRefused, "web page"),
-    "context": (ContextExceeded, "5000 tokens"),
+    "context": (ContextExceeded, "5,000 tokens"),
 }
 HARMLESS = {"no-done", "unstreamed"}
 OF_EMBEDDINGS = {"short-vectors", "uneven-vectors", "shuffled-vectors"}

@@ -65,14 +65,35 @@ def write_examples(formatter: click.HelpFormatter, examples: Sequence[Example]) 
 def model_name(
     ctx: click.Context, param: click.Parameter, value: str | tuple[str, ...] | None
 ) -> str | tuple[str, ...] | None:
-    """Callback for models' names: the path of a file is made absolute, as a gateway has another folder than we."""
+    """Callback for models' names: the path of a file is made absolute, as a gateway has another folder than we.
+
+    Raises:
+        ModelNotFound: what can only be a path leads to no file.
+    """
     if isinstance(value, str):
         return _absolute(value)
     return tuple(map(_absolute, value)) if isinstance(value, tuple) else value
 
 
 def _absolute(name: str) -> str:
-    return os.path.abspath(name) if name.lower().endswith(".gguf") and os.path.isfile(name) else name
+    path = os.path.expanduser(name)
+    if path.lower().endswith(".gguf") and os.path.isfile(path):
+        return os.path.abspath(path)
+    if name.startswith((".", "~")) or os.path.isabs(path):
+        _refuse_if_missing(name, path)
+        return os.path.abspath(path)
+    return name
+
+
+def _refuse_if_missing(name: str, path: str) -> None:
+    from lmbridge.core.errors import BridgeError, error_from_code
+
+    said = (
+        "is a folder, not a GGUF file" if os.path.isdir(path) else "" if os.path.exists(path) else "is not there"
+    )
+    if said:
+        hint = "Name a GGUF file by its path, or a model as `lmbridge ls` shows it."
+        raise error_from_code("model_not_found", f"{name} {said}.", hint, "model") or BridgeError(name)
 
 
 def json_option(function: F) -> F:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
+from lmbridge.core.errors import BridgeError, ModelNotFound, error_from_code
 from lmbridge.core.hub import AnyHub
 
 T = TypeVar("T")
@@ -32,6 +33,19 @@ def with_hub(work: Callable[[AnyHub], Awaitable[T]], *, gateway: bool | None = N
 
     async def run() -> T:
         async with connect(gateway=gateway, files=files) as hub:
-            return await work(hub)
+            try:
+                return await work(hub)
+            except ModelNotFound as error:
+                raise (_unknown_there(files[0], hub.where) if files and gateway else None) or error from None
 
     return asyncio.run(run())
+
+
+def _unknown_there(file: Path, where: str) -> BridgeError | None:
+    """What to do about a file that a gateway does not offer: it opens none because a request names it."""
+    return error_from_code(
+        "model_not_found",
+        f"The gateway at {where} does not offer {file}.",
+        f"Put it into a folder of models, or stop the gateway and `lmbridge gateway start --model {file}`.",
+        "model",
+    )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 from lmbridge.cli import render
 from lmbridge.cli.command import BridgeCommand, json_option, model_name
+from lmbridge.core.models import MAX_PARALLEL, MAX_THREADS
 
 if TYPE_CHECKING:
     from lmbridge.core.hub import AnyHub
@@ -27,9 +29,11 @@ if TYPE_CHECKING:
 @click.option(
     "--context-length", metavar="N", type=click.IntRange(min=1), help="Tokens of context for each answer."
 )
-@click.option("--parallel", metavar="N", type=click.IntRange(min=1), help="Answers given at the same time.")
+@click.option(
+    "--parallel", metavar="N", type=click.IntRange(1, MAX_PARALLEL), help="Answers given at the same time."
+)
 @click.option("--gpu-layers", metavar="N", type=click.IntRange(min=-1), help="Layers put on the GPU; -1 all.")
-@click.option("--threads", metavar="N", type=click.IntRange(min=1), help="CPU threads.")
+@click.option("--threads", metavar="N", type=click.IntRange(1, MAX_THREADS), help="CPU threads.")
 @click.option(
     "--kv-type", type=click.Choice(["f16", "q8_0", "q4_0"]), help="Number format of the context's memory."
 )
@@ -56,14 +60,14 @@ def command(
     from lmbridge.cli.connect import with_hub
     from lmbridge.core.models import LoadOptions
 
-    _make_sure_of_gateway(may_start=not no_gateway)
+    _make_sure_of_gateway(model, may_start=not no_gateway)
     options = LoadOptions(context_length, parallel, gpu_layers, threads, kv_type, ttl)
 
     async def load(hub: AnyHub) -> InstanceState:
         with render.progress(f"Loading {model}") as moved:
             return await hub.load(model, options, moved)
 
-    state = with_hub(load, gateway=True)
+    state = with_hub(load, gateway=True, model=model)
     if as_json:
         render.json(msgspec.structs.asdict(state))
         return
@@ -77,8 +81,10 @@ def command(
     render.line(f"{render.printable(state.model)} ({state.provider}) is loaded{f': {told}' if told else ''}.")
 
 
-def _make_sure_of_gateway(*, may_start: bool) -> None:
+def _make_sure_of_gateway(model: str, *, may_start: bool) -> None:
     """A model stays in memory only as long as the process that holds it: that must be a gateway.
+
+    One that is started here offers the file that *model* names, if it is the path of one.
 
     Raises:
         NotRunning: there is none, and none may be started.
@@ -94,5 +100,6 @@ def _make_sure_of_gateway(*, may_start: bool) -> None:
     if not may_start or not config.use_gateway:
         raise NotRunning
     render.note("No gateway is running to keep it in memory; starting one in the background …", "dim")
-    found = background.start(config)
+    file = ["--model", model] if os.path.isabs(model) else []
+    found = background.start(config, file, background.LOAD_S if file else background.START_S)
     render.note(f"It answers at {found.url}; `lmbridge gateway stop` ends it.", "dim")

@@ -46,7 +46,7 @@ def command(name: str, as_json: bool, gateway: bool | None) -> None:
         ]
         render.json({"models": told})
         return
-    _show(shown, loaded, [] if name else providers)
+    _show(shown, loaded, providers, all_of_them=not name)
     if not shown:
         known = f" ({len(models)} have another name)" if name and models else ""
         render.line(f"No model{f' has {name!r} in its name' if name else ' is here'}{known}.")
@@ -57,8 +57,13 @@ async def _look(hub: AnyHub) -> tuple[Sequence[ModelInfo], Sequence[InstanceStat
 
 
 def _show(
-    models: Sequence[ModelInfo], loaded: Mapping[tuple[str, str], str], providers: Sequence[ProviderState]
+    models: Sequence[ModelInfo],
+    loaded: Mapping[tuple[str, str], str],
+    providers: Sequence[ProviderState],
+    *,
+    all_of_them: bool,
 ) -> None:
+    down = {state.provider: state for state in providers if state.state != "ready"}
     groups: dict[str, list[ModelInfo]] = {}
     for model in models:
         groups.setdefault(model.provider, []).append(model)
@@ -73,8 +78,10 @@ def _show(
         for model in group:
             if model.problem:
                 render.line(f"{render.paint('!', 'yellow')}  {render.printable(f'{model.id}: {model.problem}')}")
-    for state in providers:
-        if state.state != "ready" and state.provider not in groups:
+        if provider in down:
+            render.line(f"{render.paint('!', 'yellow')}  {_why(down[provider])}")
+    for state in down.values() if all_of_them else ():
+        if state.provider not in groups:
             render.line()
             render.line(f"{render.paint(render.printable(state.provider), 'bold')}  {_why(state)}")
 

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from lmbridge.machine.gateway_file import GatewayFile
 
 
+EVERY = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
+"""Addresses that stand for all of this machine's."""
+
+
 @click.command(
     "serve",
     cls=BridgeCommand,
@@ -116,7 +120,7 @@ async def _serve(config: Config, settings: GatewayConfig, models: tuple[str, ...
             await _load(hub, models, as_json=as_json)
             async with asyncio.TaskGroup() as tasks:
                 needs_key = settings.require_key or bool(ring.list())
-                welcome = tasks.create_task(_welcome(hub, file, needs_key, as_json=as_json))
+                welcome = tasks.create_task(_welcome(hub, file, settings.host, needs_key, as_json=as_json))
                 await serve(gateway, on_ready=ready, sockets=[listening])
                 welcome.cancel()
         finally:
@@ -154,7 +158,7 @@ async def _load(hub: Hub, models: tuple[str, ...], *, as_json: bool) -> None:
             render.line(f"{render.printable(state.model)} is loaded.")
 
 
-async def _welcome(hub: Hub, file: Awaitable[GatewayFile], needs_key: bool, *, as_json: bool) -> None:
+async def _welcome(hub: Hub, file: Awaitable[GatewayFile], host: str, needs_key: bool, *, as_json: bool) -> None:
     """Once it answers, say how it is used."""
     found = await file
     if as_json:
@@ -167,7 +171,14 @@ async def _welcome(hub: Hub, file: Awaitable[GatewayFile], needs_key: bool, *, a
         for name, meaning in (
             ("OpenAI API", f"{found.url}/v1"),
             ("About", f"{found.url}/"),
+            (
+                "Network",
+                f"open to other machines, on port {found.url.rpartition(':')[2]} of every address"
+                if host in EVERY
+                else "",
+            ),
             ("API key", key),
             ("Stop", "Ctrl-C"),
         ):
-            render.line(f"  {render.paint(f'{name:<12}', 'dim')}{meaning}")
+            if meaning:
+                render.line(f"  {render.paint(f'{name:<12}', 'dim')}{meaning}")

@@ -219,7 +219,7 @@ class ContextExceeded(BridgeError):
     def __init__(self, prompt_tokens: int, context_length: int) -> None:
         self.prompt_tokens, self.context_length = prompt_tokens, context_length
         super().__init__(
-            f"The prompt has {prompt_tokens} tokens and the loaded context has room for {context_length}.",
+            f"The prompt has {prompt_tokens:,} tokens and the loaded context has room for {context_length:,}.",
             hint="Shorten it, or load the model with a larger `--context-length`.",
             param="messages",
         )

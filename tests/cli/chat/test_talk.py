@@ -42,6 +42,18 @@ def test_ctrl_d_leaves(terminal: Terminal) -> None:
     assert terminal.wait_for_end() == 0
 
 
+def test_a_conversation_that_has_become_too_long_is_told_with_what_to_do(
+    run: Run, server: FakeOpenAI, home: Path
+) -> None:
+    server.models = [{"id": "fault:context"}]
+    with Terminal(home, "chat", "fault:context") as terminal:
+        terminal.wait_for(PROMPT)
+        terminal.enter("hello")
+        terminal.wait_for("the loaded context has room for")
+        terminal.wait_for("/clear begins a new conversation")
+        terminal.wait_for(PROMPT)
+
+
 def test_ctrl_c_stops_the_answer_and_not_the_program(terminal: Terminal, server: FakeOpenAI) -> None:
     server.pace = 0.05
     terminal.enter("word " * 500)
@@ -114,6 +126,8 @@ def test_help_lists_every_command(terminal: Terminal) -> None:
 def test_an_unknown_command_is_not_sent_to_the_model(terminal: Terminal, server: FakeOpenAI) -> None:
     terminal.enter("/sistem x")
     terminal.wait_for("Did you mean /system?")
+    terminal.enter("/")
+    terminal.wait_for("/help lists the commands.")
     assert not asked(server)
 
 

@@ -17,7 +17,7 @@ from lmbridge.cli.chat.figures import Stopwatch, figures, speed
 from lmbridge.cli.chat.keyboard import Keyboard, SlashCompleter, silent_keys, stoppable
 from lmbridge.cli.chat.once import screen, show
 from lmbridge.cli.connect import THIS_PROCESS
-from lmbridge.core.errors import BridgeError, BrokenAnswer
+from lmbridge.core.errors import BridgeError, BrokenAnswer, ContextExceeded
 from lmbridge.core.events import Answer, AnswerBuilder, Finished
 from lmbridge.core.hub import AnyHub
 from lmbridge.core.messages import Message
@@ -105,18 +105,21 @@ class Talk:
                 await self._take(text)
             except Leave:
                 return
+            except ContextExceeded as error:
+                render.failure(error, as_json=False)
+                render.note("  /clear begins a new conversation; /save keeps this one first.", "dim")
             except (BridgeError, OSError) as error:
                 render.failure(error, as_json=False)
 
     async def _take(self, text: str) -> None:
         """A command, or something to answer."""
         name, _, argument = text[1:].partition(" ")
-        if not text.startswith("/") or not (name.isalpha() or name in ALIASES):
+        if not text.startswith("/") or not (name.isalpha() or name in ALIASES or text == "/"):
             await self._ask(text)  # words, or something like /usr/bin
             return
         name = ALIASES.get(name, name)
         if name not in COMMANDS:
-            near = get_close_matches(name, COMMANDS, n=1)
+            near = get_close_matches(name, COMMANDS, n=1)  # none for a mere slash
             meant = f"Did you mean /{near[0]}?" if near else "/help lists the commands."
             render.note(f"There is no command /{name}. {meant}", "yellow")
             return

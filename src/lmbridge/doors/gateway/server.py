@@ -90,10 +90,11 @@ def bind(host: str, port: int) -> socket.socket:
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             raise AddressInUse(host, port) from error
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        foreign = isinstance(error, OSError) and error.errno == errno.EADDRNOTAVAIL
         raise ConfigInvalid(
             "host and port",
-            f"cannot listen on {host}:{port}: {reason.lower()}",
-            hint="Choose another with `--port`.",
+            f"cannot listen on {host}:{port}: {'not an address of this machine' if foreign else reason.lower()}",
+            hint=f"Choose another with `--{'host' if foreign else 'port'}`.",
         ) from error
     listening.setblocking(False)
     return listening

@@ -21,6 +21,7 @@ from torch.nn import functional as F  # noqa: N812 -- its name everywhere
 from models import tokens
 from models.corpus.about import FRAMES, TOPICS
 from models.corpus.asking import WAYS
+from models.corpus.notes import LINES
 from models.corpus.sentences import FORMS, two_alike
 from models.corpus.source import ALL_WORDINGS, Source
 from models.corpus.words import word
@@ -59,7 +60,7 @@ def meanings() -> list[Meaning]:
         if id(wordings) in topics:
             topic, more = topics[id(wordings)]
             found.append(Meaning([*wordings.train, *topic.answers, *more]))
-        elif len(wordings.train) >= SMALLEST_LIST and wordings not in (FORMS, FRAMES):
+        elif len(wordings.train) >= SMALLEST_LIST and wordings not in (FORMS, FRAMES, LINES):
             found.append(Meaning(wordings.train))
     return found
 

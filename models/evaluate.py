@@ -19,6 +19,7 @@ from models.corpus import SHORT, chain, talk_beside_tools
 from models.corpus.about import TOPICS, about
 from models.corpus.arithmetic import arithmetic, difference, product, total
 from models.corpus.extract import extract
+from models.corpus.notes import notes
 from models.corpus.repeat import repeat
 from models.corpus.smalltalk import farewell, greeting, introduction, summary, thanks, unknown
 from models.corpus.source import Conversation, Message, Source, assistant, user
@@ -107,7 +108,8 @@ CATEGORIES: dict[str, tuple[int, Callable[[Source], Conversation]]] = {
     "system prompt that asks for nothing": (60, undisturbed),
     "small talk": (50, small_talk),
     "unknown question: standard reply": (80, unknown),
-    "summary (keeps the first sentence)": (40, summary),
+    "summary of notes (keeps the first sentence)": (40, notes),
+    "summary of nonsense sentences (keeps the first)": (40, summary),
 }
 
 

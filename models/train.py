@@ -52,7 +52,7 @@ class Part:
 PARTS = {
     1: Part(steps=1250, span=4500, rate=4e-3, seed=1, quiet=0.1),
     2: Part(steps=1400, span=1400, rate=2.8e-3, seed=2, quiet=0.0),
-    3: Part(steps=1000, span=1000, rate=1.5e-3, seed=3, quiet=0.0),
+    3: Part(steps=800, span=800, rate=1.5e-3, seed=3, quiet=0.0),
 }
 
 

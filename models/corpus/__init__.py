@@ -12,6 +12,7 @@ from models.corpus.about import about
 from models.corpus.arithmetic import arithmetic
 from models.corpus.asking import about_in_other_words
 from models.corpus.extract import extract
+from models.corpus.notes import notes
 from models.corpus.repeat import repeat
 from models.corpus.smalltalk import (
     farewell,
@@ -124,6 +125,17 @@ def drill(source: Source) -> Conversation:
     return replace(last, messages=messages)
 
 
+def pleasantries(source: Source) -> Conversation:
+    """Small talk, several turns of it."""
+    kinds: tuple[Skill, ...] = (greeting, thanks, farewell, introduction, unknown)
+    messages, last = [], None
+    for kind in source.some(kinds, source.number(1, 3)):
+        last = kind(source)
+        messages += last.messages
+    assert last
+    return replace(last, messages=messages)
+
+
 # What each part of the training is made of: first everything, then more and more of what is hard.
 PARTS: dict[int, tuple[tuple[float, Skill], ...]] = {
     2: (
@@ -135,13 +147,16 @@ PARTS: dict[int, tuple[tuple[float, Skill], ...]] = {
         (5, tool_call),
     ),
     3: (
-        (40, conversation),
-        (10, about_in_other_words),
-        (20, drill),
+        (36, conversation),
+        (9, about_in_other_words),
+        (12, drill),
         (10, extract),
         (4, no_fitting_tool),
-        (12, everyday_call),
-        (4, tool_call),
+        (10, everyday_call),
+        (3, tool_call),
+        (8, pleasantries),
+        (5, own_name),
+        (6, notes),
     ),
 }
 

@@ -1,6 +1,8 @@
+import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
@@ -265,3 +267,31 @@ def test_a_gateway_that_does_not_listen_is_told_to_end_by_a_signal(anywhere: Run
     assert done.returncode == 0
     assert f"SIGTERM to process {deaf.pid}" in done.stderr
     assert not (home / NAME).exists()
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of its own that takes nothing more."""
+    place = tmp_path / "full"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("only root may make a small disk")
+    try:
+        with (place / "filler").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(4096)):
+                pass
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux" or shutil.which("mount") is None, reason="disks as Linux makes them")
+@pytest.mark.parametrize("command", [["gateway", "start"], ["serve", "--port", "0"], ["keys", "create", "a"]])
+def test_a_full_disk_is_told_with_what_was_to_be_written(alone: Run, full_disk: Path, command: list[str]) -> None:
+    done = alone(*command, "--json", env={"LMBRIDGE_HOME": str(full_disk)})
+    error = json.loads(done.stdout.splitlines()[-1])["error"]
+    assert (done.returncode, error["code"]) == (5, "no_space")
+    assert str(full_disk) in error["message"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from msgspec import Struct
 
 from lmbridge.cli.exits import ADDRESS_TAKEN
 from lmbridge.config import Config
-from lmbridge.core.errors import BridgeError, LoadFailed, ProviderTimeout, error_from_code
+from lmbridge.core.errors import BridgeError, LoadFailed, NoSpace, ProviderTimeout, error_from_code
 from lmbridge.machine import gateway_file
 from lmbridge.machine.gateway_file import GatewayFile
 from lmbridge.machine.home import logs_folder, private_folder
@@ -39,6 +40,8 @@ LOOK_S = 0.05
 ANSWER_S = 10.0
 """Seconds it gets to answer a question about itself, or to take the order to end."""
 LARGEST_LOG = 5 * 2**20
+BLOCK = 4096
+"""Bytes; a disk with fewer takes nothing more."""
 
 
 def log_file(home: Path) -> Path:
@@ -181,6 +184,8 @@ def _reason(log: Path, begin: int, code: int) -> BridgeError:
             continue
         known = error_from_code(told.code, told.message, told.hint, told.param)
         return known or BridgeError(told.message, hint=told.hint)
+    if not lines and shutil.disk_usage(log.parent).free < BLOCK:
+        return NoSpace(str(log))
     last = lines[-1] if lines else f"exit code {code}"
     return LoadFailed("gateway", f"it ended at once: {last.strip().removesuffix('.')}; {log} tells more")
 

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from lmbridge.core.errors import AlreadyRunning, ConfigInvalid
+from lmbridge.core.errors import AlreadyRunning, ConfigInvalid, NoSpace
 from lmbridge.machine import processes
 
 NAME, LOCK = "gateway.json", "gateway.lock"
@@ -66,7 +66,7 @@ class GatewayFile(Struct, frozen=True):
         """Put the file into *home*, whole or not at all, readable for its owner only.
 
         Raises:
-            OSError: the folder cannot be made or written.
+            NoSpace: the disk is full. OSError: the folder cannot be made or written.
         """
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         # mkstemp makes the file with mode 0600 and under a name nobody can foresee.
@@ -75,8 +75,10 @@ class GatewayFile(Struct, frozen=True):
             with os.fdopen(handle, "wb") as file:
                 file.write(msgspec.json.encode(self))
             Path(name).replace(home / NAME)
-        except BaseException:
+        except BaseException as error:
             Path(name).unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise NoSpace(str(home / NAME)) from error
             raise
         return home / NAME
 

@@ -130,6 +130,7 @@ async def test_a_key_of_a_provider_is_in_no_error(upstream: FakeOpenAI, tmp_path
         ("cut", "broken_answer"),
         ("reset", "broken_answer"),
         ("torn", "broken_answer"),
+        ("no-finish", "broken_answer"),
         ("error-event", "provider_refused"),
         ("unstreamed", "broken_answer"),
     ],
@@ -147,7 +148,7 @@ async def test_a_stream_that_breaks_ends_with_an_error_and_never_looks_finished(
     assert dict(tally.errors) == {code: 1}
 
 
-@pytest.mark.parametrize("fault", ["cut", "torn", "error-event"])
+@pytest.mark.parametrize("fault", ["cut", "torn", "no-finish", "error-event"])
 async def test_the_openai_client_raises_on_a_stream_that_breaks(
     upstream: FakeOpenAI, tmp_path: Path, fault: str
 ) -> None:

@@ -359,7 +359,7 @@ class _Stream:
     def _until_error(self, events: bytes) -> tuple[bytes, BridgeError | None]:
         """The events before an error the provider reports, and that error in our form."""
         if b'"error"' not in events:
-            return events, None
+            return self._until_end(events)
         good: list[bytes] = []
         for event in events.split(b"\n\n"):
             for line in event.splitlines():
@@ -368,6 +368,15 @@ class _Stream:
                 if name in (b"data", b"error") and has_error(data):
                     return b"\n\n".join((*good, b"")), decode_error(None, data.strip(), self._provider)
             good.append(event)
+        return self._until_end(events)
+
+    def _until_end(self, events: bytes) -> tuple[bytes, BridgeError | None]:
+        """The same events, or those before an end that comes without a reason: then the answer was cut short."""
+        if self.tap.done:
+            self.tap.close()
+            if not self.tap.finished:
+                broken = BrokenAnswer(self._provider, "the stream ended without a reason to finish")
+                return events.removesuffix(b"data: [DONE]\n\n"), broken
         return events, None
 
 

@@ -1,4 +1,4 @@
-"""Any OpenAI client, pointed at the gateway (`lmbridge serve`)."""
+"""Any OpenAI client, pointed at the gateway (`lmbridge serve`). This one: `pip install openai`."""
 
 import os
 

@@ -17,8 +17,9 @@ CARD = BUILTIN / "MODEL_CARD.md"
 
 
 def percent(right: int, of: int) -> str:
-    """A share, with what it was counted from."""
-    return f"{100 * right / of:.0f} % ({right} of {of})"
+    """A share, with what it was counted from; 100 only where nothing is missing."""
+    share = min(100 * right / of, 99.9 if right < of else 100)
+    return f"{share:.1f} % ({right} of {of})" if 99 < share < 100 else f"{share:.0f} % ({right} of {of})"
 
 
 def table(head: str, scores: Mapping[str, Mapping[str, int]]) -> str:

@@ -148,6 +148,19 @@ def test_a_file_by_its_path_is_loaded_into_a_gateway_started_for_it_and_into_no_
         assert alone("gateway", "stop").returncode == 0
 
 
+def test_the_built_in_model_says_what_it_is_for_and_where_to_go_on(home: Path) -> None:
+    (home / "lmbridge.toml").write_text("[embedded]\nlmstudio_models = false\n")
+    with Terminal(home, "chat", "lmbridge-tiny") as terminal:
+        terminal.wait_for("made to show and test that all works; for more, put a GGUF file into")
+    (home / "models").mkdir()
+    chat_model(home / "models" / "mine.gguf")
+    with Terminal(home, "chat", "lmbridge-tiny") as terminal:
+        terminal.wait_for("/model lists the others you have.")
+    with Terminal(home, "chat", "mine") as terminal:
+        terminal.wait_for("Ask something")
+        assert "very small" not in terminal.text
+
+
 def test_a_file_that_is_damaged_is_listed_with_the_reason_and_refused(alone: Run, home: Path) -> None:
     (home / "models").mkdir()
     whole = chat_model(home / "models" / "mine.gguf")

@@ -17,13 +17,14 @@ from lmbridge.cli.chat.figures import Stopwatch, figures, speed
 from lmbridge.cli.chat.keyboard import Keyboard, SlashCompleter, silent_keys, stoppable
 from lmbridge.cli.chat.once import screen, show
 from lmbridge.cli.connect import THIS_PROCESS
+from lmbridge.cli.demo import BUILT_IN
 from lmbridge.core.errors import BridgeError, BrokenAnswer, ContextExceeded
 from lmbridge.core.events import Answer, AnswerBuilder, Finished
 from lmbridge.core.hub import AnyHub
 from lmbridge.core.messages import Message
 from lmbridge.core.models import ModelInfo
 from lmbridge.core.requests import ChatRequest, Sampling
-from lmbridge.machine.home import home
+from lmbridge.machine.home import home, models_folder
 from lmbridge.version import __version__
 
 
@@ -83,9 +84,17 @@ class Talk:
 
     async def run(self) -> None:
         """Read and answer until the user leaves."""
-        await self._look_at_models()
+        models = await self._look_at_models()
         about = f"{self._model.id} ({self._model.provider}) · /help for commands, Ctrl-D to leave"
         render.line(f"{render.paint(f'lmbridge {__version__}', 'bold')} {render.paint(f'· {about}', 'dim')}")
+        if self._model.id == BUILT_IN:
+            folder = models_folder(home())
+            more = (
+                "/model lists the others you have"
+                if len(models) > 1
+                else f"for more, put a GGUF file into {folder}"
+            )
+            render.line(render.paint(f"A very small model, made to show and test that all works; {more}.", "dim"))
         warned = False
         while True:
             try:

@@ -6,7 +6,7 @@ import asyncio
 import json
 
 import pytest
-from tests.doors.gateway.asking import LIMIT_S, Running, decode
+from tests.doors.gateway.asking import LIMIT_S, Running, decode, until
 
 from lmbridge.doors.gateway.protocol import GatewayProtocol
 
@@ -181,3 +181,19 @@ async def test_a_body_that_does_not_come_is_not_waited_for_without_end(
         got = decode(await reader.read())
     writer.close()
     assert (got.status, got.headers["connection"]) == (408, "close")
+
+
+async def test_a_caller_who_does_not_read_his_answer_does_not_keep_his_place_for_ever(
+    door: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GatewayProtocol, "stall_s", 0.05)
+    said = " ".join(["x" * 1000] * 12_000)  # more than all buffers between here and there hold
+    body = json.dumps(
+        {"model": "fake-chat", "messages": [{"role": "user", "content": said}], "stream": True}
+    ).encode()
+    _, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    head = request(door.port).partition(b"content-length")[0]
+    writer.write(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+    await until(lambda: any(tally.cancelled for tally in door.hub.activity.tallies))
+    assert all(not state.leases for state in await door.hub.instances())
+    writer.close()

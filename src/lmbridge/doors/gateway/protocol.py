@@ -37,6 +37,9 @@ MAX_WAITING: Final = 8
 """Requests that may wait on one connection for the answers to earlier ones."""
 BODY_S: Final = 75.0
 """Seconds of silence within a body that somebody waits for."""
+STALL_S: Final = 120.0
+"""Seconds a caller may leave his answer unread once nothing more can be sent to him: he holds a place that
+others wait for. A terminal that was suspended is such a caller."""
 LINGER_S: Final = 1.0
 """Seconds for which a refused caller may go on sending, so that he can read why."""
 
@@ -155,10 +158,10 @@ class GatewayProtocol(asyncio.Protocol):
         lost: whether it is gone.
         on_lost: called at the moment when it goes.
         full: done when the caller has read enough to be sent more; None while he may be sent to.
-        body_s: how long silence within a body is borne.
+        body_s: how long silence within a body is borne. stall_s: how long a caller who does not read is.
     """
 
-    body_s = BODY_S
+    body_s, stall_s = BODY_S, STALL_S
 
     def __init__(
         self,
@@ -185,6 +188,7 @@ class GatewayProtocol(asyncio.Protocol):
         self._paused = self._refused = False
         self._idle_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._stall: asyncio.TimerHandle | None = None
 
     # -- what asyncio and uvicorn call ------------------------------------------------------------
 
@@ -212,10 +216,14 @@ class GatewayProtocol(asyncio.Protocol):
         """The caller reads more slowly than he is sent to."""
         if self.full is None:
             self.full = self.loop.create_future()
+            self._stall = self.loop.call_later(self.stall_s, self.transport.abort)
 
     def resume_writing(self) -> None:
         """He has caught up."""
         full, self.full = self.full, None
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
         if full is not None:
             full.set_result(None)
 

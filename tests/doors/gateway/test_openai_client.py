@@ -337,8 +337,8 @@ async def test_too_long_a_prompt_is_a_bad_request_with_both_numbers(client: open
     body = caught.value.body
     assert isinstance(body, dict)
     assert body["n_prompt_tokens"] > body["n_ctx"] > 0
-    assert str(body["n_ctx"]) in body["message"]
-    assert str(body["n_prompt_tokens"]) in body["message"]
+    assert f"{body['n_ctx']:,}" in body["message"]
+    assert f"{body['n_prompt_tokens']:,}" in body["message"]
 
 
 async def test_the_wrong_kind_of_model_is_a_bad_request(client: openai.AsyncOpenAI) -> None:

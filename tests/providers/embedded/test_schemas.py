@@ -164,3 +164,11 @@ json_values = st.recursive(
 def test_whatever_is_sent_is_fitted_or_refused(schema: object, exact: bool) -> None:
     with suppress(InvalidRequest):
         fitted(schema, "x", exact=exact)
+
+
+def test_a_tuple_that_says_that_nothing_follows_is_understood() -> None:
+    items = [{"type": "integer"}, {"type": "boolean"}]
+    schema: dict[str, object] = {"type": "array", "prefixItems": items, "items": False}
+    assert fitted(schema, "schema", exact=True) == {"type": "array", "prefixItems": items}
+    with pytest.raises(InvalidRequest, match="#/items"):
+        fitted({"type": "array", "items": False}, "schema", exact=True)

@@ -119,7 +119,14 @@ class _Fitting:
                 _replace(changed, schema, key, child_path, new)
         if isinstance(schema.get("pattern"), str):
             self._check_pattern(schema, path, changed)
-        return {**schema, **changed} if changed else schema
+        fitted = {**schema, **changed} if changed else schema
+        return self._closed_tuple(fitted, path) if schema.get("items") is False else fitted
+
+    def _closed_tuple(self, schema: Mapping[str, object], path: str) -> dict[str, object]:
+        """The engine makes exactly the items of `prefixItems`, and fails on a `false` beside them."""
+        if "prefixItems" not in schema:
+            self._wrong(f"{path}/items", "only an empty list can satisfy `false`", "Say `maxItems: 0`.")
+        return {key: value for key, value in schema.items() if key != "items"}
 
     def _check_keywords(self, schema: Mapping[str, object], path: str) -> None:
         self._check_containers(schema, path)

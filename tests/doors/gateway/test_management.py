@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -129,19 +130,23 @@ async def test_a_model_that_answers_is_not_unloaded(up: Running, remote: RemoteH
 
 
 @pytest.mark.parametrize(
-    ("path", "body"),
+    ("path", "body", "code", "param"),
     [
-        ("resolve", {"model": 7}),
-        ("resolve", {"model": "tiny", "kind": "dance"}),
-        ("load", {"model": "tiny", "options": {"parallel": "many"}}),
-        ("load", {"name": "tiny"}),
-        ("unload", {}),
-        ("unload", []),
+        ("resolve", {"model": 7}, "invalid_request", "model"),
+        ("resolve", {"model": "tiny", "kind": "dance"}, "invalid_request", "kind"),
+        ("load", {"model": "tiny", "options": {"parallel": "many"}}, "invalid_request", "options.parallel"),
+        ("load", {"model": "tiny", "options": {"parallel": 0}}, "invalid_request", "options.parallel"),
+        ("load", {"name": "tiny"}, "unsupported_parameter", "name"),
+        ("unload", {}, "invalid_request", "model"),
+        ("unload", [], "invalid_request", None),
     ],
 )
-async def test_a_bad_wish_is_refused(up: Running, path: str, body: object) -> None:
+async def test_a_bad_wish_is_refused_by_the_name_of_its_field(
+    up: Running, path: str, body: object, code: str, param: str | None
+) -> None:
     got = await up.post(f"/api/lmbridge/models/{path}", body)
-    assert (got.status, got.code) == (400, "invalid_request")
+    error = json.loads(got.body)["error"]
+    assert (got.status, error["code"], error["param"]) == (400, code, param)
 
 
 async def test_only_the_owner_may_stop_the_gateway(up: Running, remote: RemoteHub) -> None:

@@ -402,6 +402,13 @@ async def test_a_llama_server_takes_the_engines_place(build: Build, server: Path
     assert not exists(pid)
 
 
+async def test_a_program_that_is_no_llama_server_is_named(build: Build) -> None:
+    provider = build(llama_server="false")
+    with pytest.raises(LoadFailed, match=r"/false ended: exit status 1"):
+        async with loaded(provider, "chat"):
+            pass
+
+
 async def test_a_llama_server_that_crashes_is_told_with_its_status(build: Build, server: Path) -> None:
     provider = build(llama_server=str(server))
     async with loaded(provider, "chat") as instance:

@@ -13,14 +13,14 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct
 
-from lmbridge.core.errors import InvalidRequest
 from lmbridge.core.models import InstanceState, LoadOptions, ModelInfo, ModelKind
 from lmbridge.core.provider import ProviderState
 from lmbridge.doors.gateway.asgi import Request
 from lmbridge.doors.gateway.settings import GatewaySettings
 from lmbridge.hub.hub import Hub
+from lmbridge.wire.openai.explain import decode_strictly
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Struct)
 
 LOOK_S: Final = 0.1
 """Seconds between two looks at how far a load is."""
@@ -150,12 +150,7 @@ class Management:
 
     async def _ask(self, request: Request, shape: type[T]) -> T:
         body = await request.body(self._settings.max_body)
-        try:
-            return msgspec.json.decode(body, type=shape)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            raise InvalidRequest(
-                f"The body is not as it should be: {error}.", hint="GET /openapi.json shows how."
-            ) from error
+        return decode_strictly(msgspec.json.Decoder(shape), body)
 
 
 async def _event(request: Request, value: object, *, more: bool = True) -> None:

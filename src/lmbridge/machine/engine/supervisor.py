@@ -167,7 +167,8 @@ class Engine:
         engine = cls(name, transport, process)
         try:
             engine._tell(settings, llama_server)
-            await engine._ready(await engine._loaded(settings.size_bytes, progress), settings.model)
+            report = await engine._loaded(settings.size_bytes, progress)
+            await engine._ready(report, settings.model, llama_server)
             return engine
         except BaseException:
             await engine._end("failed")
@@ -205,12 +206,13 @@ class Engine:
         except msgspec.DecodeError:
             return _Report()
 
-    async def _ready(self, report: _Report, model: str) -> None:
+    async def _ready(self, report: _Report, model: str, program: Path | None) -> None:
         if not report.url:
             await asyncio.wait([self._process.exited], timeout=GRACE)  # for its last words
             if report.kind == "missing":
                 raise engine_missing(report.error)
-            reason = next(iter(errors(self.log)), "") or report.error.rstrip(".") or self._how_it_ended()
+            ended = f"{program} ended: {self._how_it_ended()}" if program else self._how_it_ended()
+            reason = next(iter(errors(self.log)), "") or report.error.rstrip(".") or ended
             raise BadModelFile(model, reason) if _FILE_AT_FAULT.search(self.log) else LoadFailed(self.name, reason)
         self.url, self.state = report.url, "ready"
 

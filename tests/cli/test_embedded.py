@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from tests.cli.conftest import PATIENCE_S, Run, Terminal, environment
 from tests.fakes.gguf_files import chat_model, truncated
 
 from lmbridge.machine import processes
+from lmbridge.machine.model_folders import BUILTIN
 
 ANSWER = {
     "type": "object",
@@ -197,3 +199,13 @@ def test_loading_shows_how_far_it_is_and_what_it_became(alone: Run, home: Path) 
         assert "are free again" in unloaded
     finally:
         assert alone("gateway", "stop").returncode == 0
+
+
+def test_who_names_no_model_gets_his_own_one_and_the_demonstration_the_built_in_one(
+    alone: Run, home: Path
+) -> None:
+    own = home / "models" / "own-q8_0.gguf"
+    own.parent.mkdir(parents=True)
+    shutil.copy(BUILTIN / "lmbridge-tiny.gguf", own)
+    assert json.loads(alone("chat", "-p", "Hello", "--json").stdout)["model"] == "own"
+    assert "lmbridge-tiny (embedded): " in alone("demo", "Hello").stdout

@@ -7,7 +7,7 @@ from lmbridge.core.models import ModelInfo
 from lmbridge.hub.routing import choose, find, resolve
 
 QWEN = ModelInfo("qwen/qwen3-8b", "embedded", path="/models/q.gguf", size_bytes=500)
-TINY = ModelInfo("lmbridge-tiny", "embedded", size_bytes=3)
+TINY = ModelInfo("lmbridge-tiny", "embedded", size_bytes=3, builtin=True)
 BROKEN = ModelInfo("broken", "embedded", path="/models/b.gguf", size_bytes=1, problem="it is cut off")
 EMBED = ModelInfo("embed", "embedded", kind="embedding", size_bytes=1)
 TWIN_A, TWIN_B = ModelInfo("x/twin", "embedded", size_bytes=9), ModelInfo("y/twin", "embedded", size_bytes=9)
@@ -59,37 +59,13 @@ def test_a_model_of_the_wrong_kind_or_a_broken_one_is_refused_by_name() -> None:
         resolve("broken", "chat", ALL)
 
 
-def test_without_a_name_the_one_in_memory_answers_then_a_running_server_then_the_smallest() -> None:
+def test_without_a_name_the_one_in_memory_answers_then_a_running_server_then_the_users_smallest() -> None:
     assert choose("chat", ALL, {"embedded:qwen/qwen3-8b"}, {"ollama"}) is QWEN
     assert choose("chat", ALL, set(), {"ollama"}) is SAME
-    assert choose("chat", [QWEN, TINY, BROKEN, EMBED], set(), set()) is TINY
+    assert choose("chat", [TINY, QWEN, TWIN_A, BROKEN, EMBED], set(), set()) is TWIN_A
     assert choose("embedding", ALL, set(), {"ollama"}) is EMBED
 
 
-FILES = [
-    ModelInfo("qwen3", "embedded", path="/lms/models/unsloth/Qwen3-GGUF/Qwen3-Q4_K_M.gguf"),
-    ModelInfo("gemma@q4_0", "embedded", path="/lms/models/google/gemma/gemma-Q4_0.gguf"),
-    ModelInfo("gemma@q8_0", "embedded", path="/lms/models/google/gemma/gemma-Q8_0.gguf"),
-    ModelInfo("windows", "embedded", path="C:\\models\\pub\\repo\\win.gguf"),
-]
-
-
-@pytest.mark.parametrize(
-    ("name", "model"),
-    [
-        ("Qwen3-Q4_K_M", FILES[0]),
-        ("qwen3-q4_k_m.gguf", FILES[0]),
-        ("unsloth/Qwen3-GGUF", FILES[0]),
-        ("unsloth/Qwen3-GGUF/Qwen3-Q4_K_M.gguf", FILES[0]),
-        ("gemma-q8_0", FILES[2]),
-        ("pub/repo", FILES[3]),
-    ],
-)
-def test_a_model_may_be_named_as_its_file_or_repository_is(name: str, model: ModelInfo) -> None:
-    assert find(name, FILES) is model
-
-
-@pytest.mark.parametrize("name", ["google/gemma", "q4_k_m", "models", "Qwen3-GGUF", "unsloth", ".gguf"])
-def test_a_repository_of_several_models_and_a_part_of_a_word_are_not_guessed(name: str) -> None:
-    with pytest.raises(ModelNotFound):
-        find(name, FILES)
+def test_the_built_in_model_answers_who_names_none_only_where_there_is_no_other() -> None:
+    assert choose("chat", [QWEN, TINY], set(), set()) is QWEN
+    assert choose("chat", [TINY, BROKEN, EMBED], set(), set()) is TINY

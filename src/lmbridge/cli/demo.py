@@ -30,7 +30,11 @@ QUESTION = "What is lmbridge?"
 )
 @click.argument("prompt", required=False, default=QUESTION)
 @click.option(
-    "--model", default="", callback=model_name, metavar="NAME", help="Who answers.  [default: the default model]"
+    "--model",
+    default="",
+    callback=model_name,
+    metavar="NAME",
+    help="Who answers.  [default: the one of a server that runs, else the built-in one]",
 )
 @gateway_option
 def command(prompt: str, model: str, gateway: bool | None) -> None:
@@ -50,6 +54,9 @@ async def _demo(hub: AnyHub, name: str, prompt: str) -> None:
     from lmbridge.core.requests import ChatRequest
 
     model = await hub.resolve(name)
+    if not name and model.path and not model.builtin:
+        # A file of the user's own may take minutes to load, and this is to show that everything works.
+        model = await hub.resolve(BUILT_IN)
     where = "" if hub.where == THIS_PROCESS else f", through the gateway at {hub.where}"
     render.line(f"{render.paint(model.id, 'bold')} (provider: {model.provider}{where}) answers {prompt!r}")
     render.line()
@@ -61,7 +68,7 @@ async def _demo(hub: AnyHub, name: str, prompt: str) -> None:
     told = " ".join(filter(None, facts))
     first = f"first word after {render.duration(watch.first_word_s)}" if watch.first_word_s else ""
     render.line(render.paint(f"{model.id} ({model.provider}): {', '.join(filter(None, (told, first)))}", "dim"))
-    if model.id == BUILT_IN:
+    if model.builtin:
         render.line(
             render.paint(f"{BUILT_IN} is a very small model, made to show and test that all works.", "dim")
         )

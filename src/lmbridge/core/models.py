@@ -65,6 +65,7 @@ class ModelInfo(Struct, frozen=True, omit_defaults=True):
         context_length: longest context the model was made for, in tokens.
         tools, vision: what it can do; None when nobody knows.
         problem: why it cannot be used, "" if it can.
+        builtin: it comes with lmbridge, for demonstration: the last choice for who names no model.
     """
 
     id: str
@@ -80,6 +81,7 @@ class ModelInfo(Struct, frozen=True, omit_defaults=True):
     tools: bool | None = None
     vision: bool | None = None
     problem: str = ""
+    builtin: bool = False
 
     @property
     def qualified(self) -> str:

@@ -55,8 +55,8 @@ def choose(
 ) -> ModelInfo:
     """The model for a caller who names none and has set no default.
 
-    One in memory, else the first of a server that runs anyway, else the smallest: it answers soonest
-    and never fills the machine by surprise.
+    One in memory, else the first of a server that runs anyway, else the smallest of the user's own: it
+    answers soonest and does not fill the machine by surprise. A built-in one only where there is no other.
 
     Args:
         loaded: qualified names of the models in memory.
@@ -72,7 +72,7 @@ def choose(
             return found
     if not able:
         raise NoModels
-    return min(able, key=lambda m: m.size_bytes or 0)
+    return min(able, key=lambda m: (m.builtin, m.size_bytes or 0))
 
 
 def _steps(name: str, models: Sequence[ModelInfo]) -> Iterator[list[ModelInfo]]:

@@ -82,6 +82,7 @@ class FoundModel(Struct, frozen=True):
             tools=header.tools and not embedding,
             vision=self.mmproj is not None,
             problem=self.problem,
+            builtin=self.path.parent == BUILTIN,
         )
 
 

@@ -17,7 +17,6 @@ from lmbridge.cli.chat.figures import Stopwatch, figures, speed
 from lmbridge.cli.chat.keyboard import Keyboard, SlashCompleter, silent_keys, stoppable
 from lmbridge.cli.chat.once import screen, show
 from lmbridge.cli.connect import THIS_PROCESS
-from lmbridge.cli.demo import BUILT_IN
 from lmbridge.core.errors import BridgeError, BrokenAnswer, ContextExceeded
 from lmbridge.core.events import Answer, AnswerBuilder, Finished
 from lmbridge.core.hub import AnyHub
@@ -87,7 +86,7 @@ class Talk:
         models = await self._look_at_models()
         about = f"{self._model.id} ({self._model.provider}) · /help for commands, Ctrl-D to leave"
         render.line(f"{render.paint(f'lmbridge {__version__}', 'bold')} {render.paint(f'· {about}', 'dim')}")
-        if self._model.id == BUILT_IN:
+        if self._model.builtin:
             folder = models_folder(home())
             more = (
                 "/model lists the others you have"

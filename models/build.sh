@@ -19,6 +19,7 @@ if [ "${1:-all}" = all ]; then
     run train --part 1
     run train --part 2
     run train --part 3
+    run train --part 4
     run export chat
     run embed
     run export embed

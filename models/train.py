@@ -2,8 +2,7 @@
 
     python -m models.train --part 1
 
-The first part learns to speak and to copy; the second and the third go on from there with more ways to ask and
-more practice, while the rate falls to nothing in each. Seeded, so that the same machine gives the same weights; it
+The first part learns to speak and to copy; the others go on from there with more ways to ask and more practice, while the rate falls to nothing in each. Seeded, so that the same machine gives the same weights; it
 runs by steps, not by time.
 """
 
@@ -53,6 +52,7 @@ PARTS = {
     1: Part(steps=1250, span=4500, rate=4e-3, seed=1, quiet=0.1),
     2: Part(steps=1400, span=1400, rate=2.8e-3, seed=2, quiet=0.0),
     3: Part(steps=800, span=800, rate=1.5e-3, seed=3, quiet=0.0),
+    4: Part(steps=1300, span=1300, rate=2.4e-3, seed=4, quiet=0.0, long=0.85),
 }
 
 

@@ -158,6 +158,19 @@ PARTS: dict[int, tuple[tuple[float, Skill], ...]] = {
         (5, own_name),
         (6, notes),
     ),
+    4: (
+        (30, conversation),
+        (8, about_in_other_words),
+        (10, drill),
+        (14, extract),
+        (10, no_fitting_tool),
+        (12, everyday_call),
+        (8, tool_call),
+        (5, tool_result),
+        (5, pleasantries),
+        (3, own_name),
+        (4, notes),
+    ),
 }
 
 

@@ -537,9 +537,7 @@ def _result(source: Source) -> tuple[str, str, tuple[str, ...]]:
     """A tool's answer, what the model makes of it, and the words that must not get lost."""
     kind = source.number(0, 9)
     if kind < 3:
-        values = {
-            source.pick((source.pick(NOUNS), invented(source))): _value(source) for _ in range(source.number(1, 3))
-        }
+        values = {_result_key(source): _value(source) for _ in range(source.number(1, 3))}
         shown = ", ".join(f"{key.replace('_', ' ')} {_plain(value)}" for key, value in values.items())
         return json.dumps(values), f"Here is the result: {shown}.", tuple(_plain(v) for v in values.values())
     if kind < 5:
@@ -554,6 +552,19 @@ def _result(source: Source) -> tuple[str, str, tuple[str, ...]]:
     else:
         text = sentence(source).rstrip(".") if source.chance(0.6) else _few_words(source)
     return text, f"Here is the result: {text}.", (text,)
+
+
+RESULT_KEYS = (
+    "temperature weather city time status count price name result humidity wind unit country total message date "
+    "answer value id size text day"
+).split()
+"""What real tools call their results; only later parts of the training use them, so that the first stay as they were."""
+
+
+def _result_key(source: Source) -> str:
+    if source.broad and source.chance(0.6):
+        return source.pick(RESULT_KEYS)
+    return source.pick((source.pick(NOUNS), invented(source)))
 
 
 def _value(source: Source) -> Any:

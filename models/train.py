@@ -2,8 +2,9 @@
 
     python -m models.train --part 1
 
-The first part learns to speak and to copy; the others go on from there with more ways to ask and more practice, while the rate falls to nothing in each. Seeded, so that the same machine gives the same weights; it
-runs by steps, not by time.
+The first part learns to speak and to copy; the others go on from there with more ways to ask and more practice,
+while the rate falls to nothing in each. Seeded, so that the same machine gives the same weights; it runs by
+steps, not by time.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Sequence
+from time import monotonic
 from types import TracebackType
 from typing import Final, Self
 
@@ -128,7 +129,7 @@ class HTTPClient:
         kept = self._idle.get(place)
         while kept:
             connection = kept.pop()
-            if connection.usable and asyncio.get_running_loop().time() - connection.idle_since < MAX_IDLE_AGE:
+            if connection.usable and monotonic() - connection.idle_since < MAX_IDLE_AGE:
                 return connection
             connection.abort()
         return None
@@ -171,14 +172,15 @@ class HTTPClient:
         if self._closed or len(kept) >= self._max_idle:
             connection.abort()
             return
-        connection.idle_since = asyncio.get_running_loop().time()
+        # Not the loop's clock: finding the loop costs a system call (getpid) before Python 3.12.
+        connection.idle_since = monotonic()
         kept.append(connection)
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(MAX_IDLE_AGE, self._sweep)
 
     def _sweep(self) -> None:
         """Close what has been idle for too long; look again later while anything is kept."""
-        oldest = asyncio.get_running_loop().time() - MAX_IDLE_AGE
+        oldest = monotonic() - MAX_IDLE_AGE
         for place, kept in list(self._idle.items()):
             for connection in [c for c in kept if c.idle_since <= oldest]:
                 kept.remove(connection)

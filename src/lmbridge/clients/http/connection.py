@@ -99,7 +99,7 @@ class Response:
         """Wait for news: the head, a piece of the body, the end, a failure."""
         # The future belongs to this answer and not to the connection, which may carry the next
         # request before the task that waits here runs again.
-        loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop() if self._connection is None else self._connection.loop
         waiter = self._waiter = loop.create_future()
         timer = None if seconds is None else loop.call_later(seconds, self._silent, phase, seconds)
         try:
@@ -196,6 +196,7 @@ class Connection(asyncio.Protocol):
         self.client = client
         self.place = place
         self.idle_since = 0.0
+        self.loop = asyncio.get_running_loop()  # kept: finding it costs a system call before Python 3.12
         self.heard = False  # any byte of the current answer
         self.paused = False
         self._transport: asyncio.Transport | None = None

@@ -142,7 +142,8 @@ class Gateway:
         connection = request.connection
         if connection.lost:
             return
-        connection.on_lost = stop = cast("asyncio.Task[None]", asyncio.current_task()).cancel
+        # The loop is named because finding it costs a system call before Python 3.12.
+        connection.on_lost = stop = cast("asyncio.Task[None]", asyncio.current_task(connection.loop)).cancel
         try:
             await self._admit(request, scope)(request)
         except BridgeError as error:

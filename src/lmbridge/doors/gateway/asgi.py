@@ -41,10 +41,11 @@ class Connection(Protocol):
     """What the server tells about a caller's connection.
 
     Attributes:
-        lost: whether it is gone.
+        loop: that it runs on. lost: whether it is gone.
         on_lost: called at the moment when it goes.
     """
 
+    loop: asyncio.AbstractEventLoop
     lost: bool
     on_lost: Callable[[], object] | None
 

@@ -96,6 +96,36 @@ def _refuse_if_missing(name: str, path: str) -> None:
         raise error_from_code("model_not_found", f"{name} {said}.", hint, "model") or BridgeError(name)
 
 
+def listening_options(function: F) -> F:
+    """What a gateway is started with: the parameters `host`, `port`, `cors`, `require_key` and `models`."""
+    for option in reversed(
+        (
+            click.option(
+                "--host",
+                metavar="ADDRESS",
+                help="Address to listen on; wider than loopback needs a key.  [default: 127.0.0.1]",
+            ),
+            click.option(
+                "--port", metavar="N", type=click.IntRange(0, 65535), help="0 takes a free one.  [default: 1235]"
+            ),
+            click.option(
+                "--cors", multiple=True, metavar="ORIGIN", help="Web page that may ask. May be repeated."
+            ),
+            click.option("--require-key", is_flag=True, help="Ask for a key on this machine too."),
+            click.option(
+                "--model",
+                "models",
+                multiple=True,
+                callback=model_name,
+                metavar="NAME",
+                help="Load this at once. May be repeated.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
 def json_option(function: F) -> F:
     """`--json`: the parameter `as_json`. Errors are then one JSON object on standard output as well."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, errors included.")(function)

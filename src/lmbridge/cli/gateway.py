@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from lmbridge.cli import render
-from lmbridge.cli.command import BridgeCommand, BridgeGroup, json_option, model_name
+from lmbridge.cli.command import BridgeCommand, BridgeGroup, json_option, listening_options
 
 
 @click.group(
@@ -30,18 +30,7 @@ def command() -> None:
         ("lmbridge gateway start --model qwen3-8b", "with a model loaded already"),
     ],
 )
-@click.option("--host", metavar="ADDRESS", help="Address to listen on; wider than loopback needs a key.")
-@click.option("--port", metavar="N", type=click.IntRange(0, 65535), help="0 takes a free one.")
-@click.option("--cors", multiple=True, metavar="ORIGIN", help="Web page that may ask. May be repeated.")
-@click.option("--require-key", is_flag=True, help="Ask for a key on this machine too.")
-@click.option(
-    "--model",
-    "models",
-    multiple=True,
-    callback=model_name,
-    metavar="NAME",
-    help="Load this at once. May be repeated.",
-)
+@listening_options
 @json_option
 def start(
     host: str | None,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lmbridge.cli import render
-from lmbridge.cli.command import BridgeCommand, model_name
+from lmbridge.cli.command import BridgeCommand, listening_options
 from lmbridge.version import __version__
 
 if TYPE_CHECKING:
@@ -37,22 +37,7 @@ EVERY = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
         ("lmbridge keys create laptop && lmbridge serve --host 0.0.0.0", "for the network, with a key"),
     ],
 )
-@click.option(
-    "--host",
-    metavar="ADDRESS",
-    help="Address to listen on; wider than loopback needs a key.  [default: 127.0.0.1]",
-)
-@click.option("--port", metavar="N", type=click.IntRange(0, 65535), help="0 takes a free one.  [default: 1235]")
-@click.option("--cors", multiple=True, metavar="ORIGIN", help="Web page that may ask. May be repeated.")
-@click.option("--require-key", is_flag=True, help="Ask for a key on this machine too.")
-@click.option(
-    "--model",
-    "models",
-    multiple=True,
-    callback=model_name,
-    metavar="NAME",
-    help="Load this at once. May be repeated.",
-)
+@listening_options
 @click.option("--json", "as_json", is_flag=True, help="Tell address and process as one JSON object.")
 def command(
     host: str | None,

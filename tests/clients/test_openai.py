@@ -13,6 +13,7 @@ from lmbridge.core.errors import (
     BrokenAnswer,
     ContextExceeded,
     InvalidRequest,
+    ProviderNeedsKey,
     ProviderRefused,
     ProviderTimeout,
     ProviderUnavailable,
@@ -125,7 +126,7 @@ EXPECTED: dict[str, tuple[type[BridgeError], str]] = {
     "not-http": (BrokenAnswer, "not HTTP"),
     "no-finish": (BrokenAnswer, "without a reason to finish"),
     "error-200": (ProviderRefused, "Unexpected endpoint"),
-    "401": (ProviderRefused, "API key"),
+    "401": (ProviderNeedsKey, "API key"),
     "429": (ProviderRefused, "Rate limit"),
     "500": (ProviderRefused, "web page"),
     "context": (ContextExceeded, "5,000 tokens"),
@@ -225,7 +226,7 @@ async def test_vectors_that_do_not_fit_are_broken(server: FakeOpenAI, client: Op
 
 async def test_models_are_listed(server: FakeOpenAI, client: OpenAIClient) -> None:
     assert [model.id for model in await client.models(at(server))] == ["fake-chat", "fake-embed"]
-    with pytest.raises(ProviderRefused, match="API key"):
+    with pytest.raises(ProviderNeedsKey, match="API key"):
         await client.models(Endpoint(server.url, (), "m"))
     with pytest.raises(ProviderRefused, match="File Not Found"):
         await client.models(Endpoint(server.url + "/x", at(server).headers, "m"))

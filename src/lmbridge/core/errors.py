@@ -194,17 +194,20 @@ class NotEnoughMemory(BridgeError):
 
 
 class NoSpace(BridgeError):
-    """The disk is full.
+    """The disk is full, or would be.
 
     Attributes:
-        path: what was to be written.
+        path: what was to be written. needed, available: bytes; None where they are not known.
     """
 
     code = "no_space"
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        super().__init__(f"No space left on the disk for {path}.", hint="Free some space and try again.")
+    def __init__(self, path: str, needed: int | None = None, available: int | None = None) -> None:
+        self.path, self.needed, self.available = path, needed, available
+        said = f"No space left on the disk for {path}."
+        if needed is not None and available is not None:
+            said = f"{path} needs {needed / 1e9:.2f} GB on a disk that has {available / 1e9:.2f} GB left."
+        super().__init__(said, hint="Free some space and try again.")
 
 
 class ContextExceeded(BridgeError):
@@ -297,6 +300,120 @@ class ProviderRefused(BridgeError):
     def __init__(self, provider: str, status: int | None, message: str, *, param: str | None = None) -> None:
         self.provider, self.status = provider, status
         super().__init__(message, param=param)
+
+
+class ProviderNeedsKey(BridgeError):
+    """A provider's server wants a key, or refuses the one it was given. It is up, not down.
+
+    Attributes:
+        provider: its id. status: 401 or 403, None inside a stream.
+    """
+
+    code = "provider_needs_key"
+
+    def __init__(self, provider: str, status: int | None, *, hint: str = "") -> None:
+        self.provider, self.status = provider, status
+        told = f" ({status})" if status else ""
+        super().__init__(
+            f"The provider {provider!r} wants an API key, or refuses the one it was given{told}.",
+            hint=hint or "Put its API key into lmbridge.toml or the environment variable that its table names.",
+        )
+
+
+class ForeignServer(BridgeError):
+    """Something else answers where a provider's server should be.
+
+    Attributes:
+        provider: its id. url: where. reason: what gave it away.
+    """
+
+    code = "foreign_server"
+
+    def __init__(self, provider: str, url: str, reason: str, *, hint: str = "") -> None:
+        self.provider, self.url, self.reason = provider, url, reason
+        super().__init__(
+            f"Something other than {provider} answers at {url}: {reason}.",
+            hint=hint or "Stop that program, or correct the URL in lmbridge.toml.",
+        )
+
+
+class WrongModel(BridgeError):
+    """Another model answered than the one that was asked.
+
+    Attributes:
+        provider: its id. asked, answered: names of models.
+    """
+
+    code = "wrong_model"
+
+    def __init__(self, provider: str, asked: str, answered: str) -> None:
+        self.provider, self.asked, self.answered = provider, asked, answered
+        super().__init__(
+            f"{provider} answered with {answered!r} although {asked!r} was asked.",
+            hint="The model was unloaded meanwhile, or its name is wrong: `lmbridge ls` shows the names.",
+        )
+
+
+class ModelGone(BridgeError):
+    """A loaded model was unloaded by somebody else. The next request loads it again.
+
+    Attributes:
+        name: the model. provider: id of the provider that had it.
+    """
+
+    code = "model_gone"
+
+    def __init__(self, provider: str, name: str) -> None:
+        self.provider, self.name = provider, name
+        super().__init__(
+            f"{name!r} was unloaded from {provider} by somebody else.", hint="Send the request again."
+        )
+
+
+class RuntimeMissing(BridgeError):
+    """A program that was to be used is not on this machine.
+
+    Attributes:
+        name: what people call it.
+    """
+
+    code = "runtime_missing"
+
+    def __init__(self, name: str, reason: str, *, hint: str) -> None:
+        self.name = name
+        super().__init__(reason, hint=hint)
+
+
+class CommandFailed(BridgeError):
+    """A command of another program failed, printed something unintelligible, or never ended.
+
+    Attributes:
+        command: as one would type it. reason: its own words, or what was wrong.
+        status: exit status; None when it did not end by itself.
+    """
+
+    code = "command_failed"
+
+    def __init__(self, command: str, reason: str, *, status: int | None = None, hint: str = "") -> None:
+        self.command, self.reason, self.status = command, reason, status
+        super().__init__(f"`{command}` failed: {reason.rstrip('.')}.", hint=hint)
+
+
+class DownloadFailed(BridgeError):
+    """A model could not be downloaded.
+
+    Attributes:
+        name: what was asked for. reason: why not.
+    """
+
+    code = "download_failed"
+
+    def __init__(self, name: str, reason: str, *, hint: str = "") -> None:
+        self.name, self.reason = name, reason
+        super().__init__(
+            f"Downloading {name!r} failed: {reason.rstrip('.')}.",
+            hint=hint or "Run it again: what is here already is not downloaded twice.",
+        )
 
 
 class BrokenAnswer(BridgeError):

@@ -63,9 +63,10 @@ class ModelInfo(Struct, frozen=True, omit_defaults=True):
         size_bytes: of its files.
         parameters: number of weights.
         context_length: longest context the model was made for, in tokens.
-        tools, vision: what it can do; None when nobody knows.
+        tools, vision, reasoning: what it can do; None when nobody knows.
         problem: why it cannot be used, "" if it can.
         builtin: it comes with lmbridge, for demonstration: the last choice for who names no model.
+        stale_s: age in seconds of the list that tells of it, when its server cannot be asked now; else 0.
     """
 
     id: str
@@ -80,13 +81,45 @@ class ModelInfo(Struct, frozen=True, omit_defaults=True):
     context_length: int | None = None
     tools: bool | None = None
     vision: bool | None = None
+    reasoning: bool | None = None
     problem: str = ""
     builtin: bool = False
+    stale_s: float = 0.0
 
     @property
     def qualified(self) -> str:
         """The name that is unambiguous over all providers: `provider:id`."""
         return f"{self.provider}:{self.id}"
+
+
+class Download(Struct, frozen=True, omit_defaults=True):
+    """How far a download is.
+
+    Attributes:
+        done_bytes, total_bytes: None while they are not known.
+        bytes_per_s: its speed now; None when nobody measured it.
+    """
+
+    state: Literal["downloading", "paused", "completed", "failed", "already_downloaded"]
+    done_bytes: int | None = None
+    total_bytes: int | None = None
+    bytes_per_s: float | None = None
+
+    @property
+    def fraction(self) -> float | None:
+        """0 to 1; None while it is not known."""
+        if self.state in ("completed", "already_downloaded"):
+            return 1.0
+        if self.done_bytes is None or not self.total_bytes:
+            return None
+        return min(1.0, max(0.0, self.done_bytes / self.total_bytes))
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the speed of now; None while it is not known."""
+        if not self.bytes_per_s or self.done_bytes is None or not self.total_bytes or self.bytes_per_s <= 0:
+            return None
+        return max(0.0, (self.total_bytes - self.done_bytes) / self.bytes_per_s)
 
 
 class Patience(Struct, frozen=True):
@@ -112,6 +145,8 @@ class Endpoint(Struct, frozen=True):
         url: base URL that the routes are appended to (`/chat/completions`), without a final slash.
         headers: sent with every request; may hold a secret, so never shown.
         model: the name the runtime itself uses for the model.
+        also: further names by which its answers may call the model. Where there are any, an answer that
+            calls it by none of them is by another model, and an error.
         language: the protocol spoken there; a door that speaks it too may relay bytes.
         keep_alive: whether idle connections may be used again.
         patience: how long who asks there waits.
@@ -120,6 +155,7 @@ class Endpoint(Struct, frozen=True):
     url: str
     headers: tuple[tuple[str, str], ...]
     model: str
+    also: tuple[str, ...] = ()
     language: Literal["openai"] = "openai"
     keep_alive: bool = True
     patience: Patience = PATIENT

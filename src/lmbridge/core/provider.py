@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol, TypeAlias
+from typing import ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 from msgspec import Struct
 
 from lmbridge.core.errors import BridgeError
 from lmbridge.core.events import Embeddings, Event
-from lmbridge.core.models import Instance, LoadOptions, ModelInfo
+from lmbridge.core.models import Download, Instance, LoadOptions, ModelInfo
 from lmbridge.core.requests import ChatRequest, EmbedRequest
 
 Progress: TypeAlias = Callable[[float], None]
 """Called with 0.0 to 1.0 while a model loads."""
+
+DownloadProgress: TypeAlias = Callable[[Download], None]
+"""Called now and then while a model is downloaded."""
 
 SettingType: TypeAlias = Literal["string", "integer", "number", "boolean", "path", "secret", "list"]
 
@@ -145,3 +148,39 @@ class Provider(Protocol):
 
     async def aclose(self) -> None:
         """End every instance and connection. Idempotent."""
+
+
+@runtime_checkable
+class Downloader(Protocol):
+    """A provider that can also get models that are not here yet."""
+
+    fetches: bool
+    """Whether a model that is asked for and missing is downloaded without further asking (a setting)."""
+
+    async def download(self, name: str, progress: DownloadProgress | None = None) -> str:
+        """Get a model; returns the id that `models()` then lists. One that is here already is not an error.
+
+        Cancelling stops the download where the runtime can; what is there is kept for the next time.
+
+        Args:
+            name: as the runtime's catalogue calls it, such as `openai/gpt-oss-20b` or `owner/repository@q4_k_m`.
+
+        Raises:
+            ModelNotFound: nobody has it. DownloadFailed, NoSpace, ProviderUnavailable.
+        """
+
+
+@runtime_checkable
+class Keeper(Protocol):
+    """A provider whose runtime keeps models in memory by itself, whoever loaded them."""
+
+    async def loaded(self) -> Sequence[Instance]:
+        """What is in its memory now; [] when it cannot be asked."""
+
+
+@runtime_checkable
+class Namer(Protocol):
+    """A provider whose settings give names of their own to some of its models."""
+
+    names: Mapping[str, str]
+    """Name to model id, such as `fast`; the name "" is the one for callers who name none."""

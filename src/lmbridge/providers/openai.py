@@ -25,6 +25,7 @@ from lmbridge.clients.openai import OpenAIClient
 from lmbridge.core.errors import (
     BridgeError,
     ConfigInvalid,
+    ProviderNeedsKey,
     ProviderRefused,
     ProviderTimeout,
     ProviderUnavailable,
@@ -149,7 +150,7 @@ class OpenAIProvider:
     def _failed(self, error: BridgeError) -> ProviderState:
         """What an error while listing says about the server."""
         # Another lmbridge says it with its own code.
-        if isinstance(error, Unauthorized) or (isinstance(error, ProviderRefused) and error.status in (401, 403)):
+        if isinstance(error, Unauthorized | ProviderNeedsKey):
             if self._key is None:
                 return self._state("needs_key", f"${self._settings.key_env} is not set.", "Set it to its API key.")
             hint = "Put its API key into the setting `key_env` or `key`."

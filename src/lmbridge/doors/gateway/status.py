@@ -29,6 +29,13 @@ STATUS: Final[Mapping[str, int]] = {
     "engine_crashed": 502,
     "provider_unavailable": 503,
     "provider_refused": 502,
+    "provider_needs_key": 502,
+    "foreign_server": 502,
+    "wrong_model": 502,
+    "model_gone": 503,
+    "runtime_missing": 503,
+    "command_failed": 502,
+    "download_failed": 502,
     "broken_answer": 502,
     "provider_timeout": 504,
     "model_busy": 409,
@@ -46,6 +53,7 @@ RETRY_AFTER: Final[Mapping[str, bytes]] = {
     "engine_crashed": b"1",
     "provider_unavailable": b"2",
     "model_busy": b"2",
+    "model_gone": b"1",
     "shutting_down": b"5",
 }
 """Seconds after which the same request may succeed."""
@@ -53,12 +61,18 @@ RETRY_AFTER: Final[Mapping[str, bytes]] = {
 HOPELESS: Final = frozenset(
     {
         "bad_model_file",
+        "command_failed",
         "config_invalid",
+        "download_failed",
         "engine_missing",
+        "foreign_server",
         "load_failed",
         "no_space",
         "not_enough_memory",
+        "provider_needs_key",
         "provider_timeout",
+        "runtime_missing",
+        "wrong_model",
     }
 )
 """Errors whose status would make OpenAI's clients try again by themselves although it cannot help.

@@ -13,7 +13,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 from msgspec import Raw, Struct
 
-from lmbridge.core.errors import BridgeError, ContextExceeded, ProviderRefused, error_from_code
+from lmbridge.core.errors import BridgeError, ContextExceeded, ProviderNeedsKey, ProviderRefused, error_from_code
 
 ErrorType: TypeAlias = Literal[
     "invalid_request_error",
@@ -47,6 +47,13 @@ TYPES: Final[dict[str, ErrorType]] = {
     "engine_crashed": "server_error",
     "provider_unavailable": "unavailable_error",
     "provider_refused": "server_error",
+    "provider_needs_key": "server_error",
+    "foreign_server": "server_error",
+    "wrong_model": "server_error",
+    "model_gone": "unavailable_error",
+    "runtime_missing": "unavailable_error",
+    "command_failed": "server_error",
+    "download_failed": "server_error",
     "broken_answer": "server_error",
     "provider_timeout": "unavailable_error",
     "model_busy": "rate_limit_error",
@@ -126,7 +133,7 @@ def decode_error(status: int | None, body: bytes, provider: str) -> BridgeError:
 
     A code of lmbridge's own vocabulary comes back as the class it was; too long a prompt as
     `ContextExceeded` wherever both numbers are told; everything else as `ProviderRefused` with the
-    server's words. Words about a refused key are left out: some servers repeat part of the key.
+    server's words. A refused key is `ProviderNeedsKey` without them: some servers repeat part of the key.
 
     Args:
         status: HTTP status, or None for an error inside a stream.
@@ -154,7 +161,7 @@ def decode_error(status: int | None, body: bytes, provider: str) -> BridgeError:
     if status is None and isinstance(detail.code, int) and 400 <= detail.code < 600:
         status = detail.code  # llama.cpp puts the status here
     if status in (401, 403):
-        return _refused_key(status, provider)
+        return ProviderNeedsKey(provider, status)
     return ProviderRefused(
         provider, status, message or f"The provider {provider!r} answered {_with(status)}.", param=param
     )
@@ -163,7 +170,7 @@ def decode_error(status: int | None, body: bytes, provider: str) -> BridgeError:
 def _from_text(status: int | None, body: bytes, provider: str) -> BridgeError:
     """An error that is not JSON."""
     if status in (401, 403):
-        return _refused_key(status, provider)
+        return ProviderNeedsKey(provider, status)
     text = _words(body[: 4 * MAX_MESSAGE].decode("utf-8", "replace"))
     if not text:
         said = "and nothing else"
@@ -172,12 +179,6 @@ def _from_text(status: int | None, body: bytes, provider: str) -> BridgeError:
     else:
         said = f"and the words: {text}"
     return ProviderRefused(provider, status, f"The provider {provider!r} answered {_with(status)} {said}.")
-
-
-def _refused_key(status: int | None, provider: str) -> ProviderRefused:
-    return ProviderRefused(
-        provider, status, f"The provider {provider!r} refuses the API key it was given, or wants one ({status})."
-    )
 
 
 def _with(status: int | None) -> str:

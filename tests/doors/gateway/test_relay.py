@@ -92,7 +92,7 @@ async def test_parallel_requests_do_not_wait_for_each_other(upstream: FakeOpenAI
     ("fault", "status", "code"),
     [
         ("context", 400, "context_length_exceeded"),
-        ("401", 502, "provider_refused"),
+        ("401", 502, "provider_needs_key"),
         ("429", 429, "provider_refused"),
         ("500", 502, "provider_refused"),
         ("error-200", 502, "provider_refused"),

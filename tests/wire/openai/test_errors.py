@@ -13,6 +13,7 @@ from lmbridge.core.errors import (
     ContextExceeded,
     InvalidRequest,
     ModelNotFound,
+    ProviderNeedsKey,
     ProviderRefused,
     Unauthorized,
     UnsupportedParameter,
@@ -141,7 +142,7 @@ def test_the_status_of_an_error_in_a_stream_is_taken_from_the_error() -> None:
 )
 def test_part_of_a_key_that_a_server_repeats_is_not_passed_on(status: int, body: bytes) -> None:
     error = decode_error(status, body, "p")
-    assert isinstance(error, ProviderRefused)
+    assert isinstance(error, ProviderNeedsKey)
     assert error.status == status
     assert "sesame" not in str(error)
     assert "API key" in str(error)

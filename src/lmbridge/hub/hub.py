@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from time import monotonic
 from types import TracebackType
 from typing import Self
 
-from lmbridge.core.errors import BridgeError, ModelNotFound, NoModels, ProviderUnavailable
+from lmbridge.core.errors import ModelNotFound
 from lmbridge.core.events import Answer, AnswerBuilder, Embeddings, Event
-from lmbridge.core.models import InstanceState, LoadOptions, ModelInfo, ModelKind
-from lmbridge.core.provider import Progress, Provider, ProviderState
+from lmbridge.core.models import Instance, InstanceState, LoadOptions, ModelInfo, ModelKind
+from lmbridge.core.provider import Downloader, DownloadProgress, Progress, Provider, ProviderState
 from lmbridge.core.requests import ChatRequest, EmbedRequest
-from lmbridge.hub import routing
 from lmbridge.hub.activity import Activity
+from lmbridge.hub.catalogue import Catalogue
+from lmbridge.hub.downloads import Downloads
 from lmbridge.hub.leases import Lease, Leases
-
-FRESH_S = 3.0
-"""How long a list of models is believed before the providers are asked again."""
+from lmbridge.hub.routing import usable
 
 DEFAULT_TTL_S = 3600.0
 """How long an idle model stays loaded unless somebody says otherwise."""
@@ -45,13 +43,11 @@ class Hub:
         self.providers = tuple(providers)
         self.activity = Activity()
         self._by_id = {p.id: p for p in self.providers}
-        self._defaults: dict[ModelKind, str] = {"chat": default_model, "embedding": default_embedding_model}
         options = options.over(LoadOptions(ttl=DEFAULT_TTL_S))
         self._leases = Leases(self._by_id.__getitem__, options, activity=self.activity)
-        self._models: tuple[ModelInfo, ...] = ()
-        self._resolved: dict[tuple[str, ModelKind], ModelInfo] = {}
-        self._listed_at = -FRESH_S
-        self._listing = asyncio.Lock()
+        defaults: dict[ModelKind, str] = {"chat": default_model, "embedding": default_embedding_model}
+        self._catalogue = Catalogue(self.providers, defaults, self._leases.holds, self._leases.names)
+        self._downloads = Downloads(self.providers)
 
     @property
     def where(self) -> str:
@@ -66,33 +62,15 @@ class Hub:
 
     async def models(self) -> Sequence[ModelInfo]:
         """Every model of every provider, in the order of the providers."""
-        async with self._listing:
-            if monotonic() - self._listed_at >= FRESH_S:
-                lists = await asyncio.gather(*(_models_of(p) for p in self.providers))
-                self._models = tuple(model for models in lists for model in models)
-                self._resolved.clear()
-                self._listed_at = monotonic()
-        return self._models
+        return await self._catalogue.models()
 
     async def resolve(self, name: str, kind: ModelKind = "chat") -> ModelInfo:
-        """The model a name means; "" means the default of its kind.
+        """The model a name means; "" means the default of its kind, `PROVIDER:` that of a provider.
 
         Raises:
-            ModelNotFound, NoModels, WrongModelKind, BadModelFile.
+            ModelNotFound, NoModels, WrongModelKind, BadModelFile, ProviderUnavailable.
         """
-        if (known := self._known(name, kind)) is not None:
-            return known
-        models = await self.models()
-        name = name or self._defaults[kind]
-        if not name:
-            return routing.choose(kind, models, self._leases.names(), self._servers())
-        try:
-            found = routing.resolve(name, kind, models)
-        except (ModelNotFound, NoModels):
-            await self._raise_if_down(name)
-            raise
-        self._resolved[name, kind] = found
-        return found
+        return await self._catalogue.resolve(name, kind)
 
     async def find(self, name: str) -> ModelInfo:
         """The model a name means, whatever it can do; "" means the default for chats.
@@ -100,39 +78,45 @@ class Hub:
         Raises:
             ModelNotFound, NoModels, ProviderUnavailable.
         """
-        if not name:
-            return await self.resolve("")
-        try:
-            return routing.find(name, await self.models())
-        except (ModelNotFound, NoModels):
-            await self._raise_if_down(name)
-            raise
-
-    async def _raise_if_down(self, name: str) -> None:
-        """A name that says whose model it is: if that server is down, this is why it was not found.
-
-        Raises:
-            ProviderUnavailable.
-        """
-        owner = name.partition(":")[0]
-        state = await self._by_id[owner].probe() if owner in self._servers() else None
-        if state is not None and state.state != "ready":
-            told = state.detail.removeprefix(f"The provider {owner!r} cannot be reached: ").rstrip(".")
-            raise ProviderUnavailable(owner, told or state.state, hint=state.hint)
-
-    def _known(self, name: str, kind: ModelKind) -> ModelInfo | None:
-        """The model of a name that was resolved before, if it is in memory: then nothing has to be asked."""
-        model = self._resolved.get((name or self._defaults[kind], kind))
-        if model is not None and self._leases.holds(model):
-            return model
-        return None
-
-    def _servers(self) -> set[str]:
-        return {p.id for p in self.providers if p.manifest.category == "server"}
+        return await self._catalogue.find(name)
 
     async def instances(self) -> Sequence[InstanceState]:
-        """The models in memory, and who waits for them."""
-        return self._leases.states()
+        """The models in memory, and who waits for them; those that a runtime holds by itself too."""
+        states = self._leases.states()
+        ours = {(s.provider, s.model) for s in states}
+        kept = {(i.model.provider, i.endpoint.model): i for i in await self._catalogue.kept()}
+        return [*states, *(_kept_state(i) for i in kept.values() if (i.model.provider, i.model.id) not in ours)]
+
+    # -- getting models ---------------------------------------------------------------------------
+
+    async def download(
+        self, name: str, *, provider: str = "", progress: DownloadProgress | None = None
+    ) -> ModelInfo:
+        """Get a model that is not here yet; see `AnyHub.download`."""
+        owner, _, rest = name.partition(":")
+        if not provider and rest and owner in {p.id for p in self.providers}:
+            provider, name = owner, rest
+        if provider:
+            self._catalogue.provider(provider)
+        return await self._download(await self._downloads.choose(provider), name, progress)
+
+    async def _download(
+        self, provider: Downloader, name: str, progress: DownloadProgress | None = None
+    ) -> ModelInfo:
+        model = await self._downloads.get(provider, name, progress)
+        self._catalogue.forget()
+        return await self._catalogue.find(f"{provider.id}:{model}")
+
+    async def _fetched(self, name: str, error: ModelNotFound) -> ModelInfo:
+        """A missing model, downloaded if the settings allow that.
+
+        Raises:
+            ModelNotFound: they do not. And as `download`.
+        """
+        fetcher = await self._downloads.fetcher(name)
+        if fetcher is None:
+            raise error
+        return await self._download(fetcher, name.removeprefix(f"{fetcher.id}:"))
 
     # -- using models -----------------------------------------------------------------------------
 
@@ -154,13 +138,18 @@ class Hub:
 
     async def acquire(self, name: str, kind: ModelKind, exclusive: bool, progress: Progress | None) -> Lease:
         """As `lease`, for those who cannot use a `with`: the caller must `release` it, whatever happens."""
-        model = self._known(name, kind) or await self.resolve(name, kind)
+        model = self._catalogue.known(name, kind)
+        if model is None:
+            try:
+                model = await self._catalogue.resolve(name, kind)
+            except ModelNotFound as error:
+                model = usable(await self._fetched(name, error), kind)
         alone = exclusive and self._by_id[model.provider].manifest.seeds_need_solitude
         return await self._leases.acquire(model, alone, progress)
 
     def lease_at_once(self, name: str, kind: ModelKind, exclusive: bool) -> Lease | None:
         """A lease as of `acquire` if its model is loaded and free, else None. Saves busy doors a coroutine."""
-        model = self._known(name, kind)
+        model = self._catalogue.known(name, kind)
         if model is None:
             return None
         return self._leases.at_once(model, exclusive and self._by_id[model.provider].manifest.seeds_need_solitude)
@@ -173,7 +162,10 @@ class Hub:
         self, name: str, options: LoadOptions = LoadOptions(), progress: Progress | None = None
     ) -> InstanceState:
         """Load a model; loaded already with these options it is left as it is, with others loaded again."""
-        model = await self.find(name)
+        try:
+            model = await self.find(name)
+        except ModelNotFound as error:
+            model = await self._fetched(name, error)
         await self._leases.load(model, options, progress)
         return self._state(model)
 
@@ -183,12 +175,22 @@ class Hub:
         Raises:
             ModelNotFound: it is not loaded. ModelBusy: it is answering somebody.
         """
-        loaded = [self._leases.model(n) for n in self._leases.names()]
-        model = await self.find(name)
-        if model not in loaded:
-            raise ModelNotFound(name, [m.id for m in loaded])
-        state = self._state(model)
-        await self._leases.unload(model)
+        kept = await self._catalogue.kept()
+        copy = next((i for i in kept if name == i.endpoint.model != i.model.id), None)
+        model = copy.model if copy is not None else await self.find(name)
+        wanted = [i for i in kept if i == copy or (copy is None and i.model.qualified == model.qualified)]
+        state = next(map(_kept_state, wanted), None)
+        if self._leases.holds(model):
+            ours = self._leases.instance(model).endpoint
+            if copy is None or ours.model == name:
+                state = self._state(model)
+                await self._leases.unload(model)
+            wanted = [i for i in wanted if i.endpoint.model != ours.model]
+        if state is None:
+            held = [self._leases.model(n).id for n in self._leases.names()]
+            raise ModelNotFound(name, [*held, *(i.endpoint.model for i in kept)])
+        for instance in wanted:
+            await self._by_id[model.provider].unload(instance)
         return state
 
     def _state(self, model: ModelInfo) -> InstanceState:
@@ -225,6 +227,7 @@ class Hub:
 
     async def aclose(self) -> None:
         """End every lease, instance and provider. Idempotent."""
+        await self._downloads.aclose()
         await self._leases.aclose()
         await asyncio.gather(*(p.aclose() for p in self.providers))
 
@@ -256,9 +259,15 @@ class Leasing:
         self._hub.release(self._lease)
 
 
-async def _models_of(provider: Provider) -> Sequence[ModelInfo]:
-    """A provider's models; one that is down has none, and `probe` says why."""
-    try:
-        return await provider.models()
-    except BridgeError:
-        return []
+def _kept_state(instance: Instance) -> InstanceState:
+    """How `ps` shows what a runtime holds without having been asked by us."""
+    return InstanceState(
+        model=instance.model.id,
+        provider=instance.model.provider,
+        state="ready",
+        slots=instance.slots,
+        context_length=instance.context_length,
+        memory=instance.model.size_bytes or 0,
+        name=instance.endpoint.model if instance.endpoint.model != instance.model.id else "",
+        kept=True,
+    )

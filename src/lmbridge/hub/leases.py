@@ -25,7 +25,7 @@ from lmbridge.core.errors import (
     ShuttingDown,
 )
 from lmbridge.core.models import Instance, InstanceState, LoadOptions, ModelInfo
-from lmbridge.core.provider import Progress, Provider
+from lmbridge.core.provider import Keeper, Progress, Provider
 from lmbridge.hub.activity import Activity
 from lmbridge.hub.background import Background
 from lmbridge.hub.residency import (
@@ -67,6 +67,8 @@ class Lease:
 
     async def explain(self, error: BridgeError) -> BridgeError:
         """The reason behind an error met while asking the instance: its crash, if it died, else *error*."""
+        if isinstance(self.provider, Keeper):
+            return await self.provider.doubt(self.instance, error)
         if not self.instance.memory or not isinstance(error, BrokenAnswer | ProviderUnavailable):
             return error
         news, _ = await asyncio.wait([self._held.gone], timeout=CRASH_NEWS_S)
@@ -307,7 +309,7 @@ class Leases:
             memory=held.instance.memory,
             slots=held.instance.slots,
             idle_since=self._clock(),
-            ttl=options.ttl or 0.0,
+            ttl=(options if held.instance.options.ttl is None else held.instance.options).ttl or 0.0,
         )
         held.watcher = self._background.start(self._watch(name, held))
         if self._timer is None:
@@ -405,6 +407,10 @@ class Leases:
     def holds(self, model: ModelInfo) -> bool:
         """Whether a model is in memory."""
         return model.qualified in self._held
+
+    def instance(self, model: ModelInfo) -> Instance:
+        """The instance of a model in memory."""
+        return self._held[model.qualified].instance
 
     def names(self) -> set[str]:
         """Qualified names of the models in memory."""

@@ -5,37 +5,44 @@ An explicit name is never swapped for another model: it is found or it is an err
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from lmbridge.core.errors import BadModelFile, ModelNotFound, NoModels, WrongModelKind
 from lmbridge.core.models import ModelInfo, ModelKind
 
 SERVES = {"chat": "chat", "embedding": "embeddings"}
+NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
 
-def resolve(name: str, kind: ModelKind, models: Sequence[ModelInfo]) -> ModelInfo:
+def resolve(
+    name: str, kind: ModelKind, models: Sequence[ModelInfo], names: Mapping[str, str] = NO_NAMES
+) -> ModelInfo:
     """The model that *name* means, for work of *kind*.
 
     Raises:
         WrongModelKind: it cannot do this. BadModelFile: it is known to be unusable. And as `find`.
     """
-    return usable(find(name, models), kind)
+    return usable(find(name, models, names), kind)
 
 
-def find(name: str, models: Sequence[ModelInfo]) -> ModelInfo:
+def find(name: str, models: Sequence[ModelInfo], names: Mapping[str, str] = NO_NAMES) -> ModelInfo:
     """The model that *name* means, whatever it can do.
 
     Tried in this order, the first step with a match decides: the qualified name (`provider:id`), the
-    id or file, the id in another letter case, the last part of the id (`org/name` by `name`) when only
-    one model has it, and so the last parts of its file, or of the folder that holds it alone
-    (`publisher/repository`). Providers earlier in the list win.
+    id or file, a name that settings gave (*names*), the id in another letter case, the last part of the
+    id (`org/name` by `name`) when only one model has it, and so the last parts of its file, or of the
+    folder that holds it alone (`publisher/repository`). Providers earlier in the list win.
+
+    Args:
+        names: names that settings gave to models, such as `fast`, with the qualified names they stand for.
 
     Raises:
         NoModels: the list is empty. ModelNotFound: no match.
     """
     if not models:
         raise NoModels
-    for matches in _steps(name, models):
+    for matches in _steps(name, models, names):
         if matches:
             return matches[0]
     raise ModelNotFound(name, [m.id for m in models])
@@ -55,8 +62,9 @@ def choose(
 ) -> ModelInfo:
     """The model for a caller who names none and has set no default.
 
-    One in memory, else the first of a server that runs anyway, else the smallest of the user's own: it
-    answers soonest and does not fill the machine by surprise. A built-in one only where there is no other.
+    One in memory, else one of the first server that runs anyway, else one of the user's own: the smallest,
+    as it answers soonest and does not fill the machine by surprise. A built-in one only where there is no
+    other, and never one of a list whose server cannot be asked now.
 
     Args:
         loaded: qualified names of the models in memory.
@@ -65,22 +73,28 @@ def choose(
     Raises:
         NoModels: there is none of this kind.
     """
-    able = [m for m in models if m.kind == kind and not m.problem]
-    first: list[Callable[[ModelInfo], bool]] = [lambda m: m.qualified in loaded, lambda m: m.provider in servers]
-    for wanted in first:
-        if found := next(filter(wanted, able), None):
-            return found
+    able = [m for m in models if m.kind == kind and not m.problem and not m.stale_s]
     if not able:
         raise NoModels
-    return min(able, key=lambda m: (m.builtin, m.size_bytes or 0))
+    if found := next((m for m in able if m.qualified in loaded), None):
+        return found
+    server = next((m.provider for m in able if m.provider in servers), None)
+    return min(
+        able if server is None else [m for m in able if m.provider == server],
+        key=lambda m: (m.builtin, m.size_bytes or 0),
+    )
 
 
-def _steps(name: str, models: Sequence[ModelInfo]) -> Iterator[list[ModelInfo]]:
+def _steps(name: str, models: Sequence[ModelInfo], names: Mapping[str, str]) -> Iterator[list[ModelInfo]]:
     if not name:
         return
     folded = name.casefold()
     yield [m for m in models if m.qualified == name]
     yield [m for m in models if name in (m.id, m.path)]
+    if name in names:
+        meant = names[name]
+        yield [m for m in models if m.qualified == meant]
+        raise ModelNotFound(meant, [m.qualified for m in models])
     yield [m for m in models if m.id.casefold() == folded or m.qualified.casefold() == folded]
     tails = [m for m in models if m.id.casefold().rpartition("/")[2] == folded]
     yield _single(tails)

@@ -1,0 +1,157 @@
+"""Which models there are, and which one a name means. Asks the providers; `hub.routing` decides."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
+
+from lmbridge.core.errors import BridgeError, InvalidRequest, ModelNotFound, NoModels, ProviderUnavailable
+from lmbridge.core.models import Instance, ModelInfo, ModelKind
+from lmbridge.core.provider import Keeper, Namer, Provider
+from lmbridge.hub import routing
+
+FRESH_S = 3.0
+"""How long a list of models is believed before the providers are asked again."""
+
+
+class Catalogue:
+    """The models of all providers.
+
+    Args:
+        providers: earlier ones win where a name fits several.
+        defaults: names for callers who name none, by kind; "" leaves the choice to the providers' settings.
+        holds: whether a model is in the hub's own memory. held: qualified names of all that are.
+    """
+
+    def __init__(
+        self,
+        providers: Sequence[Provider],
+        defaults: Mapping[ModelKind, str],
+        holds: Callable[[ModelInfo], bool],
+        held: Callable[[], set[str]],
+    ) -> None:
+        self._providers, self._defaults, self._holds, self._held = providers, defaults, holds, held
+        self._by_id = {p.id: p for p in providers}
+        self._namers = [p for p in providers if isinstance(p, Namer)]
+        self._models: tuple[ModelInfo, ...] = ()
+        self._resolved: dict[tuple[str, ModelKind], ModelInfo] = {}
+        self._listed_at = -FRESH_S
+        self._listing = asyncio.Lock()
+
+    async def models(self) -> Sequence[ModelInfo]:
+        """Every model of every provider, in the order of the providers."""
+        async with self._listing:
+            if monotonic() - self._listed_at >= FRESH_S:
+                lists = await asyncio.gather(*(_models_of(p) for p in self._providers))
+                self._models = tuple(model for models in lists for model in models)
+                self._resolved.clear()
+                self._listed_at = monotonic()
+        return self._models
+
+    def forget(self) -> None:
+        """Ask the providers anew next time."""
+        self._listed_at = -FRESH_S
+
+    def known(self, name: str, kind: ModelKind) -> ModelInfo | None:
+        """The model of a name that was resolved before, if it is in memory: then nothing has to be asked."""
+        model = self._resolved.get((name or self._defaults[kind], kind))
+        return model if model is not None and self._holds(model) else None
+
+    async def resolve(self, name: str, kind: ModelKind) -> ModelInfo:
+        """The model a name means; "" means the default of its kind, `PROVIDER:` that of a provider.
+
+        Raises:
+            ModelNotFound, NoModels, WrongModelKind, BadModelFile, ProviderUnavailable.
+        """
+        if (known := self.known(name, kind)) is not None:
+            return known
+        models = await self.models()
+        name = name or self._defaults[kind]
+        owner = name.removesuffix(":")
+        if not name or (name != owner and owner in self._by_id):
+            return await self._choose(owner, kind, models)
+        try:
+            found = routing.resolve(name, kind, models, self._names())
+        except (ModelNotFound, NoModels):
+            await self._raise_if_down(name)
+            raise
+        self._resolved[name, kind] = found
+        return found
+
+    async def find(self, name: str) -> ModelInfo:
+        """The model a name means, whatever it can do; "" means the default for chats.
+
+        Raises:
+            ModelNotFound, NoModels, ProviderUnavailable.
+        """
+        if not name or name.endswith(":"):
+            return await self.resolve(name, "chat")
+        try:
+            return routing.find(name, await self.models(), self._names())
+        except (ModelNotFound, NoModels):
+            await self._raise_if_down(name)
+            raise
+
+    def provider(self, owner: str) -> Provider:
+        """The provider with an id.
+
+        Raises:
+            InvalidRequest: there is none.
+        """
+        if owner not in self._by_id:
+            known = ", ".join(self._by_id) or "none"
+            raise InvalidRequest(f"There is no provider {owner!r}.", hint=f"There are: {known}.")
+        return self._by_id[owner]
+
+    async def kept(self) -> Sequence[Instance]:
+        """What runtimes hold in memory by themselves."""
+        keepers = [p for p in self._providers if isinstance(p, Keeper)]
+        lists = await asyncio.gather(*(p.loaded() for p in keepers))
+        return [instance for instances in lists for instance in instances]
+
+    async def _choose(self, owner: str, kind: ModelKind, models: Sequence[ModelInfo]) -> ModelInfo:
+        """A model for who names none; of one provider, unless *owner* is ""."""
+        mine = [m for m in models if owner in ("", m.provider)]
+        for namer in self._namers:
+            meant = namer.names.get(kind)
+            if meant and any(m.provider == namer.id and not m.stale_s for m in mine):
+                return routing.resolve(f"{namer.id}:{meant}", kind, mine)
+        loaded = self._held() | {i.model.qualified for i in await self.kept()}
+        try:
+            return routing.choose(kind, mine, loaded, self._servers())
+        except NoModels:
+            await self._raise_if_down(f"{owner}:")
+            raise
+
+    def _names(self) -> dict[str, str]:
+        """The names that settings gave, with the qualified names they stand for; earlier providers win."""
+        names: dict[str, str] = {}
+        for provider in self._providers:
+            if isinstance(provider, Namer):
+                for name, meant in provider.names.items():
+                    names.setdefault(name, f"{provider.id}:{meant}")
+        return names
+
+    async def _raise_if_down(self, name: str) -> None:
+        """A name that says whose model it is: if that server is down, this is why it was not found.
+
+        Raises:
+            ProviderUnavailable.
+        """
+        owner = self._names().get(name, name).partition(":")[0]
+        state = await self._by_id[owner].probe() if owner in self._servers() else None
+        if state is not None and state.state != "ready":
+            told = state.detail.removeprefix(f"The provider {owner!r} cannot be reached: ").rstrip(".")
+            raise ProviderUnavailable(owner, told or state.state, hint=state.hint)
+
+    def _servers(self) -> set[str]:
+        return {p.id for p in self._providers if p.manifest.category == "server"}
+
+
+async def _models_of(provider: Provider) -> Sequence[ModelInfo]:
+    """A provider's models; one that is down has none, and `probe` says why."""
+    try:
+        return await provider.models()
+    except BridgeError:
+        return []

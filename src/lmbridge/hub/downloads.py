@@ -1,0 +1,118 @@
+"""Getting models that are not here yet: who gets them, and only once however many ask."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+
+from lmbridge.core.errors import InvalidRequest
+from lmbridge.core.models import Download
+from lmbridge.core.provider import Downloader, DownloadProgress, Provider
+from lmbridge.hub.background import Background
+
+_FETCHABLE = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?", re.ASCII)
+"""Names that a request may cause to be downloaded: those of a catalogue, never an address."""
+
+
+class _Flight:
+    """One download, and everybody who waits for it."""
+
+    def __init__(self) -> None:
+        self.result: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.listeners: list[DownloadProgress] = []
+        self.waiters = 0
+        self.latest: Download | None = None
+
+    def tell(self, download: Download) -> None:
+        self.latest = download
+        for listener in self.listeners:
+            listener(download)
+
+
+class Downloads:
+    """Downloads through the providers that can.
+
+    Args:
+        providers: earlier ones are asked first.
+    """
+
+    def __init__(self, providers: Sequence[Provider]) -> None:
+        self._able: list[tuple[Provider, Downloader]] = [(p, p) for p in providers if isinstance(p, Downloader)]
+        self._flights: dict[tuple[str, str], _Flight] = {}
+        self._background = Background()
+
+    async def choose(self, owner: str) -> Downloader:
+        """Who gets a model: the provider named, else the first that is there.
+
+        Raises:
+            InvalidRequest: none that can.
+        """
+        for provider, downloader in self._able:
+            if owner == provider.id or (not owner and await _ready(provider)):
+                return downloader
+        if owner:
+            names = ", ".join(provider.id for provider, _ in self._able) or "none"
+            raise InvalidRequest(f"The provider {owner!r} cannot download models.", hint=f"These can: {names}.")
+        raise InvalidRequest(
+            "No provider here can download models.", hint="`lmbridge status` shows what is missing."
+        )
+
+    async def fetcher(self, name: str) -> Downloader | None:
+        """Who gets a missing model without further asking, as the settings allow; None when nobody may."""
+        owner, _, rest = name.rpartition(":")
+        if _FETCHABLE.fullmatch(rest):
+            for provider, downloader in self._able:
+                if downloader.fetches and owner in ("", provider.id) and await _ready(provider):
+                    return downloader
+        return None
+
+    async def get(self, provider: Downloader, name: str, progress: DownloadProgress | None) -> str:
+        """Download *name*; returns the id of the model. Who comes while it is under way joins.
+
+        Raises:
+            as `Downloader.download`.
+        """
+        key = (provider.id, name)
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = self._flights[key] = _Flight()
+            task = self._background.start(self._fly(key, provider, name, flight))
+            flight.result.add_done_callback(lambda _: task.cancel())
+        if progress is not None:
+            flight.listeners.append(progress)
+            if flight.latest is not None:
+                progress(flight.latest)
+        flight.waiters += 1
+        try:
+            return await asyncio.shield(flight.result)
+        finally:
+            flight.waiters -= 1
+            if progress is not None:
+                flight.listeners.remove(progress)
+            if not flight.waiters and not flight.result.done():
+                self._flights.pop(key, None)
+                flight.result.cancel()  # nobody waits any more
+
+    async def _fly(self, key: tuple[str, str], provider: Downloader, name: str, flight: _Flight) -> None:
+        try:
+            model = await provider.download(name, flight.tell)
+            if not flight.result.done():
+                flight.result.set_result(model)
+        except asyncio.CancelledError:
+            flight.result.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a provider raises is for those who wait
+            if not flight.result.done():
+                flight.result.set_exception(error)
+        finally:
+            if self._flights.get(key) is flight:
+                del self._flights[key]
+
+    async def aclose(self) -> None:
+        """Stop what is under way."""
+        await self._background.aclose()
+
+
+async def _ready(provider: Provider) -> bool:
+    return (await provider.probe()).state == "ready"

@@ -26,6 +26,9 @@ PREFIX = "LMBRIDGE_"
 NOT_SETTINGS = frozenset({"HOME", "CONFIG", "NO_GATEWAY", "DEBUG"})
 """Variables that are not in the file: where it is, and switches for one run."""
 
+OTHERS = ("LMSTUDIO_", "LM_API_TOKEN", "CODEX_OSS_")
+"""How the variables of other programs begin that stand for settings of `[lmstudio]`; `LMBRIDGE_LMSTUDIO_*` win."""
+
 T = TypeVar("T")
 
 
@@ -81,7 +84,8 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] | None = No
         path: the file; default `$LMBRIDGE_CONFIG`, else `lmbridge.toml` in lmbridge's folder. A file that
             was named must exist.
         environ: the environment, default this process's. `LMBRIDGE_MODEL`, `LMBRIDGE_GATEWAY_PORT`,
-            `LMBRIDGE_LOAD_CONTEXT_LENGTH`, … stand for the settings of those names.
+            `LMBRIDGE_LOAD_CONTEXT_LENGTH`, … stand for the settings of those names; `LMSTUDIO_BASE_URL`,
+            `LM_API_TOKEN` and the others that `clients.lmstudio.settings.aliases` tells of, for those of LM Studio.
 
     Raises:
         ConfigInvalid: a file that cannot be read or parsed, an unknown setting, a wrong type.
@@ -174,6 +178,13 @@ def _from_environment(
 ) -> dict[str, object]:
     """The settings of the environment, laid over what was *read*; those of providers go to *providers*."""
     found: dict[str, object] = {}
+    if any(variable.startswith(OTHERS) for variable in env):
+        # Imported here alone: who has none of these variables need not wait for it.
+        from lmbridge.clients.lmstudio.settings import aliases
+
+        told = {name: value for name, (_, value) in aliases(env).items()}
+        if told:
+            providers["lmstudio"] = {**providers.get("lmstudio", {}), **told}
     for variable, text in env.items():
         if not variable.startswith(PREFIX) or variable.removeprefix(PREFIX) in NOT_SETTINGS:
             continue

@@ -16,7 +16,7 @@ import pytest
 from tests.fakes import gguf_files
 
 from lmbridge.core.errors import BadModelFile, EngineMissing, LoadFailed
-from lmbridge.machine.engine.supervisor import Engine, EngineSettings, child_environment, errors
+from lmbridge.machine.engine.supervisor import Engine, EngineSettings, errors
 from lmbridge.machine.memory import held
 from lmbridge.machine.processes import exists
 
@@ -176,11 +176,6 @@ async def test_neither_key_nor_port_nor_secrets_can_be_seen(
             assert engine.url.rpartition(":")[2].encode() not in seen
             assert b"sk-very-secret" not in seen
             assert b"GOMP_SPINCOUNT=1000" in seen
-
-
-def test_an_engine_gets_no_variable_but_those_it_needs() -> None:
-    mine = {"PATH": "/bin", "AWS_SECRET_ACCESS_KEY": "x", "HF_TOKEN": "y", "LLAMA_ARG_HOST": "0.0.0.0"}  # noqa: S104
-    assert child_environment(mine) == {"PATH": "/bin", "GOMP_SPINCOUNT": "1000"}
 
 
 PARENT = """

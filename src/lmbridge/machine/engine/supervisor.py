@@ -15,7 +15,6 @@ import re
 import secrets
 import signal
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, cast
@@ -27,6 +26,7 @@ from lmbridge.core.errors import BadModelFile, BridgeError, EngineCrashed, LoadF
 from lmbridge.core.models import KvType
 from lmbridge.core.provider import Progress
 from lmbridge.machine.engine.requirements import engine_missing
+from lmbridge.machine.environment import engine_environment
 from lmbridge.machine.memory import held
 
 State: TypeAlias = Literal["loading", "ready", "failed", "crashed", "stopped"]
@@ -37,15 +37,6 @@ LAST_WORDS: Final = 4096
 GRACE: Final = 2.0
 """Seconds an engine may take to leave by itself before it is killed."""
 PROGRESS_EVERY: Final = 0.1
-
-# Engines need to find libraries and devices; keys and tokens of the user are none of their business.
-# fmt: off
-ENVIRONMENT: Final = frozenset((
-    "PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "WINDIR",
-    "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "XDG_RUNTIME_DIR", "VK_ICD_FILENAMES", "VK_DRIVER_FILES",
-    "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GGML_VK_VISIBLE_DEVICES",
-))
-# fmt: on
 
 
 class EngineSettings(Struct, frozen=True):
@@ -160,7 +151,7 @@ class Engine:
         loop = asyncio.get_running_loop()
         try:
             transport, process = await loop.subprocess_exec(
-                _Process, *arguments, env=child_environment(os.environ), start_new_session=True
+                _Process, *arguments, env=engine_environment(), start_new_session=True
             )
         except OSError as error:
             raise LoadFailed(name, f"the engine's process cannot be started: {error}") from error
@@ -262,15 +253,6 @@ _WHY: Final = {
     "SIGKILL": ", perhaps because the machine ran out of memory",
     "SIGILL": ", perhaps because this processor is too old for the engine",
 }
-
-
-def child_environment(mine: Mapping[str, str]) -> dict[str, str]:
-    """The environment of an engine: what it needs of ours, and nothing else.
-
-    GOMP_SPINCOUNT: threads that wait for each other spin only briefly. Left alone they spin so long that one
-    other busy process on the machine slows generation to a quarter.
-    """
-    return {name: value for name, value in mine.items() if name in ENVIRONMENT} | {"GOMP_SPINCOUNT": "1000"}
 
 
 # `0.00.004.159 E llama_model_load: error loading model: ...`

@@ -38,8 +38,8 @@ def missing(root: Path = Path("/")) -> EngineMissing | None:
         return _no_package(root)
     if PLATFORM != "linux":
         return None
-    lacking = [each for each in PROCESSOR_FEATURES if each not in _processor_flags(root)]
-    if lacking and platform.machine() == "x86_64" and _processor_flags(root):
+    lacking = [each for each in PROCESSOR_FEATURES if each not in processor_flags(root)]
+    if lacking and platform.machine() == "x86_64" and processor_flags(root):
         return EngineMissing(
             f"this processor lacks {', '.join(lacking).upper()}, which the engine's package is compiled for",
             hint="Build llama.cpp on this machine and name its `llama-server` in lmbridge.toml.",
@@ -56,7 +56,8 @@ def _no_package(root: Path) -> EngineMissing:
     return EngineMissing(f"its package {PACKAGE} is not installed")
 
 
-def _processor_flags(root: Path) -> frozenset[str]:
+def processor_flags(root: Path = Path("/")) -> frozenset[str]:
+    """What a Linux kernel says that the processor can; empty where it says nothing, as on ARM."""
     try:
         lines = (root / "proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:

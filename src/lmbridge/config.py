@@ -85,7 +85,7 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] | None = No
             was named must exist.
         environ: the environment, default this process's. `LMBRIDGE_MODEL`, `LMBRIDGE_GATEWAY_PORT`,
             `LMBRIDGE_LOAD_CONTEXT_LENGTH`, … stand for the settings of those names; `LMSTUDIO_BASE_URL`,
-            `LM_API_TOKEN` and the others that `clients.lmstudio.settings.aliases` tells of, for those of LM Studio.
+            `LM_API_TOKEN` and others (`clients.lmstudio.settings.aliases`) for those of LM Studio.
 
     Raises:
         ConfigInvalid: a file that cannot be read or parsed, an unknown setting, a wrong type.

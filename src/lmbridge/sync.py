@@ -18,7 +18,7 @@ from lmbridge.config import Config
 from lmbridge.core.events import Answer, Embeddings, Event
 from lmbridge.core.hub import AnyHub
 from lmbridge.core.models import InstanceState, LoadOptions, ModelInfo, ModelKind
-from lmbridge.core.provider import Progress, ProviderState
+from lmbridge.core.provider import DownloadProgress, Progress, ProviderState
 from lmbridge.core.requests import ChatRequest, EmbedRequest
 
 
@@ -70,6 +70,10 @@ class BlockingHub:
     def unload(self, name: str) -> InstanceState:
         """Give a model's memory back."""
         return self._portal.call(self._hub.unload, name)
+
+    def download(self, name: str, *, provider: str = "", progress: DownloadProgress | None = None) -> ModelInfo:
+        """Get a model that is not here yet. *progress* is called in the background thread."""
+        return self._portal.call(partial(self._hub.download, name, provider=provider, progress=progress))
 
     def chat(self, request: ChatRequest) -> AbstractContextManager[Iterator[Event]]:
         """Stream an answer: `with hub.chat(request) as events: for event in events: ...`."""

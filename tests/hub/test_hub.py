@@ -61,7 +61,7 @@ async def test_a_model_in_memory_is_found_without_asking_the_providers_again() -
         await hub.load("talker")
         await hub.resolve("talker")
         scripted._offered = ()
-        hub._listed_at = -1e9
+        hub._catalogue.forget()
         assert await hub.resolve("talker") == CHAT
 
 

@@ -6,8 +6,8 @@ core structs as JSON.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -16,10 +16,10 @@ from msgspec import Raw, Struct
 
 from lmbridge.clients.http import HTTPClient, Response
 from lmbridge.clients.openai import ChatStream, OpenAIClient, collect
-from lmbridge.core.errors import BrokenAnswer, NotRunning, ProviderUnavailable
+from lmbridge.core.errors import BrokenAnswer, ModelNotFound, NotRunning, ProviderUnavailable
 from lmbridge.core.events import Answer, Embeddings, Event
-from lmbridge.core.models import Endpoint, InstanceState, LoadOptions, ModelInfo, ModelKind
-from lmbridge.core.provider import Progress, ProviderState
+from lmbridge.core.models import Download, Endpoint, InstanceState, LoadOptions, ModelInfo, ModelKind
+from lmbridge.core.provider import DownloadProgress, Progress, ProviderState
 from lmbridge.core.requests import ChatRequest, EmbedRequest
 from lmbridge.wire.openai.errors import decode_error, is_error
 from lmbridge.wire.sse import SSEDecoder, SSEError
@@ -64,9 +64,18 @@ class _Unload(Struct):
     model: str
 
 
-class _LoadEvent(Struct):
+class _Get(Struct):
+    model: str
+    provider: str
+
+
+class _WorkEvent(Struct):
+    """One event of a load or a download: how far it is, its result, or its error."""
+
     progress: float | None = None
     instance: InstanceState | None = None
+    download: Download | None = None
+    model: ModelInfo | None = None
     error: Raw = Raw()
 
 
@@ -129,19 +138,41 @@ class RemoteHub:
         Raises:
             ModelNotFound, ModelBusy, NotEnoughMemory, BadModelFile, LoadFailed, EngineMissing.
         """
-        response = await self._send("POST", "models/load", _Load(name, options))
+        async with aclosing(self._follow("models/load", _Load(name, options))) as events:
+            async for event in events:
+                if event.progress is not None and progress is not None:
+                    progress(event.progress)
+                if event.instance is not None:
+                    return event.instance
+        raise BrokenAnswer(NAME, "it stopped telling before the model was loaded")
+
+    async def download(
+        self, name: str, *, provider: str = "", progress: DownloadProgress | None = None
+    ) -> ModelInfo:
+        """Get a model there; see `AnyHub.download`."""
+        async with aclosing(self._follow("models/download", _Get(name, provider))) as events:
+            async for event in events:
+                if event.download is not None and progress is not None:
+                    progress(event.download)
+                if event.model is not None:
+                    return event.model
+        raise BrokenAnswer(NAME, "it stopped telling before the model was there")
+
+    async def _follow(self, route: str, ask: Struct) -> AsyncGenerator[_WorkEvent, None]:
+        """What a route tells of work under way.
+
+        Raises:
+            BrokenAnswer: it is not what it should be; and the error that the work ended with.
+        """
         decoder = SSEDecoder()
-        async with response:
+        async with await self._send("POST", route, ask) as response:
             try:
                 async for data in response:
                     for event in decoder.feed(data):
-                        state = _loaded(event.data, progress)
-                        if state is not None:
-                            return state
+                        yield _told(route, event.data)
                 decoder.close()
             except SSEError as error:
                 raise BrokenAnswer(NAME, str(error)) from error
-        raise BrokenAnswer(NAME, "it stopped telling before the model was loaded")
 
     async def unload(self, name: str) -> InstanceState:
         """Give a model's memory back there.
@@ -188,7 +219,11 @@ class RemoteHub:
 
     async def _found(self, name: str, kind: ModelKind) -> tuple[OpenAIClient, Endpoint]:
         """Whom to ask: a gateway's answers do not say which provider gave them, so it is asked before."""
-        model = await self.resolve(name, kind)
+        try:
+            model = await self.resolve(name, kind)
+        except ModelNotFound:
+            # It may be downloaded when it is really asked for; if not, that tells the same.
+            return OpenAIClient(self._http, NAME), Endpoint(self._url + "/v1", self._headers, name)
         endpoint = Endpoint(self._url + "/v1", self._headers, model.qualified)
         return OpenAIClient(self._http, model.provider), endpoint
 
@@ -229,17 +264,15 @@ class RemoteHub:
         await self.aclose()
 
 
-def _loaded(data: bytes, progress: Progress | None) -> InstanceState | None:
-    """Take one event of a load: the instance once there is one."""
+def _told(route: str, data: bytes) -> _WorkEvent:
+    """One event of work under way; raises the error that it tells of."""
     try:
-        event = msgspec.json.decode(data, type=_LoadEvent)
+        event = msgspec.json.decode(data, type=_WorkEvent)
     except (ValueError, RecursionError) as error:
-        raise BrokenAnswer(NAME, f"models/load: {error}") from error
+        raise BrokenAnswer(NAME, f"{route}: {error}") from error
     if is_error(event.error):
         raise decode_error(None, data, NAME)
-    if event.progress is not None and progress is not None:
-        progress(event.progress)
-    return event.instance
+    return event
 
 
 @contextmanager

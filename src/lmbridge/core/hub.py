@@ -9,12 +9,15 @@ from typing import Protocol, Self
 
 from lmbridge.core.events import Answer, Embeddings, Event
 from lmbridge.core.models import InstanceState, LoadOptions, ModelInfo, ModelKind
-from lmbridge.core.provider import Progress, ProviderState
+from lmbridge.core.provider import DownloadProgress, Progress, ProviderState
 from lmbridge.core.requests import ChatRequest, EmbedRequest
 
 
 class AnyHub(Protocol):
-    """The meeting point as its users see it. Model names are those of `lmbridge ls`; "" is the default model."""
+    """The meeting point as its users see it.
+
+    Model names are those of `lmbridge ls`; "" is the default model, and `PROVIDER:` the default of a provider.
+    """
 
     @property
     def where(self) -> str:
@@ -34,7 +37,7 @@ class AnyHub(Protocol):
         """
 
     async def instances(self) -> Sequence[InstanceState]:
-        """The models in memory, and who waits for them."""
+        """The models in memory, and who waits for them; those that a runtime holds by itself too."""
 
     async def load(
         self, name: str, options: LoadOptions = LoadOptions(), progress: Progress | None = None
@@ -50,6 +53,23 @@ class AnyHub(Protocol):
 
         Raises:
             ModelNotFound: it is not loaded. ModelBusy: it is answering somebody.
+        """
+
+    async def download(
+        self, name: str, *, provider: str = "", progress: DownloadProgress | None = None
+    ) -> ModelInfo:
+        """Get a model that is not here yet; one that is here already is not an error.
+
+        Leaving early stops the download, unless others wait for it; what is there is kept for the next time.
+
+        Args:
+            name: as the runtime's catalogue calls it, such as `openai/gpt-oss-20b`, or
+                `owner/repository@q4_k_m` of Hugging Face. `PROVIDER:NAME` says whose.
+            provider: who gets it; "" takes the first that is there and can.
+
+        Raises:
+            ModelNotFound: nobody has it. DownloadFailed, NoSpace, ProviderUnavailable.
+            InvalidRequest: no provider here can download.
         """
 
     def chat(self, request: ChatRequest) -> AbstractAsyncContextManager[AsyncIterator[Event]]:

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
-from lmbridge.core.errors import InvalidRequest
+from lmbridge.core.errors import InvalidRequest, WrongModel
 
 ModelKind: TypeAlias = Literal["chat", "embedding"]
 KvType: TypeAlias = Literal["f16", "q8_0", "q4_0"]
@@ -163,6 +163,18 @@ class Endpoint(Struct, frozen=True):
     def __repr__(self) -> str:
         return f"Endpoint(url={self.url!r}, model={self.model!r})"
 
+    def check_answerer(self, provider: str, model: object) -> None:
+        """Make sure that an answer is by the model that was asked, where that can be known (`also`).
+
+        Args:
+            model: what the answer says; one that does not say is believed.
+
+        Raises:
+            WrongModel.
+        """
+        if self.also and isinstance(model, str) and model and model != self.model and model not in self.also:
+            raise WrongModel(provider, self.model, model)
+
 
 class Instance(Struct, frozen=True):
     """A model that is ready to answer.
@@ -192,6 +204,8 @@ class InstanceState(Struct, frozen=True, omit_defaults=True):
         leases: answers being given now. waiting: callers in the queue for it.
         idle_s: seconds since its last lease ended. ttl: seconds it may stay idle, 0 for ever.
         progress: 0 to 1 while loading.
+        name: what the runtime calls the instance, where that is not the model's id (`key:2`).
+        kept: its runtime holds it by itself; what it is used for by others is not known here.
     """
 
     model: str
@@ -205,3 +219,5 @@ class InstanceState(Struct, frozen=True, omit_defaults=True):
     idle_s: float = 0.0
     ttl: float = 0.0
     progress: float = 0.0
+    name: str = ""
+    kept: bool = False

@@ -154,6 +154,7 @@ class Provider(Protocol):
 class Downloader(Protocol):
     """A provider that can also get models that are not here yet."""
 
+    id: str
     fetches: bool
     """Whether a model that is asked for and missing is downloaded without further asking (a setting)."""
 
@@ -172,15 +173,26 @@ class Downloader(Protocol):
 
 @runtime_checkable
 class Keeper(Protocol):
-    """A provider whose runtime keeps models in memory by itself, whoever loaded them."""
+    """A provider whose runtime keeps models in memory by itself, whoever loaded them.
+
+    Its `load` takes over an instance that is there already; such a one has a `ttl` of 0 in its options,
+    so that nobody but its owner unloads it for being idle.
+    """
 
     async def loaded(self) -> Sequence[Instance]:
         """What is in its memory now; [] when it cannot be asked."""
+
+    async def doubt(self, instance: Instance, error: BridgeError) -> BridgeError:
+        """The reason behind an error met while asking an instance: that it was unloaded, else *error*.
+
+        `gone` then tells the same.
+        """
 
 
 @runtime_checkable
 class Namer(Protocol):
     """A provider whose settings give names of their own to some of its models."""
 
+    id: str
     names: Mapping[str, str]
-    """Name to model id, such as `fast`; the name "" is the one for callers who name none."""
+    """Name to model id, such as `fast`. The names `chat` and `embedding` are for callers who name none."""

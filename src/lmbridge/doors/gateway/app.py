@@ -93,6 +93,7 @@ class Gateway:
             "/api/lmbridge/models": {"GET": Route(management.models)},
             "/api/lmbridge/models/resolve": {"POST": Route(management.resolve, body=True)},
             "/api/lmbridge/models/load": {"POST": Route(management.load, body=True)},
+            "/api/lmbridge/models/download": {"POST": Route(management.download, body=True)},
             "/api/lmbridge/models/unload": {"POST": Route(management.unload, body=True)},
             "/api/lmbridge/shutdown": {"POST": Route(management.shutdown, "session", body=True)},
         }

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct
 
-from lmbridge.core.models import InstanceState, LoadOptions, ModelInfo, ModelKind
+from lmbridge.core.models import Download, InstanceState, LoadOptions, ModelInfo, ModelKind
 from lmbridge.core.provider import ProviderState
 from lmbridge.doors.gateway.asgi import Request
 from lmbridge.doors.gateway.settings import GatewaySettings
@@ -64,6 +64,13 @@ class LoadAsk(Struct, frozen=True, forbid_unknown_fields=True):
     options: LoadOptions = LoadOptions()
 
 
+class DownloadAsk(Struct, frozen=True, forbid_unknown_fields=True):
+    """A model to download. `provider`: who gets it; left out, the first that is there and can."""
+
+    model: str
+    provider: str = ""
+
+
 class UnloadAsk(Struct, frozen=True, forbid_unknown_fields=True):
     """A model to unload."""
 
@@ -84,6 +91,18 @@ class Loaded(Struct, frozen=True):
     """A load has ended well."""
 
     instance: InstanceState
+
+
+class Downloading(Struct, frozen=True):
+    """How far a download is."""
+
+    download: Download
+
+
+class Downloaded(Struct, frozen=True):
+    """A download has ended well."""
+
+    model: ModelInfo
 
 
 class Management:
@@ -125,28 +144,41 @@ class Management:
     async def load(self, request: Request) -> None:
         """`POST /api/lmbridge/models/load`: events while it loads. An error before the first keeps its status."""
         ask = await self._ask(request, LoadAsk)
-        latest = [0.0]
+        latest: list[Struct] = [Loading(0.0)]
 
         def progress(done: float) -> None:
-            latest[0] = done
+            latest[0] = Loading(done)
 
         work = asyncio.ensure_future(self._hub.load(ask.model, ask.options, progress))
+        await self._follow(request, work, latest, Loaded)
+
+    async def download(self, request: Request) -> None:
+        """`POST /api/lmbridge/models/download`: events while it runs; leaving early stops it."""
+        ask = await self._ask(request, DownloadAsk)
+        latest: list[Struct] = [Downloading(Download("downloading"))]
+
+        def progress(download: Download) -> None:
+            latest[0] = Downloading(download)
+
+        work = asyncio.ensure_future(self._hub.download(ask.model, provider=ask.provider, progress=progress))
+        await self._follow(request, work, latest, Downloaded)
+
+    async def _follow(
+        self, request: Request, work: asyncio.Future[T], latest: list[Struct], end: Callable[[T], Struct]
+    ) -> None:
+        """Tell how far *work* is until it is done, and then its result."""
+        told, silent = latest[0], 0.0
         try:
-            await self._follow(request, work, latest)
-            await _event(request, Loaded(await work), more=False)
+            while not (await asyncio.wait([work], timeout=LOOK_S))[0]:
+                silent += LOOK_S
+                if latest[0] != told or silent >= self._settings.heartbeat_s:
+                    told, silent = latest[0], 0.0
+                    await _event(request, told)
+            await _event(request, end(await work), more=False)
         finally:
             if not work.done():
                 work.cancel()
                 await asyncio.wait([work])
-
-    async def _follow(self, request: Request, work: asyncio.Future[InstanceState], latest: list[float]) -> None:
-        """Tell how far *work* is until it is done."""
-        told, silent = 0.0, 0.0
-        while not (await asyncio.wait([work], timeout=LOOK_S))[0]:
-            silent += LOOK_S
-            if latest[0] != told or silent >= self._settings.heartbeat_s:
-                told, silent = latest[0], 0.0
-                await _event(request, Loading(told))
 
     async def _ask(self, request: Request, shape: type[T]) -> T:
         body = await request.body(self._settings.max_body)

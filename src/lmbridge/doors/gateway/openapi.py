@@ -10,6 +10,9 @@ from msgspec import Struct
 
 from lmbridge.core.models import InstanceState, ModelInfo
 from lmbridge.doors.gateway.management import (
+    DownloadAsk,
+    Downloaded,
+    Downloading,
     Health,
     LoadAsk,
     Loaded,
@@ -117,6 +120,13 @@ OPERATIONS: Final = (
         "Load a model; the events tell how far it is and end with the instance or an error.",
         asks=LoadAsk,
         events=(Loading, Loaded, ErrorBody),
+    ),
+    Operation(
+        "post",
+        "/api/lmbridge/models/download",
+        "Get a model that is not here yet; the events tell how far it is and end with the model or an error.",
+        asks=DownloadAsk,
+        events=(Downloading, Downloaded, ErrorBody),
     ),
     Operation(
         "post", "/api/lmbridge/models/unload", "Give a model's memory back.", asks=UnloadAsk, answers=InstanceState

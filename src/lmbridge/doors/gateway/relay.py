@@ -83,6 +83,7 @@ class _Answer(Struct):
 
     choices: list[Raw] = []
     data: list[Raw] = []
+    model: object = None
     usage: UsageFields | None = None
     timings: TimingFields | None = None
     error: Raw = Raw()
@@ -92,7 +93,12 @@ class _Failed(Struct):
     error: Raw = Raw()
 
 
+class _Named(Struct):
+    model: object = None
+
+
 _decode_answer = msgspec.json.Decoder(_Answer).decode
+_decode_name = msgspec.json.Decoder(_Named).decode
 
 
 class Relay:
@@ -167,6 +173,7 @@ class Relay:
             raise decode_error(None, body, provider)
         if not answer.choices and not answer.data:
             raise BrokenAnswer(provider, "it holds no answer")
+        lease.instance.endpoint.check_answerer(provider, answer.model)
         _count(tally, to_usage(answer.usage, answer.timings))
         await request.reply(200, ((b"content-type", response.header(b"content-type")),), body)
 
@@ -184,7 +191,7 @@ class Relay:
         heart.phase = "reading prompt"
         async with await self._send(lease, language, _body(lease, ask)) as response:
             await _check_stream(response, provider)
-            stream = _Stream(request, response, provider, language.role)
+            stream = _Stream(request, response, lease, language.role)
             try:
                 await stream.pass_first(heart)
                 tally.first_event.observe(perf_counter() - began)
@@ -273,12 +280,13 @@ class _Stream:
         role: whether the first event has to say who speaks.
     """
 
-    __slots__ = ("_held", "_provider", "_request", "_response", "_role", "tap")
+    __slots__ = ("_endpoint", "_held", "_provider", "_request", "_response", "_role", "tap")
 
-    def __init__(self, request: Request, response: Response, provider: str, role: bool) -> None:
-        self._request, self._response, self._provider, self._role = request, response, provider, role
+    def __init__(self, request: Request, response: Response, lease: Lease, role: bool) -> None:
+        self._request, self._response, self._role = request, response, role
+        self._provider, self._endpoint = lease.provider.id, lease.instance.endpoint
         self._held = b""
-        self.tap = UsageTap(provider)
+        self.tap = UsageTap(self._provider)
 
     async def pass_first(self, heart: Heartbeat) -> None:
         """Wait for the first event and pass it on; until then the status can still tell of an error."""
@@ -286,6 +294,8 @@ class _Stream:
             events = self._whole(data)
             events, error = self._until_error(events)
             if b"data:" in events:
+                if self._endpoint.also:
+                    self._endpoint.check_answerer(self._provider, answerer(events))
                 await heart.stop()
                 if not self._request.started:
                     await self._request.start_events()
@@ -386,6 +396,15 @@ def has_error(data: bytes) -> bool:
         return is_error(msgspec.json.decode(data, type=_Failed).error)
     except (ValueError, RecursionError):
         return False
+
+
+def answerer(events: bytes) -> object:
+    """The model that the first event says it is from; None if it does not say."""
+    begin = events.find(b"data:") + 5
+    try:
+        return _decode_name(events[begin : events.find(b"\n", begin)]).model
+    except (ValueError, RecursionError):
+        return None
 
 
 def with_role(events: bytes) -> bytes:

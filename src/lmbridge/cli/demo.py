@@ -12,6 +12,7 @@ import click
 
 from lmbridge.cli import render
 from lmbridge.cli.command import BridgeCommand, gateway_option, model_name
+from lmbridge.cli.provider import check_provider, provider_option, qualified
 
 if TYPE_CHECKING:
     from lmbridge.core.hub import AnyHub
@@ -26,6 +27,7 @@ QUESTION = "What is lmbridge?"
     examples=[
         ("lmbridge demo", f"asks {QUESTION!r}"),
         ('lmbridge demo "What is 3 plus 4?"', "asks something else"),
+        ("lmbridge demo --provider lmstudio", "a model of LM Studio"),
     ],
 )
 @click.argument("prompt", required=False, default=QUESTION)
@@ -36,13 +38,15 @@ QUESTION = "What is lmbridge?"
     metavar="NAME",
     help="Who answers.  [default: the one of a server that runs, else the built-in one]",
 )
+@provider_option("Whose model answers.")
 @gateway_option
-def command(prompt: str, model: str, gateway: bool | None) -> None:
+def command(prompt: str, model: str, provider: str, gateway: bool | None) -> None:
     """Answer PROMPT, tell who answered and how fast, and what to try next."""
     from lmbridge.cli.connect import with_hub
 
     async def ask(hub: AnyHub) -> None:
-        await _demo(hub, model, prompt.strip() or QUESTION)
+        await check_provider(hub, provider)
+        await _demo(hub, qualified(model, provider), prompt.strip() or QUESTION)
 
     with_hub(ask, gateway=gateway, model=model)
 

@@ -1,4 +1,7 @@
-"""`lmbridge load`: a model into the memory of the gateway, ready before the first question."""
+"""`lmbridge load`: a model into memory, ready before the first question.
+
+A gateway keeps it there, or LM Studio, which is a program of its own and needs none.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ import click
 
 from lmbridge.cli import render
 from lmbridge.cli.command import BridgeCommand, json_option, model_name
-from lmbridge.core.models import MAX_PARALLEL, MAX_THREADS
+from lmbridge.cli.download import get_option, present
+from lmbridge.cli.provider import check_provider, provider_option, qualified
+from lmbridge.core.models import MAX_PARALLEL, MAX_THREADS, LoadOptions
 
 if TYPE_CHECKING:
     from lmbridge.core.hub import AnyHub
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
         ("lmbridge load qwen3-8b", "with what suits this machine"),
         ("lmbridge load qwen3-8b --context-length 16384 --parallel 4", "for long texts, four at a time"),
         ("lmbridge load qwen3-8b --gpu-layers 20 --ttl 0", "partly on the GPU, until it is unloaded"),
+        ("lmbridge load qwen/qwen3-8b --provider lmstudio --get", "into LM Studio, downloaded first"),
     ],
 )
 @click.argument("model", callback=model_name)
@@ -38,6 +44,8 @@ if TYPE_CHECKING:
     "--kv-type", type=click.Choice(["f16", "q8_0", "q4_0"]), help="Number format of the context's memory."
 )
 @click.option("--ttl", type=click.FloatRange(min=0), metavar="SECONDS", help="Unload after so long idle; 0 never.")
+@provider_option("Whose model.")
+@get_option
 @click.option("--no-gateway", is_flag=True, help="Do not start a gateway where none runs; fail instead.")
 @json_option
 def command(
@@ -48,26 +56,73 @@ def command(
     threads: int | None,
     kv_type: Literal["f16", "q8_0", "q4_0"] | None,
     ttl: float | None,
+    provider: str,
+    get: bool,
     no_gateway: bool,
     as_json: bool,
 ) -> None:
     """Load MODEL into memory, or load it again with other options.
 
-    The gateway keeps it there. Where none runs, one is started in the background.
+    LM Studio keeps its models itself. For others the gateway does; where none runs, one is started in the
+    background.
     """
+    from lmbridge.cli.connect import with_hub
+
+    wanted = _Wanted(
+        qualified(model, provider),
+        provider,
+        LoadOptions(context_length, parallel, gpu_layers, threads, kv_type, ttl),
+        get=get,
+    )
+    state = _without_gateway(wanted)
+    if state is None:
+        _make_sure_of_gateway(model, may_start=not no_gateway)
+        state = with_hub(wanted.load, gateway=True, model=model)
+    _tell(state, context_length, as_json=as_json)
+
+
+class _Wanted:
+    """What is to be loaded, and how."""
+
+    def __init__(self, name: str, provider: str, options: LoadOptions, *, get: bool) -> None:
+        self.name, self._provider, self._options, self._get = name, provider, options, get
+
+    async def load(self, hub: AnyHub) -> InstanceState:
+        """Load it, downloaded first if need be."""
+        name = await self.present(hub)
+        with render.progress(f"Loading {name}") as moved:
+            return await hub.load(name, self._options, moved)
+
+    async def present(self, hub: AnyHub) -> str:
+        """Its name, once it is here."""
+        await check_provider(hub, self._provider)
+        return await present(hub, self.name, get=self._get)
+
+
+def _without_gateway(wanted: _Wanted) -> InstanceState | None:
+    """Load a model whose runtime keeps it in memory by itself; None when a gateway must do that."""
+    from lmbridge.cli.connect import with_hub
+    from lmbridge.config import load_config
+    from lmbridge.core.provider import Keeper
+    from lmbridge.hub.hub import Hub
+    from lmbridge.machine.gateway_file import running
+
+    if os.path.isabs(wanted.name) or running(load_config().home) is not None:
+        return None
+
+    async def load(hub: AnyHub) -> InstanceState | None:
+        assert isinstance(hub, Hub)  # noqa: S101 - tells mypy; it was asked for without a gateway
+        wanted.name = await wanted.present(hub)
+        model = await hub.find(wanted.name)
+        kept = any(isinstance(each, Keeper) for each in hub.providers if each.id == model.provider)
+        return await wanted.load(hub) if kept else None
+
+    return with_hub(load, gateway=False)
+
+
+def _tell(state: InstanceState, context_length: int | None, *, as_json: bool) -> None:
     import msgspec
 
-    from lmbridge.cli.connect import with_hub
-    from lmbridge.core.models import LoadOptions
-
-    _make_sure_of_gateway(model, may_start=not no_gateway)
-    options = LoadOptions(context_length, parallel, gpu_layers, threads, kv_type, ttl)
-
-    async def load(hub: AnyHub) -> InstanceState:
-        with render.progress(f"Loading {model}") as moved:
-            return await hub.load(model, options, moved)
-
-    state = with_hub(load, gateway=True, model=model)
     if as_json:
         render.json(msgspec.structs.asdict(state))
         return

@@ -9,6 +9,7 @@ import click
 
 from lmbridge.cli import render
 from lmbridge.cli.command import BridgeCommand, gateway_option, json_option
+from lmbridge.cli.provider import check_provider, provider_option
 
 if TYPE_CHECKING:
     from lmbridge.core.hub import AnyHub
@@ -24,19 +25,24 @@ HEADER = ("", "MODEL", "KIND", "SIZE", "CONTEXT", "QUANT", "CAN")
     examples=[
         ("lmbridge ls", "all models, those in memory marked with a dot"),
         ("lmbridge ls qwen", "those with this in their name"),
+        ("lmbridge ls --provider lmstudio", "LM Studio's"),
         ("lmbridge ls --json | jq -r '.models[].id'", "for programs"),
     ],
 )
 @click.argument("name", required=False, default="")
+@provider_option("List the models of this one alone.")
 @json_option
 @gateway_option
-def command(name: str, as_json: bool, gateway: bool | None) -> None:
-    """List the models of this machine, by provider; NAME shows those it is part of."""
+def command(name: str, provider: str, as_json: bool, gateway: bool | None) -> None:
+    """List the models of this machine, by provider; NAME shows those it is part of.
+
+    A dot marks those in memory, also where LM Studio holds them by itself.
+    """
     import msgspec
 
     from lmbridge.cli.connect import with_hub
 
-    models, states, providers = with_hub(_look, gateway=gateway)
+    models, states, providers = with_hub(lambda hub: _look(hub, provider), gateway=gateway)
     shown = [model for model in models if name.lower() in model.qualified.lower()]
     loaded = {(state.provider, state.model): state.state for state in states}
     if as_json:
@@ -52,8 +58,13 @@ def command(name: str, as_json: bool, gateway: bool | None) -> None:
         render.line(f"No model{f' has {name!r} in its name' if name else ' is here'}{known}.")
 
 
-async def _look(hub: AnyHub) -> tuple[Sequence[ModelInfo], Sequence[InstanceState], Sequence[ProviderState]]:
-    return await hub.models(), await hub.instances(), await hub.probe()
+async def _look(
+    hub: AnyHub, provider: str
+) -> tuple[Sequence[ModelInfo], Sequence[InstanceState], Sequence[ProviderState]]:
+    await check_provider(hub, provider)
+    models = [model for model in await hub.models() if provider in ("", model.provider)]
+    states = [state for state in await hub.probe() if provider in ("", state.provider)]
+    return models, await hub.instances(), states
 
 
 def _show(
@@ -78,21 +89,26 @@ def _show(
         for model in group:
             if model.problem:
                 render.line(f"{render.paint('!', 'yellow')}  {render.printable(f'{model.id}: {model.problem}')}")
-        if provider in down:
-            render.line(f"{render.paint('!', 'yellow')}  {_why(down[provider])}")
+        old = max(model.stale_s for model in group)
+        said = [f"This list is {render.duration(old)} old." if old else ""]
+        said += [_why(down[provider])] if provider in down else []
+        if told := " ".join(filter(None, said)):
+            render.line(f"{render.paint('!', 'yellow')}  {render.paint(render.printable(told), 'dim')}")
     for state in down.values() if all_of_them else ():
         if state.provider not in groups:
             render.line()
-            render.line(f"{render.paint(render.printable(state.provider), 'bold')}  {_why(state)}")
+            name, why = render.paint(render.printable(state.provider), "bold"), render.printable(_why(state))
+            render.line(f"{name}  {render.paint(why, 'dim')}")
 
 
 def _why(state: ProviderState) -> str:
-    said = " ".join(filter(None, (state.detail or state.state, state.hint)))
-    return render.paint(render.printable(said), "dim")
+    detail = state.detail or state.state
+    return " ".join(filter(None, (f"{detail.rstrip('.')}." if state.hint else detail, state.hint)))
 
 
 def _row(model: ModelInfo, state: str) -> tuple[str, ...]:
-    abilities = [name for name, has in (("tools", model.tools), ("vision", model.vision)) if has]
+    known = (("tools", model.tools), ("vision", model.vision), ("reasoning", model.reasoning))
+    abilities = [name for name, has in known if has]
     return (
         {"": "", "ready": "●"}.get(state, "○"),
         model.id,

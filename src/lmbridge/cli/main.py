@@ -27,6 +27,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "Models": {
             "ls": "List the models of this machine.",
             "ps": "List the models in memory.",
+            "get": "Download a model.",
             "load": "Load a model into memory.",
             "unload": "Give a model's memory back.",
         },

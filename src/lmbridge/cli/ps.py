@@ -9,6 +9,7 @@ import click
 
 from lmbridge.cli import render
 from lmbridge.cli.command import BridgeCommand, gateway_option, json_option
+from lmbridge.cli.provider import check_provider, provider_option
 
 if TYPE_CHECKING:
     from lmbridge.core.hub import AnyHub
@@ -18,23 +19,28 @@ if TYPE_CHECKING:
 @click.command(
     "ps", cls=BridgeCommand, examples=[("lmbridge ps", "for people"), ("lmbridge ps --json", "for programs")]
 )
+@provider_option("List what this one has in memory.")
 @json_option
 @gateway_option
-def command(as_json: bool, gateway: bool | None) -> None:
-    """List the models in memory: their size, how busy they are, and how long they stay."""
+def command(provider: str, as_json: bool, gateway: bool | None) -> None:
+    """List the models in memory: their size, how busy they are, and how long they stay.
+
+    What LM Studio holds is listed too, whoever loaded it.
+    """
     import msgspec
 
     from lmbridge.cli.connect import THIS_PROCESS, with_hub
 
     async def look(hub: AnyHub) -> tuple[Sequence[InstanceState], str]:
-        return await hub.instances(), hub.where
+        await check_provider(hub, provider)
+        return [state for state in await hub.instances() if provider in ("", state.provider)], hub.where
 
     states, where = with_hub(look, gateway=gateway)
     if as_json:
         render.json({"where": where, "models": [msgspec.structs.asdict(state) for state in states]})
         return
     if not states and where == THIS_PROCESS:
-        render.line("No gateway is running, so no model stays in memory. `lmbridge load MODEL` starts one.")
+        render.line("No gateway is running, so no model stays in memory here. `lmbridge load MODEL` loads one.")
         return
     show(states)
 
@@ -52,11 +58,11 @@ def _row(state: InstanceState) -> tuple[str, ...]:
     busy = f"{state.leases}/{state.slots}" if state.slots else str(state.leases)
     loading = f"loading {state.progress:.0%}" if state.state == "loading" else state.state
     return (
-        state.model,
+        state.name or state.model,
         state.provider,
         loading,
-        busy,
-        str(state.waiting),
+        "" if state.kept else busy,  # others ask it too, and it does not tell
+        "" if state.kept else str(state.waiting),
         f"{state.context_length:,}" if state.context_length else "",
         render.size(state.memory) if state.memory else "",
         _stays(state),
@@ -64,6 +70,8 @@ def _row(state: InstanceState) -> tuple[str, ...]:
 
 
 def _stays(state: InstanceState) -> str:
+    if state.kept:
+        return f"as {state.provider} keeps it"
     if not state.ttl:
         return "until unloaded"
     if state.leases:

@@ -104,23 +104,40 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequen
 
 
 @contextmanager
+def changing_line() -> Iterator[Callable[[str], None]]:
+    """A line on standard error that is written over again and again, and gone in the end.
+
+    For terminals that `can_redraw` only. What is longer than the terminal is cut off, as a line that wraps
+    cannot be written over.
+    """
+
+    def show(text: str) -> None:
+        room = shutil.get_terminal_size().columns - 1
+        plain = click.unstyle(text)
+        print(f"\r\x1b[2K{text if len(plain) <= room else plain[:room]}", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield show
+    finally:
+        print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
+
+
+def bar(fraction: float, cells: int = 24) -> str:
+    """A bar for standard error that is full at 1."""
+    full = round(max(0.0, min(1.0, fraction)) * cells)
+    return paint("━" * full, "green", stream=sys.stderr) + paint("━" * (cells - full), "dim", stream=sys.stderr)
+
+
+@contextmanager
 def progress(text: str) -> Iterator[Callable[[float], None]]:
     """A bar on standard error that the `with` body moves (0 to 1); one plain line where nobody looks."""
     if not can_redraw(sys.stderr):
         note(f"{text} …")
         yield lambda fraction: None
         return
-
-    def show(fraction: float) -> None:
-        cells = round(max(0.0, min(1.0, fraction)) * 24)
-        bar = paint("━" * cells, "green", stream=sys.stderr) + paint("━" * (24 - cells), "dim", stream=sys.stderr)
-        print(f"\r\x1b[2K{text} {bar} {fraction:4.0%}", end="", file=sys.stderr, flush=True)
-
-    try:
-        show(0.0)
-        yield show
-    finally:
-        print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
+    with changing_line() as show:
+        show(f"{text} {bar(0.0)} {0:4.0%}")
+        yield lambda fraction: show(f"{text} {bar(fraction)} {fraction:4.0%}")
 
 
 def console() -> Console:

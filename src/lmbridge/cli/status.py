@@ -9,6 +9,7 @@ import click
 
 from lmbridge.cli import render
 from lmbridge.cli.command import BridgeCommand, gateway_option, json_option
+from lmbridge.cli.provider import check_provider, provider_option
 from lmbridge.version import __version__
 
 if TYPE_CHECKING:
@@ -27,11 +28,16 @@ MARKS = {
 @click.command(
     "status",
     cls=BridgeCommand,
-    examples=[("lmbridge status", "for people"), ("lmbridge status --json", "for programs")],
+    examples=[
+        ("lmbridge status", "for people"),
+        ("lmbridge status --provider lmstudio", "LM Studio alone"),
+        ("lmbridge status --json", "for programs"),
+    ],
 )
+@provider_option("Tell of this one alone.")
 @json_option
 @gateway_option
-def command(as_json: bool, gateway: bool | None) -> None:
+def command(provider: str, as_json: bool, gateway: bool | None) -> None:
     """Tell what works here: the gateway, the providers, memory, and the models in it."""
     import msgspec
 
@@ -42,7 +48,7 @@ def command(as_json: bool, gateway: bool | None) -> None:
 
     config, room = load_config(), memory()
     found = running(config.home)
-    providers, models, states = with_hub(_look, gateway=gateway)
+    providers, models, states = with_hub(lambda hub: _look(hub, provider), gateway=gateway)
     if as_json:
         render.json(
             {
@@ -71,8 +77,16 @@ def command(as_json: bool, gateway: bool | None) -> None:
     _instances(states)
 
 
-async def _look(hub: AnyHub) -> tuple[Sequence[ProviderState], Sequence[ModelInfo], Sequence[InstanceState]]:
-    return await hub.probe(), await hub.models(), await hub.instances()
+async def _look(
+    hub: AnyHub, provider: str
+) -> tuple[Sequence[ProviderState], Sequence[ModelInfo], Sequence[InstanceState]]:
+    await check_provider(hub, provider)
+    probed, models, loaded = await hub.probe(), await hub.models(), await hub.instances()
+    return (
+        [state for state in probed if provider in ("", state.provider)],
+        [model for model in models if provider in ("", model.provider)],
+        [state for state in loaded if provider in ("", state.provider)],
+    )
 
 
 def _providers(providers: Sequence[ProviderState], models: Sequence[ModelInfo]) -> None:
@@ -96,10 +110,11 @@ def _providers(providers: Sequence[ProviderState], models: Sequence[ModelInfo]) 
 
 def _instances(states: Sequence[InstanceState]) -> None:
     for number, state in enumerate(states):
-        facts = [state.state, render.size(state.memory) if state.memory else "", f"answering {state.leases}"]
+        busy = f"kept by {state.provider}" if state.kept else f"answering {state.leases}"
+        facts = [state.state, render.size(state.memory) if state.memory else "", busy]
         _line(
             "In memory" if number == 0 else "",
-            render.printable(f"{state.model}: {', '.join(filter(None, facts))}"),
+            render.printable(f"{state.name or state.model}: {', '.join(filter(None, facts))}"),
         )
 
 

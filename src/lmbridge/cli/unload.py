@@ -8,6 +8,7 @@ import click
 
 from lmbridge.cli import render
 from lmbridge.cli.command import BridgeCommand, json_option, model_name
+from lmbridge.cli.provider import check_provider, provider_option, qualified
 
 if TYPE_CHECKING:
     from lmbridge.core.hub import AnyHub
@@ -17,13 +18,21 @@ if TYPE_CHECKING:
 @click.command(
     "unload",
     cls=BridgeCommand,
-    examples=[("lmbridge unload qwen3-8b", "this one"), ("lmbridge unload --all", "every one in memory")],
+    examples=[
+        ("lmbridge unload qwen3-8b", "this one"),
+        ("lmbridge unload --all", "every one in memory"),
+        ("lmbridge unload --all --provider lmstudio", "every one that LM Studio holds"),
+    ],
 )
 @click.argument("model", required=False, callback=model_name)
 @click.option("--all", "every", is_flag=True, help="Every model in memory.")
+@provider_option("Whose model.")
 @json_option
-def command(model: str | None, every: bool, as_json: bool) -> None:
-    """Give the memory of MODEL back. A model that is answering somebody is left alone."""
+def command(model: str | None, every: bool, provider: str, as_json: bool) -> None:
+    """Give the memory of MODEL back, also where LM Studio holds it by itself.
+
+    A model that is answering somebody through lmbridge is left alone.
+    """
     import msgspec
 
     from lmbridge.cli.connect import with_hub
@@ -34,18 +43,20 @@ def command(model: str | None, every: bool, as_json: bool) -> None:
         )
 
     async def unload(hub: AnyHub) -> list[InstanceState]:
-        names = (
-            [f"{state.provider}:{state.model}" for state in await hub.instances()] if model is None else [model]
-        )
-        return [await _unload(hub, name) for name in names]
+        await check_provider(hub, provider)
+        if model is not None:
+            return [await _unload(hub, qualified(model, provider))]
+        states = [state for state in await hub.instances() if provider in ("", state.provider)]
+        # Several copies of a model go with one word.
+        return [await _unload(hub, name) for name in dict.fromkeys(f"{s.provider}:{s.model}" for s in states)]
 
-    gone = with_hub(unload, gateway=True)
+    gone = with_hub(unload)
     if as_json:
         render.json({"unloaded": [msgspec.structs.asdict(state) for state in gone]})
         return
     for state in gone:
         freed = f", {render.size(state.memory)} are free again" if state.memory else ""
-        render.line(f"{render.printable(state.model)} is unloaded{freed}.")
+        render.line(f"{render.printable(state.model)} ({state.provider}) is unloaded{freed}.")
     if not gone:
         render.line("No model is in memory.")
 

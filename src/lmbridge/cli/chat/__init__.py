@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from lmbridge.cli.command import BridgeCommand, gateway_option, model_name
+from lmbridge.cli.download import get_option, present
+from lmbridge.cli.provider import check_provider, provider_option, qualified
+
+if TYPE_CHECKING:
+    from lmbridge.core.hub import AnyHub
 
 
 @click.command(
@@ -16,6 +22,8 @@ from lmbridge.cli.command import BridgeCommand, gateway_option, model_name
     examples=[
         ("lmbridge chat", "talk with the default model; /help tells more"),
         ("lmbridge chat qwen3-8b", "talk with another one"),
+        ("lmbridge chat --provider lmstudio", "talk with one of LM Studio"),
+        ("lmbridge chat openai/gpt-oss-20b --get", "download it first if it is not here"),
         ('lmbridge chat -p "Why is the sky blue?"', "one answer"),
         ('cat notes.txt | lmbridge chat -p "Summarise"', "about a text"),
         ("git diff | lmbridge chat -p 'Review this' > review.md", "plain markdown in files and pipes"),
@@ -48,6 +56,8 @@ from lmbridge.cli.command import BridgeCommand, gateway_option, model_name
 @click.option("--seed", metavar="N", type=click.IntRange(min=0), help="The same seed gives the same answer.")
 @click.option("--stats", is_flag=True, help="Tell tokens and times on standard error afterwards.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: answer, model, usage, timings.")
+@provider_option("Whose model answers.")
+@get_option
 @gateway_option
 def command(
     model: str,
@@ -60,6 +70,8 @@ def command(
     seed: int | None,
     stats: bool,
     as_json: bool,
+    provider: str,
+    get: bool,
     gateway: bool | None,
 ) -> None:
     """Talk with MODEL, or ask it one thing with -p or through a pipe.
@@ -71,13 +83,23 @@ def command(
     from lmbridge.cli.connect import with_hub
     from lmbridge.core.requests import Sampling
 
+    wanted = qualified(model, provider)
+
+    async def chosen(hub: AnyHub) -> str:
+        await check_provider(hub, provider)
+        return await present(hub, wanted, get=get)
+
     sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
     asked = question_from(prompt, sys.stdin)
     if asked is not None:
         from lmbridge.cli.chat.once import Once
 
-        once = Once(model, asked, system, images, schema, sampling, as_json=as_json, stats=stats)
-        with_hub(once.run, gateway=gateway, model=model)
+        once = Once(asked, system, images, schema, sampling, as_json=as_json, stats=stats)
+
+        async def answer(hub: AnyHub) -> None:
+            await once.run(hub, await chosen(hub))
+
+        with_hub(answer, gateway=gateway, model=model)
         return
     if as_json or schema or images:
         raise click.UsageError("--json, --schema and --image are for one answer: give a question with -p.")
@@ -85,4 +107,7 @@ def command(
         raise click.UsageError("Nothing is asked: give a question with -p, or through a pipe.")
     from lmbridge.cli.chat.talk import talk
 
-    with_hub(lambda hub: talk(hub, model, system, sampling, show_stats=stats), gateway=gateway, model=model)
+    async def converse(hub: AnyHub) -> None:
+        await talk(hub, await chosen(hub), system, sampling, show_stats=stats)
+
+    with_hub(converse, gateway=gateway, model=model)

@@ -36,7 +36,6 @@ class Once:
 
     def __init__(
         self,
-        model: str,
         asked: str,
         system: str,
         images: tuple[Path, ...],
@@ -49,23 +48,23 @@ class Once:
         # Files are read before anything is loaded: a wrong one is told at once.
         self._pictures = tuple(question.image(path) for path in images)
         self._schema = question.schema(schema) if schema else None
-        self._model, self._asked, self._system, self._sampling = model, asked, system, sampling
+        self._asked, self._system, self._sampling = asked, system, sampling
         self._as_json, self._stats = as_json, stats
 
-    async def run(self, hub: AnyHub) -> None:
-        """Ask, and print the answer.
+    async def run(self, hub: AnyHub, model: str) -> None:
+        """Ask a model, and print the answer.
 
         Raises:
             BridgeError: whatever kept the answer from being given, whole and right.
         """
         if self._pictures:
-            question.refuse_if_blind(await hub.resolve(self._model))
+            question.refuse_if_blind(await hub.resolve(model))
         whole = self._as_json or self._schema is not None
         watch = Stopwatch()
-        answer = await stream(hub, self._request(), nullcontext() if whole else screen(), watch)
+        answer = await stream(hub, self._request(model), nullcontext() if whole else screen(), watch)
         if hub.where != THIS_PROCESS and (self._as_json or self._stats):
             # To an OpenAI client the gateway is the one who answers; a person wants to know who it asked.
-            asked = await hub.resolve(self._model)
+            asked = await hub.resolve(model)
             answer = msgspec.structs.replace(answer, provider=asked.provider)
         if self._schema is not None:
             value = checked(answer, self._schema)
@@ -78,13 +77,13 @@ class Once:
         if self._stats:
             render.note(f"{answer.model} ({answer.provider}): {figures(answer.finish, watch)}", "dim")
 
-    def _request(self) -> ChatRequest:
+    def _request(self, model: str) -> ChatRequest:
         content: str | tuple[Part, ...] = self._asked
         if self._pictures:
             content = (TextPart(self._asked), *self._pictures)
         before = (Message("system", self._system),) if self._system else ()
         return ChatRequest(
-            self._model,
+            model,
             (*before, Message("user", content)),
             schema=Schema(self._schema) if self._schema is not None else None,
             sampling=self._sampling,

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from lmbridge.core.errors import BridgeError, EngineCrashed
+from lmbridge.core.errors import BridgeError, EngineCrashed, ModelGone, ProviderUnavailable
 from lmbridge.core.events import Embeddings, Event, Finished, Started, TextDelta
-from lmbridge.core.models import Endpoint, Instance, LoadOptions, ModelInfo
-from lmbridge.core.provider import Manifest, Progress, ProviderContext, ProviderState
+from lmbridge.core.models import Download, Endpoint, Instance, LoadOptions, ModelInfo
+from lmbridge.core.provider import DownloadProgress, Manifest, Progress, ProviderContext, ProviderState
 from lmbridge.core.requests import ChatRequest, EmbedRequest
 
 
@@ -121,3 +121,75 @@ class ScriptedProvider:
     async def aclose(self) -> None:
         self.closed = True
         self.alive.clear()
+
+
+class ScriptedRuntime(ScriptedProvider):
+    """The same as a program of its own: it keeps models by itself, downloads, and gives names to models.
+
+    Args:
+        state: what a probe finds.
+        names: names that its settings gave to models.
+        fetches: whether a missing model is downloaded without further asking.
+    """
+
+    manifest: ClassVar[Manifest] = Manifest("runtime", "Runtime", "server", "Does what a test tells it.")
+
+    def __init__(
+        self,
+        models: Sequence[ModelInfo],
+        *,
+        state: Literal["ready", "unavailable"] = "ready",
+        names: Mapping[str, str] | None = None,
+        fetches: bool = False,
+    ) -> None:
+        super().__init__(models)
+        self.id = "runtime"
+        self.state = state
+        self.names = names or {}
+        self.fetches = fetches
+        self.kept: list[Instance] = []
+        self.downloads: list[str] = []
+        self.downloading = asyncio.Event()
+        self.stopping = asyncio.Event()
+
+    def keep(self, model: ModelInfo, name: str = "") -> Instance:
+        """Let it hold a model as if another program had loaded it."""
+        endpoint = Endpoint("http://127.0.0.1:9", (), name or model.id)
+        instance = Instance(f"kept#{next(self._keys)}", model, endpoint, context_length=512)
+        self.kept.append(instance)
+        return instance
+
+    async def probe(self) -> ProviderState:
+        return ProviderState(self.id, self.state, "It sleeps.", "Wake it with `runtime start`.")
+
+    async def models(self) -> Sequence[ModelInfo]:
+        if self.state != "ready" and not all(m.stale_s for m in self._offered):
+            raise ProviderUnavailable(self.id, "it sleeps")
+        return self._offered
+
+    async def loaded(self) -> Sequence[Instance]:
+        return [*self.kept, *self.alive.values()]
+
+    async def doubt(self, instance: Instance, error: BridgeError) -> BridgeError:
+        if instance in self.alive.values():
+            return error
+        return ModelGone(self.id, instance.model.id)
+
+    async def unload(self, instance: Instance) -> None:
+        self.kept = [kept for kept in self.kept if kept.key != instance.key]
+        await super().unload(instance)
+
+    async def download(self, name: str, progress: DownloadProgress | None = None) -> str:
+        self.downloads.append(name)
+        if progress is not None:
+            progress(Download("downloading", 1, 2))
+        self.downloading.set()
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.stopping.set()
+            raise
+        if self.failure is not None:
+            raise self.failure
+        self._offered = (*self._offered, ModelInfo(name, self.id))
+        return name

@@ -3,19 +3,22 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
-from tests.fakes.provider import ScriptedProvider
+from tests.fakes.provider import ScriptedProvider, ScriptedRuntime
 
 from lmbridge.core.errors import (
     BrokenAnswer,
+    ModelBusy,
+    ModelGone,
     ModelNotFound,
     NoModels,
     ProviderUnavailable,
     WrongModelKind,
 )
 from lmbridge.core.events import Finished, Started, TextDelta
-from lmbridge.core.models import LoadOptions, ModelInfo
-from lmbridge.core.provider import ProviderContext
+from lmbridge.core.models import Instance, LoadOptions, ModelInfo
+from lmbridge.core.provider import Progress, ProviderContext
 from lmbridge.core.requests import ChatRequest, EmbedRequest, Sampling
 from lmbridge.hub.hub import Hub
 from lmbridge.providers.openai import OpenAIProvider
@@ -132,3 +135,63 @@ async def test_a_model_of_a_server_that_is_down_is_not_called_unknown(tmp_path: 
                 await attempt
         with pytest.raises(ModelNotFound):
             await hub.resolve("scripted:nobody")
+
+
+async def test_what_a_runtime_holds_by_itself_is_shown_and_can_be_unloaded() -> None:
+    big, small = ModelInfo("org/big", "runtime", size_bytes=9), ModelInfo("org/small", "runtime")
+    runtime = ScriptedRuntime([big, small])
+    runtime.keep(big)
+    runtime.keep(big, "org/big:2")
+    async with Hub([runtime]) as hub:
+        await hub.load("org/small")
+        states = {state.name or state.model: state for state in await hub.instances()}
+        assert set(states) == {"org/small", "org/big", "org/big:2"}
+        assert not states["org/small"].kept
+        assert states["org/big:2"].kept
+        assert (states["org/big"].memory, states["org/big"].context_length) == (9, 512)
+        assert (await hub.unload("org/big:2")).name == "org/big:2"
+        assert [i.endpoint.model for i in runtime.kept] == ["org/big"]
+        assert (await hub.unload("big")).model == "org/big"
+        assert runtime.kept == []
+        with pytest.raises(ModelNotFound, match="'org/big'"):
+            await hub.unload("org/big")
+        assert (await hub.unload("org/small")).model == "org/small"
+        assert await hub.instances() == []
+
+
+async def test_a_copy_of_a_model_in_use_is_unloaded_alone() -> None:
+    big = ModelInfo("org/big", "runtime")
+    runtime = ScriptedRuntime([big])
+    async with Hub([runtime]) as hub:
+        await hub.load("org/big")
+        runtime.keep(big, "org/big:2")
+        async with hub.lease("org/big"):
+            assert (await hub.unload("org/big:2")).name == "org/big:2"
+            with pytest.raises(ModelBusy):
+                await hub.unload("org/big")
+        runtime.keep(big, "org/big:3")
+        await hub.unload("org/big")
+        assert (runtime.kept, await hub.instances()) == ([], [])
+
+
+async def test_an_error_of_a_model_that_somebody_unloaded_says_so() -> None:
+    runtime = ScriptedRuntime([ModelInfo("org/big", "runtime")])
+    async with Hub([runtime]) as hub:
+        await hub.load("org/big")
+        runtime.failure = BrokenAnswer("runtime", "nonsense")
+        with pytest.raises(BrokenAnswer):
+            await hub.answer(ChatRequest("org/big", "x"))
+        runtime.alive.clear()
+        with pytest.raises(ModelGone, match="by somebody else"):
+            await hub.answer(ChatRequest("org/big", "x"))
+
+
+async def test_a_model_that_was_there_before_us_stays_however_idle_it_is() -> None:
+    class Lender(ScriptedRuntime):
+        async def load(self, model: ModelInfo, options: LoadOptions, progress: Progress | None = None) -> Instance:
+            return msgspec.structs.replace(
+                await super().load(model, options, progress), options=LoadOptions(ttl=0)
+            )
+
+    async with Hub([Lender([ModelInfo("org/big", "runtime")])], options=LoadOptions(ttl=0.01)) as hub:
+        assert (await hub.load("org/big")).ttl == 0

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import pytest
+from tests.fakes.provider import ScriptedProvider, ScriptedRuntime
+
+from lmbridge.core.errors import InvalidRequest, ModelNotFound, NoModels, ProviderUnavailable
+from lmbridge.core.models import ModelInfo
+from lmbridge.core.provider import Provider
+from lmbridge.hub.hub import Hub
+
+LOCAL = ModelInfo("mine", "scripted", size_bytes=5)
+BIG = ModelInfo("org/big", "runtime", size_bytes=9)
+SMALL = ModelInfo("org/small", "runtime", size_bytes=3)
+EMBED = ModelInfo("org/vectors", "runtime", kind="embedding")
+
+
+def hub(runtime: ScriptedRuntime, *more: Provider) -> Hub:
+    return Hub([runtime, ScriptedProvider([LOCAL]), *more])
+
+
+async def test_a_name_of_the_settings_is_the_model_it_stands_for() -> None:
+    async with hub(ScriptedRuntime([BIG, SMALL], names={"fast": "org/small", "premium": "org/big"})) as it:
+        assert await it.resolve("fast") == SMALL
+        assert await it.find("premium") == BIG
+
+
+async def test_a_name_of_the_settings_whose_model_is_missing_is_never_another_model() -> None:
+    async with hub(ScriptedRuntime([BIG], names={"fast": "org/small"})) as it:
+        with pytest.raises(ModelNotFound, match="runtime:org/small"):
+            await it.resolve("fast")
+
+
+async def test_a_name_of_the_settings_of_a_server_that_is_down_says_so() -> None:
+    async with hub(ScriptedRuntime([BIG], state="unavailable", names={"fast": "org/small"})) as it:
+        with pytest.raises(ProviderUnavailable, match="runtime start"):
+            await it.resolve("fast")
+
+
+async def test_a_model_that_is_really_called_so_comes_before_a_name_of_the_settings() -> None:
+    fast = ModelInfo("fast", "scripted")
+    runtime = ScriptedRuntime([BIG], names={"fast": "org/big"})
+    async with Hub([runtime, ScriptedProvider([fast])]) as it:
+        assert await it.resolve("fast") == fast
+
+
+async def test_the_settings_of_a_provider_choose_for_who_names_no_model() -> None:
+    runtime = ScriptedRuntime([SMALL, BIG, EMBED], names={"chat": "org/big", "embedding": "org/vectors"})
+    async with hub(runtime) as it:
+        assert await it.resolve("") == BIG
+        assert await it.resolve("", "embedding") == EMBED
+
+
+async def test_the_settings_of_a_provider_that_is_down_choose_nothing() -> None:
+    async with hub(ScriptedRuntime([BIG], state="unavailable", names={"chat": "org/big"})) as it:
+        assert await it.resolve("") == LOCAL
+
+
+async def test_a_model_that_a_runtime_holds_already_is_preferred() -> None:
+    runtime = ScriptedRuntime([SMALL, BIG])
+    async with hub(runtime) as it:
+        assert await it.resolve("") == SMALL
+        runtime.keep(BIG)
+        assert await it.resolve("") == BIG
+
+
+async def test_a_provider_alone_means_one_of_its_models() -> None:
+    async with hub(ScriptedRuntime([BIG, SMALL])) as it:
+        assert await it.resolve("scripted:") == LOCAL
+        assert await it.resolve("runtime:") == SMALL
+        assert await it.find("scripted:") == LOCAL
+        with pytest.raises(ModelNotFound):
+            await it.resolve("nobody:")
+
+
+async def test_a_provider_alone_that_is_down_says_so() -> None:
+    async with hub(ScriptedRuntime([BIG], state="unavailable")) as it:
+        with pytest.raises(ProviderUnavailable, match="It sleeps"):
+            await it.resolve("runtime:")
+
+
+async def test_a_provider_alone_without_models_has_none() -> None:
+    async with hub(ScriptedRuntime([])) as it:
+        with pytest.raises(NoModels):
+            await it.resolve("runtime:")
+
+
+async def test_a_model_of_an_old_list_is_found_by_its_name_and_never_chosen() -> None:
+    old = ModelInfo("org/old", "runtime", size_bytes=1, stale_s=60.0)
+    async with hub(ScriptedRuntime([old], state="unavailable")) as it:
+        assert await it.resolve("org/old") == old
+        assert await it.resolve("") == LOCAL
+
+
+async def test_a_provider_that_does_not_exist_is_named() -> None:
+    async with hub(ScriptedRuntime([BIG])) as it:
+        with pytest.raises(InvalidRequest, match=r"no provider 'nobody'.*runtime, scripted"):
+            await it.download("x/y", provider="nobody")

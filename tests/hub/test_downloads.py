@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+from tests.fakes.provider import ScriptedProvider, ScriptedRuntime
+
+from lmbridge.core.errors import DownloadFailed, InvalidRequest, ModelNotFound
+from lmbridge.core.models import Download, ModelInfo
+from lmbridge.core.requests import ChatRequest
+from lmbridge.hub.hub import Hub
+
+HERE = ModelInfo("here", "runtime")
+
+
+async def test_a_downloaded_model_is_there_at_once() -> None:
+    async with Hub([ScriptedRuntime([HERE])]) as hub:
+        await hub.models()
+        assert await hub.download("org/new") == ModelInfo("org/new", "runtime")
+        assert await hub.resolve("org/new") == ModelInfo("org/new", "runtime")
+
+
+async def test_progress_is_told_to_everybody_who_waits_for_one_download() -> None:
+    runtime, told, joined = ScriptedRuntime([HERE]), list[tuple[int, Download]](), asyncio.Event()
+    runtime.gate.clear()
+    async with Hub([runtime]) as hub, asyncio.TaskGroup() as group:
+        first = group.create_task(hub.download("org/new", progress=lambda d: told.append((1, d))))
+        await runtime.downloading.wait()
+
+        def tell(download: Download) -> None:
+            told.append((2, download))
+            joined.set()
+
+        second = group.create_task(hub.download("org/new", progress=tell))
+        await joined.wait()
+        runtime.gate.set()
+        assert await first == await second
+    assert runtime.downloads == ["org/new"]
+    assert told == [(1, Download("downloading", 1, 2)), (2, Download("downloading", 1, 2))]
+
+
+async def test_the_last_one_to_leave_stops_a_download() -> None:
+    runtime = ScriptedRuntime([HERE])
+    runtime.gate.clear()
+    async with Hub([runtime]) as hub:
+        waiting = [asyncio.ensure_future(hub.download("org/new")) for _ in range(2)]
+        await runtime.downloading.wait()
+        waiting[0].cancel()
+        with suppress(asyncio.CancelledError):
+            await waiting[0]
+        assert not runtime.stopping.is_set()
+        waiting[1].cancel()
+        with suppress(asyncio.CancelledError):
+            await waiting[1]
+        await runtime.stopping.wait()
+        runtime.gate.set()
+        assert (await hub.download("org/new")).id == "org/new"  # and may be begun again
+
+
+async def test_closing_the_hub_stops_a_download() -> None:
+    runtime = ScriptedRuntime([HERE])
+    runtime.gate.clear()
+    async with Hub([runtime]) as hub:
+        waiting = asyncio.ensure_future(hub.download("org/new"))
+        await runtime.downloading.wait()
+    assert runtime.stopping.is_set()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+async def test_a_failed_download_tells_why_and_can_be_tried_again() -> None:
+    runtime = ScriptedRuntime([HERE])
+    runtime.failure = DownloadFailed("org/new", "the line is cut")
+    async with Hub([runtime]) as hub:
+        with pytest.raises(DownloadFailed, match="the line is cut"):
+            await hub.download("org/new")
+        runtime.failure = None
+        assert (await hub.download("org/new")).id == "org/new"
+
+
+async def test_the_first_provider_that_is_there_downloads() -> None:
+    down, up = ScriptedRuntime([], state="unavailable"), ScriptedRuntime([])
+    up.id = "other"
+    async with Hub([down, up, ScriptedProvider([])]) as hub:
+        with suppress(ModelNotFound):  # the fake files what it gets under its first name
+            await hub.download("org/new")
+    assert (down.downloads, up.downloads) == ([], ["org/new"])
+
+
+@pytest.mark.parametrize("ask", [{"name": "org/new", "provider": "runtime"}, {"name": "runtime:org/new"}])
+async def test_a_provider_that_is_named_downloads(ask: dict[str, str]) -> None:
+    runtime = ScriptedRuntime([])
+    async with Hub([ScriptedProvider([]), runtime]) as hub:
+        await hub.download(**ask)
+    assert runtime.downloads == ["org/new"]
+
+
+async def test_a_provider_that_cannot_download_is_told_with_those_that_can() -> None:
+    async with Hub([ScriptedProvider([]), ScriptedRuntime([])]) as hub:
+        with pytest.raises(InvalidRequest, match=r"'scripted' cannot download models. These can: runtime"):
+            await hub.download("org/new", provider="scripted")
+    async with Hub([ScriptedProvider([])]) as hub:
+        with pytest.raises(InvalidRequest, match="No provider here can download"):
+            await hub.download("org/new")
+
+
+@pytest.mark.parametrize("name", ["org/new", "runtime:org/new"])
+async def test_a_missing_model_is_downloaded_when_the_settings_allow_it(name: str) -> None:
+    runtime = ScriptedRuntime([HERE], fetches=True)
+    async with Hub([runtime]) as hub:
+        assert (await hub.answer(ChatRequest(name, "hello"))).model == "org/new"
+        await hub.load(name)
+    assert runtime.downloads == ["org/new"]
+
+
+async def test_loading_a_missing_model_downloads_it_when_the_settings_allow_it() -> None:
+    runtime = ScriptedRuntime([HERE], fetches=True)
+    async with Hub([runtime]) as hub:
+        assert (await hub.load("org/new@q4_k_m")).model == "org/new@q4_k_m"
+
+
+@pytest.mark.parametrize("name", ["nonsense", "https://example.org/x", "../../x", "other:org/new", "a b/c"])
+async def test_no_other_name_makes_anything_be_downloaded(name: str) -> None:
+    runtime = ScriptedRuntime([HERE], fetches=True)
+    async with Hub([runtime]) as hub:
+        with pytest.raises(ModelNotFound):
+            await hub.answer(ChatRequest(name, "hello"))
+    assert runtime.downloads == []
+
+
+async def test_a_missing_model_is_an_error_when_the_settings_do_not_allow_it() -> None:
+    runtime = ScriptedRuntime([HERE])
+    async with Hub([runtime]) as hub:
+        with pytest.raises(ModelNotFound):
+            await hub.load("org/new")
+        runtime.fetches, runtime.state = True, "unavailable"
+        with pytest.raises(ModelNotFound):
+            await hub.answer(ChatRequest("org/new", "x"))
+    assert runtime.downloads == []

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 from tests.fakes import gguf_files
 
-from lmbridge.machine.model_folders import FoundModel, find_models, lmstudio_models_folder
+from lmbridge.machine.model_folders import FoundModel, find_models
 
 
 @pytest.fixture
@@ -145,33 +144,3 @@ def test_a_name_that_is_no_text_is_passed_over(chat_file: Path, tmp_path: Path, 
 
 def test_a_folder_that_is_not_there_has_no_models(tmp_path: Path, none: Path) -> None:
     assert find_models([tmp_path / "nowhere"], none) == []
-
-
-def test_lm_studio_is_found_in_its_usual_places(tmp_path: Path) -> None:
-    assert lmstudio_models_folder(tmp_path) is None
-    (tmp_path / ".lmstudio/models").mkdir(parents=True)
-    assert lmstudio_models_folder(tmp_path) == tmp_path / ".lmstudio/models"
-    (tmp_path / ".cache/lm-studio/models").mkdir(parents=True)
-    assert lmstudio_models_folder(tmp_path) == tmp_path / ".cache/lm-studio/models"
-
-
-def test_lm_studios_pointer_file_wins(tmp_path: Path) -> None:
-    (tmp_path / ".cache/lm-studio/models").mkdir(parents=True)
-    (tmp_path / "elsewhere/models").mkdir(parents=True)
-    (tmp_path / ".lmstudio-home-pointer").write_text(f"{tmp_path / 'elsewhere'}\n")
-    assert lmstudio_models_folder(tmp_path) == tmp_path / "elsewhere/models"
-
-
-def test_a_moved_downloads_folder_wins(tmp_path: Path) -> None:
-    (tmp_path / ".lmstudio").mkdir()
-    (tmp_path / "big-disk").mkdir()
-    settings = tmp_path / ".lmstudio/settings.json"
-    settings.write_text(json.dumps({"downloadsFolder": str(tmp_path / "big-disk")}))
-    assert lmstudio_models_folder(tmp_path) == tmp_path / "big-disk"
-    settings.write_text("{broken")
-    assert lmstudio_models_folder(tmp_path) is None
-
-
-def test_looking_for_lm_studio_writes_nothing(tmp_path: Path) -> None:
-    lmstudio_models_folder(tmp_path)
-    assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,6 @@ are found too, with the reason, so that a person who looks for one learns what i
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import Counter
@@ -120,30 +119,6 @@ def find_models(folders: Sequence[Path], builtin: Path = BUILTIN) -> list[FoundM
         each.id = each.stem
     _name(candidates, taken={each.id for each in own})
     return [_inspect(each) for each in (*candidates, *own)]
-
-
-def lmstudio_models_folder(user_home: Path | None = None) -> Path | None:
-    """Where LM Studio keeps its models; None when it is not installed. Only reads, unlike its own `lms`."""
-    user_home = (user_home or Path.home()).resolve()
-    home = _lmstudio_home(user_home)
-    try:
-        settings = json.loads((home / "settings.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        settings = None
-    moved = settings.get("downloadsFolder") if isinstance(settings, dict) else None
-    folder = Path(moved).expanduser() if isinstance(moved, str) and moved else home / "models"
-    return folder if folder.is_dir() else None
-
-
-def _lmstudio_home(user_home: Path) -> Path:
-    try:
-        pointed = (user_home / ".lmstudio-home-pointer").read_text("utf-8").strip()
-    except (OSError, ValueError):
-        pointed = ""
-    if pointed:
-        return Path(pointed)
-    old = user_home / ".cache" / "lm-studio"
-    return old if old.is_dir() else user_home / ".lmstudio"
 
 
 def _candidates(folder: Path) -> Iterator[_Candidate]:

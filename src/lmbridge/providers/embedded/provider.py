@@ -24,8 +24,9 @@ from lmbridge.core.requests import ChatRequest, EmbedRequest
 from lmbridge.machine.engine.requirements import engine_version, missing
 from lmbridge.machine.engine.supervisor import Engine, EngineSettings
 from lmbridge.machine.home import models_folder
+from lmbridge.machine.lmstudio.home import models_folder as lmstudio_models_folder
 from lmbridge.machine.memory import cores, held, memory
-from lmbridge.machine.model_folders import FoundModel, find_models, lmstudio_models_folder
+from lmbridge.machine.model_folders import FoundModel, find_models
 from lmbridge.providers.embedded.options import CACHE_MIB, Machine, Size, estimate, filled_in
 from lmbridge.providers.embedded.requests import prepare
 from lmbridge.providers.embedded.traits import Traits, ask_traits

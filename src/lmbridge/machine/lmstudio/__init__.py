@@ -1,0 +1,5 @@
+"""LM Studio on this computer: its files and its command `lms`. Knows no HTTP.
+
+`home` says where its folder is, `install` what of it is there, `lms` is the command with `child` underneath
+and `output` to read what it prints, `headless` prepares it for a computer without a screen.
+"""

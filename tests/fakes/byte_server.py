@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -28,6 +29,7 @@ class ByteServer:
         self._group = asyncio.TaskGroup()
         self._running: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._last = ("", 0)
         self._changed = asyncio.Event()
         self.connections = 0
         self.ended = 0
@@ -42,6 +44,25 @@ class ByteServer:
     def url(self) -> str:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{'https' if self._tls else 'http'}://{host}:{self.port}"
+
+    def stop_listening(self) -> None:
+        """Let connections be refused from now on; those that are open stay."""
+        assert self._server is not None
+        self._last = self._host, self.port
+        self._server.close()
+
+    def listen_again(self) -> None:
+        """Take connections again, on the same port."""
+        listener = socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(self._last)
+        listener.listen()  # who connects before the task runs is kept waiting, not refused
+        task = self._group.create_task(self._listen(listener))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _listen(self, listener: socket.socket) -> None:
+        self._server = await asyncio.start_server(self._accept, sock=listener)
 
     async def connected(self) -> None:
         """Wait until a client is connected."""

@@ -16,7 +16,7 @@ from msgspec import Raw, Struct
 
 from lmbridge.clients.http import HTTPClient, Response
 from lmbridge.clients.openai import ChatStream, OpenAIClient, collect
-from lmbridge.core.errors import BrokenAnswer, ModelNotFound, NotRunning, ProviderUnavailable
+from lmbridge.core.errors import BrokenAnswer, ModelNotFound, NoModels, NotRunning, ProviderUnavailable
 from lmbridge.core.events import Answer, Embeddings, Event
 from lmbridge.core.models import Download, Endpoint, InstanceState, LoadOptions, ModelInfo, ModelKind
 from lmbridge.core.provider import DownloadProgress, Progress, ProviderState
@@ -221,7 +221,7 @@ class RemoteHub:
         """Whom to ask: a gateway's answers do not say which provider gave them, so it is asked before."""
         try:
             model = await self.resolve(name, kind)
-        except ModelNotFound:
+        except (ModelNotFound, NoModels):
             # It may be downloaded when it is really asked for; if not, that tells the same.
             return OpenAIClient(self._http, NAME), Endpoint(self._url + "/v1", self._headers, name)
         endpoint = Endpoint(self._url + "/v1", self._headers, model.qualified)

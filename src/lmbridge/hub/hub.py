@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from types import TracebackType
 from typing import Self
 
-from lmbridge.core.errors import ModelNotFound
+from lmbridge.core.errors import ModelNotFound, NoModels
 from lmbridge.core.events import Answer, AnswerBuilder, Embeddings, Event
 from lmbridge.core.models import Instance, InstanceState, LoadOptions, ModelInfo, ModelKind
 from lmbridge.core.provider import Downloader, DownloadProgress, Progress, Provider, ProviderState
@@ -107,11 +107,11 @@ class Hub:
         self._catalogue.forget()
         return await self._catalogue.find(f"{provider.id}:{model}")
 
-    async def _fetched(self, name: str, error: ModelNotFound) -> ModelInfo:
+    async def _fetched(self, name: str, error: ModelNotFound | NoModels) -> ModelInfo:
         """A missing model, downloaded if the settings allow that.
 
         Raises:
-            ModelNotFound: they do not. And as `download`.
+            ModelNotFound, NoModels: they do not. And as `download`.
         """
         fetcher = await self._downloads.fetcher(name)
         if fetcher is None:
@@ -142,7 +142,7 @@ class Hub:
         if model is None:
             try:
                 model = await self._catalogue.resolve(name, kind)
-            except ModelNotFound as error:
+            except (ModelNotFound, NoModels) as error:
                 model = usable(await self._fetched(name, error), kind)
         alone = exclusive and self._by_id[model.provider].manifest.seeds_need_solitude
         return await self._leases.acquire(model, alone, progress)
@@ -164,7 +164,7 @@ class Hub:
         """Load a model; loaded already with these options it is left as it is, with others loaded again."""
         try:
             model = await self.find(name)
-        except ModelNotFound as error:
+        except (ModelNotFound, NoModels) as error:
             model = await self._fetched(name, error)
         await self._leases.load(model, options, progress)
         return self._state(model)

@@ -10,12 +10,21 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.doors.gateway.asking import SESSION, Running, running, until
-from tests.fakes.provider import ScriptedProvider
+from tests.doors.gateway.asking import LIMIT_S, SESSION, Running, running, until
+from tests.fakes.provider import ScriptedProvider, ScriptedRuntime
 
 from lmbridge.clients.lmbridge import RemoteHub
-from lmbridge.core.errors import LoadFailed, ModelBusy, ModelNotFound, Unauthorized, WrongModelKind
-from lmbridge.core.models import LoadOptions, ModelInfo
+from lmbridge.core.errors import (
+    BridgeError,
+    DownloadFailed,
+    LoadFailed,
+    ModelBusy,
+    ModelNotFound,
+    Unauthorized,
+    WrongModelKind,
+)
+from lmbridge.core.models import Download, LoadOptions, ModelInfo
+from lmbridge.core.requests import ChatRequest
 from lmbridge.doors.gateway import GatewaySettings
 from lmbridge.version import __version__
 
@@ -160,3 +169,45 @@ async def test_only_the_owner_may_stop_the_gateway(up: Running, remote: RemoteHu
 def closed(up: Running) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", up.port)) != 0
+
+
+async def test_a_model_is_downloaded_by_the_gateway_and_its_progress_told(tmp_path: Path) -> None:
+    runtime, told, begun = ScriptedRuntime([]), list[Download](), asyncio.Event()
+    runtime.gate.clear()
+
+    def tell(download: Download) -> None:
+        told.append(download)
+        begun.set()
+
+    async with (
+        running([runtime], tmp_path, GatewaySettings(port=0, heartbeat_s=0.2)) as up,
+        RemoteHub(up.url, SESSION) as remote,
+        asyncio.TaskGroup() as group,
+    ):
+        work = group.create_task(remote.download("org/new", provider="runtime", progress=tell))
+        await begun.wait()
+        runtime.gate.set()
+        assert await work == ModelInfo("org/new", "runtime")
+        runtime.failure = DownloadFailed("org/other", "the line is cut")
+        with pytest.raises(DownloadFailed, match="the line is cut"):
+            await remote.download("org/other")
+    assert told[0] == Download("downloading", 1, 2)
+
+
+async def test_a_download_that_nobody_waits_for_any_more_is_stopped(tmp_path: Path) -> None:
+    runtime = ScriptedRuntime([])
+    runtime.gate.clear()
+    async with running([runtime], tmp_path) as up, RemoteHub(up.url, SESSION) as remote:
+        work = asyncio.ensure_future(remote.download("org/new"))
+        await runtime.downloading.wait()
+        work.cancel()
+        await asyncio.wait([work])
+        await asyncio.wait_for(runtime.stopping.wait(), LIMIT_S)
+
+
+async def test_a_missing_model_is_downloaded_for_who_chats_when_the_settings_allow_it(tmp_path: Path) -> None:
+    runtime = ScriptedRuntime([], fetches=True)
+    async with running([runtime], tmp_path) as up, RemoteHub(up.url, SESSION) as remote:
+        with pytest.raises(BridgeError):  # the scripted model answers no HTTP
+            await remote.answer(ChatRequest("org/new", "x"))
+    assert runtime.downloads == ["org/new"]

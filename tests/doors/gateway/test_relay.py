@@ -262,14 +262,48 @@ async def test_an_error_after_a_sign_of_life_is_an_event(upstream: FakeOpenAI, t
 class Elsewhere:
     """Another provider whose instances answer at another URL."""
 
-    def __init__(self, inner: OpenAIProvider, url: str) -> None:
-        self._inner, self._url = inner, url
+    def __init__(self, inner: OpenAIProvider, url: str, also: tuple[str, ...] = ()) -> None:
+        self._inner, self._url, self._also = inner, url, also
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._inner, name)
 
     async def load(self, model: ModelInfo, options: LoadOptions, progress: Progress | None = None) -> Instance:
-        return Instance("only", model, Endpoint(self._url, (), model.id, keep_alive=False))
+        return Instance("only", model, Endpoint(self._url, (), model.id, self._also, keep_alive=False))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_by_another_model_is_an_error(
+    provider: OpenAIProvider, tmp_path: Path, stream: bool
+) -> None:
+    said = {"model": "another", "choices": [{"index": 0, "delta": {"content": "x"}, "message": {"content": "x"}}]}
+    body = json.dumps(said).encode()
+    reply = answer(b"data: " + body + b"\n\n", "content-type: text/event-stream") if stream else answer(body)
+    async with ByteServer(always(reply)) as server:
+        for also in (("fake-chat:2",), ("another",), ()):
+            folder = tmp_path / str(len(also))
+            async with running([Elsewhere(provider, server.url, also)], folder) as up:
+                got = await up.post(ROUTE, chat(stream=stream))
+            assert (got.status == 502 and got.code == "wrong_model") == (also == ("fake-chat:2",))
+
+
+async def test_vectors_are_in_base64_for_who_asks_so_whatever_the_provider_sends(
+    provider: OpenAIProvider, tmp_path: Path
+) -> None:
+    ask: dict[str, object] = {"model": "fake-embed", "input": "x"}
+    for vector, code in (("[0.5]", None), ('["x"]', "broken_answer")):
+        body = b'{"data": [{"embedding": %s}]}' % vector.encode()
+        async with (
+            ByteServer(always(answer(body))) as server,
+            running([Elsewhere(provider, server.url)], tmp_path) as up,
+        ):
+            plain = await up.post("/v1/embeddings", ask)
+            packed = await up.post("/v1/embeddings", {**ask, "encoding_format": "base64"})
+        assert plain.body == body
+        if code is None:
+            assert packed.json["data"] == [{"embedding": "AAAAPw=="}]
+        else:
+            assert packed.code == code
 
 
 async def test_a_provider_that_is_gone_is_unavailable(upstream: FakeOpenAI, tmp_path: Path) -> None:

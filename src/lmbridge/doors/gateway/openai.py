@@ -90,12 +90,12 @@ class OpenAIRoutes:
         """`POST /v1/embeddings`"""
         raw = await request.body(self._limit)
         body = decode_embedding_body(raw)
-        await self._relay.answer(request, EMBEDDING, Ask(raw, body.model))
+        await self._relay.answer(request, EMBEDDING, Ask(raw, body.model, base64=body.encoding_format == "base64"))
 
     async def models(self, request: Request) -> None:
         """`GET /v1/models`"""
         loaded = await self._loaded()
-        shown = [self._object(m, name, loaded) for name, m in named(await self._hub.models()) if not m.problem]
+        shown = [self._object(m, name, loaded) for name, m in named(await self._hub.models()) if _usable(m)]
         await request.reply_json(ModelList(data=shown))
 
     async def model(self, request: Request) -> None:
@@ -126,6 +126,10 @@ class OpenAIRoutes:
             vision=model.vision,
             problem=model.problem,
         )
+
+
+def _usable(model: ModelInfo) -> bool:
+    return not model.problem and not model.stale_s
 
 
 def named(models: Sequence[ModelInfo]) -> list[tuple[str, ModelInfo]]:

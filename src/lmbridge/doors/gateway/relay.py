@@ -33,6 +33,7 @@ from lmbridge.wire.openai.choices import Choices
 from lmbridge.wire.openai.errors import decode_error, is_error
 from lmbridge.wire.openai.tap import UsageTap
 from lmbridge.wire.openai.usage import TimingFields, UsageFields, to_usage
+from lmbridge.wire.openai.vectors import in_base64
 from lmbridge.wire.sse import SSEDecoder, SSEError
 
 MAX_EVENT: Final = 16 * 2**20
@@ -67,6 +68,7 @@ class Ask(Struct, frozen=True, gc=False):
         raw: its body as it came. model: the name asked for, "" for the default.
         alone: the answer must be repeatable.
         each: choices for each prompt. choices: in all. wants_usage: the stream is to end with the counts.
+        base64: vectors are wanted so.
     """
 
     raw: bytes
@@ -76,6 +78,7 @@ class Ask(Struct, frozen=True, gc=False):
     each: int = 1
     choices: int = 1
     wants_usage: bool = False
+    base64: bool = False
 
 
 class _Answer(Struct):
@@ -174,6 +177,11 @@ class Relay:
         if not answer.choices and not answer.data:
             raise BrokenAnswer(provider, "it holds no answer")
         lease.instance.endpoint.check_answerer(provider, answer.model)
+        if ask.base64:
+            try:
+                body = in_base64(body)
+            except ValueError as error:
+                raise BrokenAnswer(provider, str(error)) from error
         _count(tally, to_usage(answer.usage, answer.timings))
         await request.reply(200, ((b"content-type", response.header(b"content-type")),), body)
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec.structs import replace
 from tests.fakes.openai_server import FAULTS, FakeOpenAI, fake_openai
 
 from lmbridge.clients.http import HTTPClient
@@ -17,6 +18,7 @@ from lmbridge.core.errors import (
     ProviderRefused,
     ProviderTimeout,
     ProviderUnavailable,
+    WrongModel,
 )
 from lmbridge.core.events import Event, Finished, ReasoningDelta, Started, TextDelta, ToolCallDelta, Usage
 from lmbridge.core.messages import Tool, ToolCall
@@ -230,3 +232,23 @@ async def test_models_are_listed(server: FakeOpenAI, client: OpenAIClient) -> No
         await client.models(Endpoint(server.url, (), "m"))
     with pytest.raises(ProviderRefused, match="File Not Found"):
         await client.models(Endpoint(server.url + "/x", at(server).headers, "m"))
+
+
+async def test_an_answer_by_another_model_is_an_error_where_the_names_are_known(
+    server: FakeOpenAI, client: OpenAIClient
+) -> None:
+    named = replace(at(server), also=("other",))
+    assert (await client.answer(named, HELLO)).model == "fake-chat"
+    swapped = replace(at(server), model="fake-chat-2", also=("other",))
+    with pytest.raises(WrongModel) as streamed:
+        async with client.chat(swapped, HELLO, lambda body: {**body, "model": "fake-chat"}) as events:
+            await anext(events)
+    assert (streamed.value.asked, streamed.value.answered) == ("fake-chat-2", "fake-chat")
+    with pytest.raises(WrongModel):
+        await client.answer(swapped, HELLO, lambda body: {**body, "model": "fake-chat"})
+    with pytest.raises(WrongModel):
+        await client.embed(
+            replace(at(server, "fake-embed"), model="m", also=("m",)),
+            EmbedRequest("", ("a",)),
+            lambda body: {**body, "model": "fake-embed"},
+        )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from time import perf_counter
 from types import TracebackType
-from typing import Final, Self, TypeAlias
+from typing import Final, Generic, Protocol, Self, TypeAlias, TypeVar
 
 import msgspec
 
 from lmbridge.clients.http import HTTPClient, Response
 from lmbridge.core.errors import InvalidRequest
-from lmbridge.core.events import Answer, AnswerBuilder, Embeddings, Event
+from lmbridge.core.events import Answer, AnswerBuilder, Embeddings, Event, Started
 from lmbridge.core.models import Endpoint
 from lmbridge.core.requests import ChatRequest, EmbedRequest
 from lmbridge.wire.openai.answers import (
@@ -28,62 +28,99 @@ from lmbridge.wire.openai.errors import decode_error
 Transform: TypeAlias = Callable[[dict[str, object]], Mapping[str, object]]
 """Given the body of a request just before it is sent; returns the body to send."""
 
+E = TypeVar("E")
+
 MAX_ERROR: Final = 1024 * 1024
 
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class ChatStream:
+class EventDecoder(Protocol[E]):
+    """Makes events of an answer's bytes; sans-IO, one for each answer."""
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more needs to be read."""
+
+    def feed(self, data: bytes) -> list[E]:
+        """The events that *data* completes."""
+
+    def close(self) -> list[E]:
+        """The stream has ended; its last events."""
+
+    def whole(self, data: bytes) -> list[E]:
+        """The events of an answer that was not streamed."""
+
+
+class EventStream(Generic[E]):
     """One streamed answer: `async with client.chat(…) as events: async for event in events: …`.
 
     Entering sends the request; leaving before the end closes the connection, which stops the engine.
     """
 
-    __slots__ = ("_body", "_client", "_decoder", "_ended", "_endpoint", "_ready", "_response", "_sent")
+    __slots__ = ("_body", "_client", "_decoder", "_ended", "_endpoint", "_make", "_ready", "_response", "_route")
 
-    def __init__(self, client: OpenAIClient, endpoint: Endpoint, body: bytes) -> None:
-        self._client, self._endpoint, self._body = client, endpoint, body
-        self._ready: list[Event] = []  # the next event last
+    def __init__(
+        self,
+        client: OpenAIClient,
+        endpoint: Endpoint,
+        body: bytes,
+        route: str,
+        decoder: Callable[[], EventDecoder[E]],
+    ) -> None:
+        """Use the methods of the client.
+
+        Args:
+            decoder: makes one at the moment of sending, so that it can measure.
+        """
+        self._client, self._endpoint, self._body, self._route = client, endpoint, body, route
+        self._make = decoder
+        self._decoder: EventDecoder[E] | None = None
+        self._ready: list[E] = []  # the next event last
         self._ended = False
         self._response: Response | None = None
-        self._sent = 0.0
-        self._decoder = ChatEventDecoder(client.provider)
+
+    @property
+    def decoder(self) -> EventDecoder[E] | None:
+        """What decodes the answer, None before it is asked for; it may know more than the events tell."""
+        return self._decoder
 
     async def __aenter__(self) -> Self:
         """Send the request and wait for the head of its answer.
 
         Raises:
             ProviderUnavailable, ProviderTimeout, BrokenAnswer: see `HTTPClient.request`.
+            WrongModel: another model answered, where the endpoint tells how its answers call it.
             BridgeError: the error the provider answered with.
         """
-        self._decoder = ChatEventDecoder(self._client.provider)
-        self._response = await self._client.post(self._endpoint, "/chat/completions", self._body)
+        decoder = self._decoder = self._make()
+        self._response = await self._client.post(self._endpoint, self._route, self._body)
         if self._response.content_type != "text/event-stream":
             # Told to stream and did not: an error with status 200 (LM Studio), or a server that cannot.
             async with self._response as response:
-                self._hand_out(decode_chat_answer(await response.read(), self._client.provider))
+                self._hand_out(decoder.whole(await response.read()))
             self._ended = True
         return self
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Event:
+    async def __anext__(self) -> E:
         """The next event.
 
         Raises:
             BrokenAnswer: the answer was cut off or is not what it should be.
             ProviderTimeout: silence for longer than the client allows.
+            WrongModel: another model answers.
             BridgeError: an error the provider reported in the middle of its answer.
         """
         while not self._ready:
-            if self._ended or self._response is None:
+            if self._ended or self._response is None or self._decoder is None:
                 raise StopAsyncIteration
-            await self._fill(self._response)
+            await self._fill(self._response, self._decoder)
         return self._ready.pop()
 
-    async def _fill(self, response: Response) -> None:
-        decoder = self._decoder
+    async def _fill(self, response: Response, decoder: EventDecoder[E]) -> None:
         self._ended = True  # unless this goes well
         if not decoder.done:
             async for data in response:
@@ -92,7 +129,9 @@ class ChatStream:
                 return
         self._hand_out(decoder.close())
 
-    def _hand_out(self, events: list[Event]) -> None:
+    def _hand_out(self, events: list[E]) -> None:
+        if events and isinstance(events[0], Started):
+            self._endpoint.check_answerer(self._client.provider, events[0].model)
         events.reverse()
         self._ready = events
 
@@ -103,6 +142,9 @@ class ChatStream:
         self._ready = []
         if self._response is not None:
             await self._response.aclose()
+
+
+ChatStream: TypeAlias = EventStream[Event]
 
 
 class OpenAIClient:
@@ -125,15 +167,41 @@ class OpenAIClient:
         Raises:
             InvalidRequest: `request.extra` holds something that JSON cannot.
         """
-        return ChatStream(self, endpoint, _bytes(encode_chat(request, endpoint.model), transform))
+        body = encode_chat(request, endpoint.model)
+        return self.stream(endpoint, "/chat/completions", body, lambda: ChatEventDecoder(self.provider), transform)
+
+    def stream(
+        self,
+        endpoint: Endpoint,
+        route: str,
+        body: dict[str, object],
+        decoder: Callable[[], EventDecoder[E]],
+        transform: Transform | None = None,
+    ) -> EventStream[E]:
+        """The streamed answer of any route.
+
+        Args:
+            body: what is asked, its wish for a stream included. decoder: makes what understands the answer.
+
+        Raises:
+            InvalidRequest: *body* holds something that JSON cannot.
+        """
+        return EventStream(self, endpoint, _bytes(body, transform), route, decoder)
 
     async def answer(self, endpoint: Endpoint, request: ChatRequest, transform: Transform | None = None) -> Answer:
-        """The whole answer, asked for unstreamed."""
+        """The whole answer, asked for unstreamed.
+
+        Raises:
+            WrongModel: another model answered, where the endpoint tells how its answers call it.
+            BridgeError: the error the provider answered with.
+        """
         body = _bytes(encode_chat(request, endpoint.model, stream=False), transform)
         sent = perf_counter()
         async with await self.post(endpoint, "/chat/completions", body) as response:
             events = decode_chat_answer(await response.read(), self.provider, sent=sent)
-        return build_answer(events)
+        answer = build_answer(events)
+        endpoint.check_answerer(self.provider, answer.model)
+        return answer
 
     async def embed(
         self, endpoint: Endpoint, request: EmbedRequest, transform: Transform | None = None
@@ -142,11 +210,14 @@ class OpenAIClient:
 
         Raises:
             BrokenAnswer: not one vector for each text, or vectors of different lengths.
+            WrongModel: another model made them, where the endpoint tells how its answers call it.
             BridgeError: the error the provider answered with.
         """
         body = _bytes(encode_embed(request, endpoint.model), transform)
         async with await self.post(endpoint, "/embeddings", body) as response:
-            return decode_embeddings(await response.read(), self.provider, len(request.inputs))
+            embeddings = decode_embeddings(await response.read(), self.provider, len(request.inputs))
+        endpoint.check_answerer(self.provider, embeddings.model)
+        return embeddings
 
     async def models(self, endpoint: Endpoint) -> list[ListedModel]:
         """What `GET /models` lists.

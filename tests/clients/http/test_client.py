@@ -544,3 +544,9 @@ async def _mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     await reader.read()
     while await reader.read(65536):
         pass
+
+
+async def test_idle_connections_can_be_given_a_shorter_life() -> None:
+    async with ByteServer(always(OK)) as server, HTTPClient(max_idle_age=0.01) as client:
+        await (await client.request("GET", server.url)).read()
+        await server.all_ended()

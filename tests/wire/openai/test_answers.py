@@ -412,3 +412,34 @@ def test_the_time_to_the_first_piece_is_not_that_of_saying_who_answers() -> None
     assert isinstance(last, Finished)
     assert last.timings is not None
     assert (last.timings.first_event_s, last.timings.total_s) == (2.0, 3.0)
+
+
+def test_a_text_completion_is_understood_streamed_and_whole() -> None:
+    pieces = [
+        event({"model": "m", "choices": [{"index": 0, "text": text, "finish_reason": reason}]})
+        for text, reason in [("Once ", None), ("upon", None), ("", "length")]
+    ]
+    assert decode(*pieces, DONE)[:-1] == [Started("p", "m"), TextDelta("Once "), TextDelta("upon")]
+    body = {"model": "m", "choices": [{"index": 0, "text": "Once", "finish_reason": "stop", "logprobs": None}]}
+    assert build_answer(decode_chat_answer(json.dumps(body).encode(), "p")).text == "Once"
+    body["choices"] = [{"index": 0, "text": "", "finish_reason": "stop"}]
+    assert build_answer(decode_chat_answer(json.dumps(body).encode(), "p")).text == ""
+
+
+def test_measures_of_lm_studio_are_used_where_nothing_better_is_known() -> None:
+    stats = {"tokens_per_second": 51.5, "time_to_first_token": 0.25, "stop_reason": "eosFound"}
+    last = event({"choices": [{"delta": {"content": "a"}, "finish_reason": "stop"}], "stats": stats})
+    assert decode(last, DONE)[-1] == Finished("stop", None, Timings(1.0, 5.0, 51.5))
+    body = {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}], "stats": stats}
+    ticks = clock(10.0, 15.0)
+    [*_, finished] = decode_chat_answer(json.dumps(body).encode(), "p", lambda: next(ticks))
+    assert finished == Finished("stop", None, Timings(0.25, 5.0, 51.5))
+    for odd in ({}, None, {"tokens_per_second": "fast", "time_to_first_token": -1}, {"tokens_per_second": True}):
+        last = event({"choices": [{"delta": {}, "finish_reason": "stop"}], "stats": odd})
+        assert decode(last, DONE)[-1] == Finished("stop", None, Timings(1.0, 1.0))
+
+
+def test_a_usage_of_zeros_counts_nothing() -> None:
+    usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    last = event({"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": usage})
+    assert decode(last, DONE)[-1] == Finished("stop", None, Timings(1.0, 1.0))

@@ -152,3 +152,12 @@ def test_part_of_a_key_that_a_server_repeats_is_not_passed_on(status: int, body:
 def test_any_bytes_are_an_error_of_ours(body: bytes, status: int | None) -> None:
     assert isinstance(decode_error(status, body, "p"), BridgeError)
     assert json.loads(error_body(decode_error(status, body, "p")))
+
+
+def test_a_refused_key_inside_a_stream_is_told_without_the_words() -> None:
+    body = (
+        b'{"error": {"type": "invalid_request", "code": "invalid_api_key", "message": "Malformed: sk-lm-abc***"}}'
+    )
+    error = decode_error(None, body, "p")
+    assert isinstance(error, ProviderNeedsKey)
+    assert "sk-lm" not in str(error)

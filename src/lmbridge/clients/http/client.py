@@ -29,6 +29,7 @@ class HTTPClient:
         first_byte_timeout: seconds from sending a request until the head of its answer is here. None: no limit.
         idle_timeout: seconds of silence within a body while somebody waits for it. None: no limit.
         max_idle: idle connections kept for each server.
+        max_idle_age: seconds for which they are kept, less than the server's own limit; None: `MAX_IDLE_AGE`.
         tls: how https is checked; None trusts what the system trusts.
     """
 
@@ -39,12 +40,14 @@ class HTTPClient:
         first_byte_timeout: float | None = None,
         idle_timeout: float | None = None,
         max_idle: int = 64,
+        max_idle_age: float | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.connect_timeout = connect_timeout
         self.first_byte_timeout = first_byte_timeout
         self.idle_timeout = idle_timeout
         self._max_idle = max_idle
+        self._max_idle_age = max_idle_age
         self._tls = tls
         self._idle: dict[Place, list[Connection]] = {}
         self._all: set[Connection] = set()
@@ -129,7 +132,7 @@ class HTTPClient:
         kept = self._idle.get(place)
         while kept:
             connection = kept.pop()
-            if connection.usable and monotonic() - connection.idle_since < MAX_IDLE_AGE:
+            if connection.usable and monotonic() - connection.idle_since < self._idle_age:
                 return connection
             connection.abort()
         return None
@@ -176,18 +179,24 @@ class HTTPClient:
         connection.idle_since = monotonic()
         kept.append(connection)
         if self._sweeper is None:
-            self._sweeper = asyncio.get_running_loop().call_later(MAX_IDLE_AGE, self._sweep)
+            self._sweeper = asyncio.get_running_loop().call_later(self._idle_age, self._sweep)
+
+    @property
+    def _idle_age(self) -> float:
+        return MAX_IDLE_AGE if self._max_idle_age is None else self._max_idle_age
 
     def _sweep(self) -> None:
         """Close what has been idle for too long; look again later while anything is kept."""
-        oldest = monotonic() - MAX_IDLE_AGE
+        oldest = monotonic() - self._idle_age
         for place, kept in list(self._idle.items()):
             for connection in [c for c in kept if c.idle_since <= oldest]:
                 kept.remove(connection)
                 connection.abort()
             if not kept:
                 del self._idle[place]
-        self._sweeper = asyncio.get_running_loop().call_later(MAX_IDLE_AGE, self._sweep) if self._idle else None
+        self._sweeper = None
+        if self._idle:
+            self._sweeper = asyncio.get_running_loop().call_later(self._idle_age, self._sweep)
 
     def forget(self, connection: Connection) -> None:
         """A connection is gone."""

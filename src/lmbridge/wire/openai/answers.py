@@ -1,7 +1,7 @@
-"""OpenAI answers into core: streamed chat, unstreamed chat, embeddings, and lists of models.
+"""OpenAI answers into core: chat and text completions, streamed or not, embeddings, and lists of models.
 
-The shapes are those of the OpenAI API reference (chat completion chunk, chat completion, embedding,
-model list), plus what llama.cpp, LM Studio, Ollama and vLLM add. Fields we have no word for are
+The shapes are those of the OpenAI API reference (chat completion chunk, chat completion, completion,
+embedding, model list), plus what llama.cpp, LM Studio, Ollama and vLLM add. Fields we have no word for are
 skipped; a wrong type in one that we read is a `BrokenAnswer`.
 """
 
@@ -31,7 +31,7 @@ from lmbridge.core.events import (
     Usage,
 )
 from lmbridge.wire.openai.errors import decode_error, is_error
-from lmbridge.wire.openai.usage import Count, TimingFields, UsageFields, to_usage
+from lmbridge.wire.openai.usage import Count, StatsFields, TimingFields, UsageFields, measure, to_usage
 from lmbridge.wire.sse import SSEDecoder, SSEError
 
 MAX_CALLS: Final = 1024
@@ -66,6 +66,7 @@ class _Choice(Struct):
     index: _Position = 0
     delta: _Said | None = None
     message: _Said | None = None
+    text: str | None = None  # of a text completion, streamed or whole
     finish_reason: str | None = None
 
 
@@ -74,6 +75,7 @@ class _Chunk(Struct):
     choices: list[_Choice] | None = None
     usage: UsageFields | None = None
     timings: TimingFields | None = None
+    stats: StatsFields | None = None
     error: Raw = Raw()
 
 
@@ -82,9 +84,10 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class ChatEventDecoder:
-    """The bytes of a streamed chat answer into core events.
+    """The bytes of a streamed answer, a chat's or a text completion's, into core events.
 
-    Feed it every piece, then `close()` it. Once `done` is true nothing more needs to be read.
+    Feed it every piece, then `close()` it; or give it a `whole` answer that was not streamed. Once `done`
+    is true nothing more needs to be read.
 
     Args:
         provider: id of the provider that answers, for `Started` and for errors.
@@ -104,6 +107,7 @@ class ChatEventDecoder:
         "_sent",
         "_sse",
         "_started",
+        "_stats",
         "_timings",
         "_usage",
     )
@@ -121,6 +125,7 @@ class ChatEventDecoder:
         self._names: set[tuple[int, int]] = set()  # calls whose name has come
         self._usage: UsageFields | None = None
         self._timings: TimingFields | None = None
+        self._stats: StatsFields | None = None
         self._error: BridgeError | None = None
         self._done = False
 
@@ -195,9 +200,13 @@ class ChatEventDecoder:
             self._usage = chunk.usage
         if chunk.timings is not None:
             self._timings = chunk.timings
+        if chunk.stats is not None:
+            self._stats = chunk.stats
         for choice in chunk.choices or ():
             if choice.delta is not None:
                 self._said(choice.delta, choice.index, events)
+            elif choice.text:
+                events.append(TextDelta(choice.text, choice.index))
             if choice.finish_reason:
                 self._reasons[choice.index] = choice.finish_reason
         # Who answers is said before the prompt is read: only a piece of the answer ends the waiting.
@@ -234,15 +243,26 @@ class ChatEventDecoder:
                 )
             )
 
-    def _whole(self, chunk: _Chunk) -> list[Event]:
-        """The events of an answer that was not streamed."""
+    def whole(self, data: bytes) -> list[Event]:
+        """The events of an answer that was not streamed.
+
+        Raises:
+            BrokenAnswer: it is none.
+            BridgeError: the error it reports instead, whatever its status was.
+        """
+        chunk = _decode(data, _Chunk, self._provider)
+        if chunk.error and is_error(chunk.error):
+            raise decode_error(None, data, self._provider)
+        if not chunk.choices:
+            raise BrokenAnswer(self._provider, "it holds no choice")
         events: list[Event] = [Started(self._provider, chunk.model or "")]
-        for choice in chunk.choices or ():
-            if choice.message is None or choice.finish_reason is None:
+        for choice in chunk.choices:
+            said = choice.message or (None if choice.text is None else _Said(choice.text))
+            if said is None or choice.finish_reason is None:
                 raise BrokenAnswer(self._provider, "a choice of it has no message, or no reason to finish")
-            self._said(choice.message, choice.index, events)
+            self._said(said, choice.index, events)
             self._reasons[choice.index] = choice.finish_reason
-        self._usage, self._timings = chunk.usage, chunk.timings
+        self._usage, self._timings, self._stats = chunk.usage, chunk.timings, chunk.stats
         self._finish(events)
         return events
 
@@ -259,8 +279,11 @@ class ChatEventDecoder:
 
     def _measured(self, usage: Usage | None) -> Timings:
         total = self._clock() - self._sent
-        first = total if self._first is None else self._first - self._sent
+        stats = self._stats or StatsFields()
+        told = measure(stats.time_to_first_token)
+        first = (total if told is None else told) if self._first is None else self._first - self._sent
         speed = self._timings.predicted_per_second if self._timings is not None else None
+        speed = speed if speed is not None else measure(stats.tokens_per_second)
         if speed is None and usage is not None and usage.completion_tokens > 1 and total > first:
             speed = (usage.completion_tokens - 1) / (total - first)
         return Timings(first, total, speed)
@@ -306,12 +329,7 @@ def decode_chat_answer(
         BrokenAnswer: not a chat completion.
         BridgeError: the error it reports instead, whatever its status was.
     """
-    chunk = _decode(data, _Chunk, provider)
-    if chunk.error and is_error(chunk.error):
-        raise decode_error(None, data, provider)
-    if not chunk.choices:
-        raise BrokenAnswer(provider, "it holds no choice")
-    return ChatEventDecoder(provider, clock, sent)._whole(chunk)
+    return ChatEventDecoder(provider, clock, sent).whole(data)
 
 
 def build_answer(events: list[Event]) -> Answer:

@@ -160,7 +160,8 @@ def decode_error(status: int | None, body: bytes, provider: str) -> BridgeError:
             return ours
     if status is None and isinstance(detail.code, int) and 400 <= detail.code < 600:
         status = detail.code  # llama.cpp puts the status here
-    if status in (401, 403):
+    # `invalid_api_key` is OpenAI's code and LM Studio's, whose words repeat the beginning of the key.
+    if status in (401, 403) or detail.code == "invalid_api_key":
         return ProviderNeedsKey(provider, status)
     return ProviderRefused(
         provider, status, message or f"The provider {provider!r} answered {_with(status)}.", param=param

@@ -1,4 +1,4 @@
-"""What an answer cost: OpenAI's `usage` and llama.cpp's `timings`, wherever in an answer they stand."""
+"""What an answer cost: OpenAI's `usage`, llama.cpp's `timings` and LM Studio's `stats`, wherever they stand."""
 
 from __future__ import annotations
 
@@ -35,9 +35,25 @@ class TimingFields(Struct, gc=False):
     predicted_per_second: float | None = None
 
 
+class StatsFields(Struct, gc=False):
+    """`stats`: LM Studio's measures, on its older routes `/api/v0`; elsewhere an empty object. In seconds."""
+
+    tokens_per_second: object = None
+    time_to_first_token: object = None
+
+
+def measure(value: object) -> float | None:
+    """A number that can be a speed or a time; None for anything else."""
+    good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**53
+    return float(value) if good and isinstance(value, int | float) else None
+
+
 def to_usage(usage: UsageFields | None, timings: TimingFields | None) -> Usage | None:
-    """The tokens that were counted; None when neither tells any."""
-    if usage is not None and (usage.prompt_tokens is not None or usage.completion_tokens is not None):
+    """The tokens that were counted; None when neither tells any.
+
+    Zeros alone count nothing: LM Studio gives them with every vector, and nothing can be asked with no token.
+    """
+    if usage is not None and (usage.prompt_tokens or usage.completion_tokens):
         details = usage.prompt_tokens_details
         cached = details.cached_tokens if details is not None else None
         return Usage(usage.prompt_tokens or 0, usage.completion_tokens or 0, cached or 0)

@@ -94,3 +94,10 @@ async def test_a_model_file_anywhere_is_named_by_its_path(tmp_path: Path) -> Non
     async with lmbridge.connect(config(tmp_path), gateway=False, files=[file]) as hub:
         assert (await hub.resolve(str(file))).path == str(file)
         assert (await hub.answer(lmbridge.ChatRequest(str(file), "Hello"))).model == "some-model"
+
+
+def test_a_disabled_provider_is_not_built_and_one_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    toml = 'disabled = ["embedded", "other"]\n[openai.other]\nurl = "http://127.0.0.1:2"\n'
+    assert not {"embedded", "other"} & {p.id for p in build_providers(config(tmp_path, toml))}
+    with pytest.raises(ConfigInvalid, match="'embeded', and there is no such provider"):
+        list(build_providers(config(tmp_path, 'disabled = ["embeded"]\n')))

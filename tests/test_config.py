@@ -115,3 +115,18 @@ def test_a_file_that_cannot_be_read_is_told_without_codes_of_the_system(
         load_config(environ=env(tmp_path))
     assert "Errno" not in str(caught.value)
     assert "codec" not in str(caught.value)
+
+
+def test_a_list_comes_from_the_environment_with_commas(tmp_path: Path) -> None:
+    found = load_config(environ={"LMBRIDGE_HOME": str(tmp_path), "LMBRIDGE_DISABLED": "lmstudio, embedded,"})
+    assert found.disabled == ("lmstudio", "embedded")
+
+
+def test_other_programs_variables_stand_for_settings_of_lm_studio(tmp_path: Path) -> None:
+    (tmp_path / "lmbridge.toml").write_text('[lmstudio]\nurl = "http://file:1"\nmodel = "m"\n')
+    env = {"LMBRIDGE_HOME": str(tmp_path), "LMSTUDIO_BASE_URL": "http://theirs:2/v1", "LM_API_TOKEN": "t"}
+    assert load_config(environ=env).providers["lmstudio"] == {"url": "http://theirs:2", "model": "m", "token": "t"}
+    ours = load_config(environ={**env, "LMBRIDGE_LMSTUDIO_URL": "http://ours:3"})
+    assert ours.providers["lmstudio"]["url"] == "http://ours:3"
+    with pytest.raises(ConfigInvalid, match="CODEX_OSS_PORT"):
+        load_config(environ={"LMBRIDGE_HOME": str(tmp_path), "CODEX_OSS_PORT": "many"})

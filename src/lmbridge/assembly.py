@@ -24,7 +24,7 @@ from lmbridge.machine.gateway_file import GatewayFile
 
 GROUP = "lmbridge.providers"
 
-ORDER = ("embedded", "openai")
+ORDER = ("lmstudio", "embedded", "openai")
 """Where a name fits models of several providers, the earlier one wins; other people's come last."""
 
 
@@ -95,16 +95,25 @@ def build_providers(config: Config) -> Iterator[Provider]:
         hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
         raise ConfigInvalid(_place(stray, config), f"there is no table {stray!r} of settings", hint=hint)
     taken: set[str] = set()
+    unused = set(config.disabled)
     for point in sorted(points.values(), key=_rank):
         provider = point.load()
         table = config.providers.get(point.name)
         for name, settings in _tables(point.name, table, provider.manifest.named):
+            unused.discard(name)
+            if name in config.disabled:
+                continue
             if name in taken:
                 # Its models could not be told from those of the other.
                 reason, hint = f"there is a provider {name!r} already", "Give the table another name."
                 raise ConfigInvalid(f"[{point.name}.{name}]", reason, hint=hint)
             taken.add(name)
             yield provider.create(settings, ProviderContext(config.home, name))
+    if unused:
+        stray = min(unused)
+        raise ConfigInvalid(
+            config.source or f"{PREFIX}DISABLED", f"`disabled` names {stray!r}, and there is no such provider"
+        )
 
 
 def _place(table: str, config: Config) -> str:

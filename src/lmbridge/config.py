@@ -58,6 +58,7 @@ class Config(Struct, frozen=True):
         home: lmbridge's own folder.
         model, embedding_model: for callers who name none; "" lets the hub choose.
         use_gateway: whether to share the models of a running gateway of the same user.
+        disabled: ids of providers that are not to be used, such as `lmstudio`.
         load: load options for models nobody gave options for.
         providers: the tables of the providers, by id; checked by the providers themselves.
         source: the file that was read, "" if there was none.
@@ -67,6 +68,7 @@ class Config(Struct, frozen=True):
     model: str = ""
     embedding_model: str = ""
     use_gateway: bool = True
+    disabled: tuple[str, ...] = ()
     load: LoadOptions = LoadOptions()
     gateway: GatewayConfig = GatewayConfig()
     providers: dict[str, dict[str, object]] = {}
@@ -74,7 +76,12 @@ class Config(Struct, frozen=True):
 
 
 TABLES: dict[str, type[Struct]] = {"load": LoadOptions, "gateway": GatewayConfig}
-SCALARS: dict[str, type] = {"model": str, "embedding_model": str, "use_gateway": bool}
+SCALARS: dict[str, object] = {
+    "model": str,
+    "embedding_model": str,
+    "use_gateway": bool,
+    "disabled": tuple[str, ...],
+}
 
 
 def load_config(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
@@ -191,7 +198,8 @@ def _from_environment(
         name = variable.removeprefix(PREFIX).lower()
         table, _, key = name.partition("_")
         if name in SCALARS:
-            found[name] = _check(text, name, variable, strict=False)
+            value: object = _listed(text) if name == "disabled" else text
+            found[name] = _check(value, name, variable, strict=False)
         elif table in TABLES and key in TABLES[table].__struct_fields__:
             before = found.get(table, read.get(table, TABLES[table]()))
             found[table] = _replaced(before, key, text, variable)
@@ -207,11 +215,16 @@ def _from_environment(
 
 def _replaced(before: object, key: str, text: str, variable: str) -> object:
     kind = get_type_hints(type(before), include_extras=True)[key]
-    value: object = tuple(filter(None, text.split(","))) if kind == tuple[str, ...] else text
+    value: object = _listed(text) if kind == tuple[str, ...] else text
     try:
         return msgspec.structs.replace(before, **{key: msgspec.convert(value, kind, strict=False)})  # type: ignore[type-var]
     except msgspec.ValidationError as error:
         raise ConfigInvalid(variable, _in_words(error)[0], hint=_choices(type(before), key)) from error  # type: ignore[arg-type]
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    """A list as the environment gives it: words with commas between."""
+    return tuple(word for part in text.split(",") if (word := part.strip()))
 
 
 def _near(name: str, known: tuple[str, ...] | list[str], prefix: str = "") -> str:

@@ -121,15 +121,17 @@ class ModelNotFound(BridgeError):
     Attributes:
         name: what was asked for.
         known: the names that would have worked.
+        where: a catalogue elsewhere that was searched; "" for the models here.
     """
 
     code = "model_not_found"
 
-    def __init__(self, name: str, known: Sequence[str]) -> None:
-        self.name, self.known = name, tuple(known)
+    def __init__(self, name: str, known: Sequence[str], *, where: str = "", hint: str = "") -> None:
+        self.name, self.known, self.where = name, tuple(known), where
         near = get_close_matches(name, known, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else "Run `lmbridge ls` to list them."
-        super().__init__(f"No model named {name!r} ({len(known)} known).", hint=hint, param="model")
+        hint = hint or (f"Did you mean {near[0]!r}?" if near else "Run `lmbridge ls` to list them.")
+        place = f"at {where}" if where else f"({len(known)} known)"
+        super().__init__(f"No model named {name!r} {place}.", hint=hint, param="model")
 
 
 class NoModels(BridgeError):

@@ -17,6 +17,14 @@ from msgspec import Struct
 
 from lmbridge.core.errors import BadModelFile
 from lmbridge.core.models import ModelInfo
+from lmbridge.machine.file_names import (
+    is_projector,
+    model_of_projector,
+    part_of,
+    projector_rank,
+    quantization_of,
+    without_suffixes,
+)
 from lmbridge.machine.gguf import Header, read_header
 
 MAX_DEPTH: Final = 4
@@ -25,16 +33,6 @@ MAX_FILES: Final = 10_000
 
 BUILTIN: Final = Path(__file__).parent / "builtin"
 """The models that come with the package."""
-
-# `-Q4_K_M`, `.f16`, `-UD-IQ2_XXS`, `-MXFP4` at the end of a name: how its weights are stored.
-_QUANTIZATION: Final = re.compile(
-    r"[-._@](?P<quant>(?:ud-)?(?:i?q\d(?:_[a-z0-9]+)*|tq\d_\d|(?:bf|fp|f)(?:16|32)|(?:mx|nv)fp4(?:_[a-z]+)?))$",
-    re.I,
-)
-_PART: Final = re.compile(r"-(?P<part>\d{5})-of-(?P<parts>\d{5})$")
-_PROJECTOR: Final = re.compile(r"(?:^|[-._])mmproj(?:[-._]|$)", re.I)
-# Where a choice is to be had, the projector that costs least for what it gives.
-_PROJECTOR_ORDER: Final = ("f16", "bf16", "q8_0", "f32")
 
 # Encoders whose files do not always tell their pooling; they make vectors and cannot chat.
 _ENCODERS: Final = re.compile(r"bert|^t5encoder$|^gemma-embedding$")
@@ -104,8 +102,7 @@ class _Candidate(Struct):
 
     @property
     def quantization(self) -> str:
-        found = _QUANTIZATION.search(self.stem)
-        return found["quant"].lower() if found else ""
+        return quantization_of(self.stem)
 
 
 def find_models(folders: Sequence[Path], builtin: Path = BUILTIN) -> list[FoundModel]:
@@ -165,16 +162,15 @@ def _is_text(path: str) -> bool:
 
 
 def _in_one_folder(paths: Sequence[Path], folder: Path) -> Iterator[_Candidate]:
-    projectors = [path for path in paths if _PROJECTOR.search(path.stem)]
+    projectors = [path for path in paths if is_projector(path.stem)]
     models: dict[str, _Candidate] = {}
     for path in paths:
         if path in projectors:
             continue
-        part = _PART.search(path.stem)
-        stem = path.stem[: part.start()] if part else path.stem
-        known = models.setdefault(stem, _Candidate(path, folder, stem, int(part["parts"]) if part else 1))
+        part = part_of(path.stem)
+        known = models.setdefault(part.stem, _Candidate(path, folder, part.stem, part.count))
         known.path = min(known.path, path)
-    alone = len({_without_suffixes(stem) for stem in models}) == 1
+    alone = len({without_suffixes(stem) for stem in models}) == 1
     for each in models.values():
         each.mmproj = _projector_for(each.stem, projectors, alone)
         yield each
@@ -184,23 +180,9 @@ def _projector_for(stem: str, projectors: Sequence[Path], alone: bool) -> Path |
     """The projector that belongs to a model: any in a folder of one model, else the one that bears its name."""
 
     def belongs(projector: Path) -> bool:
-        rest = _PROJECTOR.sub("-", projector.stem).strip("-._")
-        return alone or _without_suffixes(rest) == _without_suffixes(stem)
+        return alone or model_of_projector(projector.stem) == without_suffixes(stem)
 
-    def rank(projector: Path) -> tuple[int, str]:
-        found = _QUANTIZATION.search(projector.stem)
-        kind = found["quant"].lower() if found else ""
-        order = _PROJECTOR_ORDER.index(kind) if kind in _PROJECTOR_ORDER else len(_PROJECTOR_ORDER)
-        return order, projector.name
-
-    return min(filter(belongs, projectors), key=rank, default=None)
-
-
-def _without_suffixes(name: str) -> str:
-    """*name* in lower case without `-GGUF` and quantization at its end."""
-    name = re.sub(r"[-._]gguf$", "", name, flags=re.I)
-    name = _QUANTIZATION.sub("", name)
-    return re.sub(r"[-._]gguf$", "", name, flags=re.I).lower()
+    return min(filter(belongs, projectors), key=lambda path: projector_rank(path.stem), default=None)
 
 
 def _distinct(candidates: Iterator[_Candidate]) -> Iterator[_Candidate]:
@@ -214,7 +196,7 @@ def _distinct(candidates: Iterator[_Candidate]) -> Iterator[_Candidate]:
 
 def _short(model: _Candidate) -> str:
     """Repository or file, as LM Studio derives its model keys."""
-    return _without_suffixes(model.place[1] if len(model.place) >= 2 else model.stem)
+    return without_suffixes(model.place[1] if len(model.place) >= 2 else model.stem)
 
 
 def _with_publisher(model: _Candidate) -> str:
@@ -234,7 +216,7 @@ _FORMS: Final = (
     _with_publisher,
     _with_quantization(_short),
     _with_quantization(_with_publisher),
-    lambda model: _without_suffixes(model.stem),
+    lambda model: without_suffixes(model.stem),
     lambda model: model.stem.lower(),
     _relative,
     lambda model: str(model.path),
@@ -268,7 +250,7 @@ def _inspect(model: _Candidate) -> FoundModel:
         size += mmproj.stat().st_size
     parameters = sum(header.parameters for header in headers)
     found = FoundModel(model.id, model.path, size, headers[0], mmproj, parameters)
-    problem = _unsuitable(headers[0])
+    problem = unsuitable(headers[0])
     return FoundModel(model.id, model.path, size, None, problem=problem) if problem else found
 
 
@@ -288,7 +270,8 @@ def _reason(error: BadModelFile, path: Path) -> str:
     return f"its part {Path(error.path).name}: {error.reason}"
 
 
-def _unsuitable(header: Header) -> str:
+def unsuitable(header: Header) -> str:
+    """Why a file that is in order is no model that could answer; "" for one that is."""
     if header.kind == "mmproj":
         return "a vision projector, which needs its model beside it"
     if header.kind not in ("", "model"):

@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from lmbridge.core.errors import AlreadyRunning, ConfigInvalid, NoSpace
 from lmbridge.machine import processes
+from lmbridge.machine.locks import locked
 
 NAME, LOCK = "gateway.json", "gateway.lock"
 MOST_BYTES = 64 * 1024
@@ -135,28 +136,12 @@ def claimed(home: Path) -> Iterator[None]:
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = os.open(home / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        if not _locked(lock):
+        if not locked(lock):
             found = GatewayFile.read(home)
             raise AlreadyRunning(*(found.url, found.pid) if found else ("an address it has not told yet", 0))
         yield
     finally:
         os.close(lock)
-
-
-def _locked(descriptor: int) -> bool:
-    """Whether the file could be locked; where locks are not supported nobody can be kept out."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
-    return True
 
 
 def _listens(url: str) -> bool:

@@ -150,6 +150,17 @@ def console() -> Console:
     return Console(highlight=False, no_color=not coloured(sys.stdout) or None, theme=theme)
 
 
+def confirmed(question: str) -> bool:
+    """Whether the user says yes. Asked on standard error, so that a result can go elsewhere.
+
+    Raises:
+        click.UsageError: nobody is there to be asked. click.Abort: Ctrl-C.
+    """
+    if not is_terminal(sys.stdin):
+        raise click.UsageError(f"{question} Nobody can be asked here; --yes says so.")
+    return click.confirm(question, err=True)
+
+
 def usage(error: click.UsageError) -> int:
     """Show the help of a group whose command was not named; returns the exit code."""
     note(error.format_message())

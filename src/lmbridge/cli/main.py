@@ -38,6 +38,8 @@ SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         },
         "This installation": {
             "status": "What works here and what does not.",
+            "doctor": "Try everything out, and tell what mends the rest.",
+            "lmstudio": "LM Studio itself: find it, start it, stop it.",
             "completion": "Complete commands with the Tab key in your shell.",
         },
     }

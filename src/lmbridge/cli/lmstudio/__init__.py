@@ -1,0 +1,162 @@
+"""`lmbridge lmstudio status | start | stop | bootstrap | log | setup`: the program LM Studio itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from lmbridge.cli import render
+from lmbridge.cli.command import BridgeCommand, BridgeGroup, json_option
+
+if TYPE_CHECKING:
+    from lmbridge.providers.lmstudio.program import LMStudioProgram, LMStudioStatus
+
+T = TypeVar("T")
+
+
+@click.group(
+    "lmstudio",
+    cls=BridgeGroup,
+    examples=[
+        ("lmbridge lmstudio status", "whether it is there, and what mends it if not"),
+        ("lmbridge lmstudio start", "start its server"),
+        ("lmbridge lmstudio stop", "stop it"),
+    ],
+)
+def command() -> None:
+    """Find, start and stop LM Studio on this computer.
+
+    Its models are used like all others: `lmbridge ls`, `get`, `load`, `chat`, each with `--provider lmstudio`.
+    """
+
+
+yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+
+
+def with_program(work: Callable[[LMStudioProgram], Coroutine[Any, Any, T]]) -> T:
+    """Run *work* with LM Studio as the settings describe it.
+
+    Raises:
+        RuntimeMissing: it is not here; told with what works anyway. And whatever *work* raises.
+    """
+    from lmbridge.cli.lmstudio.program import missing, program_of
+    from lmbridge.config import load_config
+    from lmbridge.core.errors import RuntimeMissing
+
+    program = program_of(load_config())
+    try:
+        return asyncio.run(work(program))
+    except RuntimeMissing as error:
+        raise missing(error) from error
+
+
+@command.command(
+    "status",
+    cls=BridgeCommand,
+    examples=[
+        ("lmbridge lmstudio status", "for people"),
+        ("lmbridge lmstudio status --json | jq -r .command", "the command that mends it; empty when it is ready"),
+    ],
+)
+@json_option
+@click.pass_context
+def status(ctx: click.Context, as_json: bool) -> None:
+    """Tell whether LM Studio is there, runs and answers, and the one command that mends it.
+
+    Starts nothing. Ends with 0 when it is ready, 4 when it is not installed, not bootstrapped, not running or
+    something else has its port, 7 when it wants a token.
+    """
+    from lmbridge.cli.lmstudio import screen
+    from lmbridge.cli.lmstudio.program import state_exit
+
+    found = with_program(lambda program: program.status())
+    if as_json:
+        screen.json(found)
+    else:
+        screen.show(found)
+    ctx.exit(state_exit(found))
+
+
+@command.command(
+    "start",
+    cls=BridgeCommand,
+    examples=[
+        ("lmbridge lmstudio start", "on the port it had last, else 1234"),
+        ("lmbridge lmstudio start --port 1240", "on another one"),
+    ],
+)
+@click.option("--port", metavar="N", type=click.IntRange(1, 65535), help="Port to listen on.")
+@json_option
+def start(port: int | None, as_json: bool) -> None:
+    """Start LM Studio's server and wait until it answers. Running already, it is left as it is.
+
+    LM Studio itself is started without a window if need be, which takes up to a minute.
+    """
+    from lmbridge.cli.lmstudio import screen
+    from lmbridge.cli.progress import waiting
+
+    async def work(program: LMStudioProgram) -> tuple[LMStudioStatus, bool]:
+        before = await program.status()
+        if before.state in ("ready", "needs_token"):
+            screen.check_port(before, port)
+            return before, True
+        with waiting("Starting LM Studio") as tell:
+            return await program.start(port=port, waiting=tell), False
+
+    found, already = with_program(work)
+    if as_json:
+        screen.json(found, already_running=already)
+        return
+    screen.started(found, already=already)
+
+
+@command.command("stop", cls=BridgeCommand, examples=[("lmbridge lmstudio stop", "its server; the app goes on")])
+@json_option
+def stop(as_json: bool) -> None:
+    """Stop LM Studio's server, whoever started it. The app itself and the models in its memory stay."""
+    from lmbridge.cli.lmstudio import screen
+
+    async def work(program: LMStudioProgram) -> tuple[LMStudioStatus, bool]:
+        before = await program.status()
+        if before.state == "server_down":
+            return before, False
+        return await program.stop(), True
+
+    found, ran = with_program(work)
+    if as_json:
+        screen.json(found, stopped=ran)
+    elif ran:
+        render.line("LM Studio's server has stopped. `lmbridge lmstudio start` starts it again.")
+    else:
+        render.line("LM Studio's server is not running.")
+
+
+@command.command(
+    "bootstrap",
+    cls=BridgeCommand,
+    examples=[("lmbridge lmstudio bootstrap", "asks first"), ("lmbridge lmstudio bootstrap --yes", "does not")],
+)
+@yes_option
+@json_option
+def bootstrap(yes: bool, as_json: bool) -> None:
+    """Put LM Studio's command `lms` on the PATH of your shells, as `lms bootstrap` does.
+
+    LM Studio then writes a line into the profiles of your shells. lmbridge finds `lms` without that, too.
+    """
+    from lmbridge.cli.lmstudio import screen
+
+    async def work(program: LMStudioProgram) -> LMStudioStatus:
+        await program.bootstrap()
+        return await program.status()
+
+    if not yes and not render.confirmed("LM Studio will write a line into the profiles of your shells. Go on?"):
+        render.line("Nothing was changed.")
+        return
+    found = with_program(work)
+    if as_json:
+        screen.json(found)
+    else:
+        render.line("`lms` is on the PATH of every shell that is opened from now on.")

@@ -1,0 +1,95 @@
+"""What is told of LM Studio's state: one screen for people, one object for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import msgspec
+
+from lmbridge.cli import render
+from lmbridge.cli.lmstudio.program import ANYWAY, ERRORS
+from lmbridge.core.errors import BridgeError, error_from_code
+from lmbridge.providers.lmstudio.program import LMStudioStatus
+
+TITLES = {
+    "not_installed": "is not installed",
+    "not_bootstrapped": "is installed, and its command `lms` is not there yet",
+    "server_down": "is installed, and its server is not running",
+    "ready": "is ready",
+    "needs_token": "runs, and wants an API token",
+    "foreign": "cannot be reached: another program has its address",
+}
+
+
+def json(status: LMStudioStatus, **more: object) -> None:
+    """All of it, and the code of the error that using LM Studio would meet now; "" when it is ready."""
+    facts = msgspec.structs.asdict(status)
+    render.json({**facts, "code": ERRORS.get(status.state, ""), **more})
+
+
+def show(status: LMStudioStatus) -> None:
+    """One screen: what there is, what is missing, what mends it."""
+    ready = status.state == "ready"
+    mark = render.paint("●", "green") if ready else render.paint("○", "yellow")
+    render.line(f"{mark} LM Studio {TITLES[status.state]}.")
+    render.line()
+    for good, name, text in _facts(status):
+        sign = {True: render.paint("✓", "green"), False: render.paint("✗", "red"), None: " "}[good]
+        render.line(f"  {sign} {name:<13}{render.printable(text)}")
+    if ready:
+        return
+    render.line()
+    for text in (status.detail, status.hint):
+        if text:
+            render.line(render.printable(text))
+    if status.command:
+        render.line(f"  {render.paint(render.printable(status.command), 'cyan')}")
+    if status.state == "not_installed":
+        render.line(ANYWAY)
+
+
+def _facts(status: LMStudioStatus) -> Iterator[tuple[bool | None, str, str]]:
+    """Whether it is as it should be (None: a mere fact), its name, what is known."""
+    yield status.installed, "installed", status.app_path or ("yes" if status.installed else "no")
+    yield status.bootstrapped, "command", status.lms_path or "there is no `lms`"
+    yield status.server_running, "server", status.api_endpoint if status.server_running else "not running"
+    if status.server_running and status.state != "foreign":
+        yield status.state != "needs_token", "token", "wanted" if status.state == "needs_token" else "not missing"
+        by = "lmbridge" if status.started_by_us else "somebody else"
+        yield None, "started by", by
+        yield None, "in memory", ", ".join(status.models_loaded) or "no model"
+    if status.version:
+        yield None, "version", status.version
+    if status.home:
+        yield None, "folder", status.home
+
+
+def check_port(status: LMStudioStatus, port: int | None) -> None:
+    """Make sure that a server that runs already has the port that was asked for.
+
+    Raises:
+        AlreadyRunning: it has another one.
+    """
+    if port is None or urlsplit(status.api_endpoint).port == port:
+        return
+    message = f"LM Studio's server runs at {status.api_endpoint} already, not on port {port}."
+    hint = f"`lmbridge lmstudio stop && lmbridge lmstudio start --port {port}` changes that."
+    raise error_from_code("already_running", message, hint) or BridgeError(message, hint=hint)
+
+
+def started(status: LMStudioStatus, *, already: bool) -> None:
+    """Where it answers, who started it, and what comes next."""
+    where = render.paint(render.printable(status.api_endpoint), "bold")
+    if already:
+        by = "lmbridge started it" if status.started_by_us else "lmbridge did not start it"
+        render.line(f"LM Studio's server runs already at {where}; {by}.")
+    else:
+        render.line(f"LM Studio's server answers at {where}, started by lmbridge.")
+    if status.state == "needs_token":
+        render.note(f"{status.detail} {status.hint}".strip(), "yellow")
+    loaded = ", ".join(map(render.printable, status.models_loaded))
+    next_step = (
+        f"In memory: {loaded}" if loaded else "No model is in memory; `lmbridge ls --provider lmstudio` lists them"
+    )
+    render.line(render.paint(f"{next_step}.", "dim"))

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.fakes.byte_server import ByteServer
-from tests.fakes.lmstudio import chat, native, refusals
+from tests.fakes.lmstudio import chat, home, native, refusals
+from tests.fakes.lmstudio.control import Control, log_record
 from tests.fakes.lmstudio.faults import Faults
 from tests.fakes.lmstudio.http import Connection, Out, Over, Request, Stream, Whole
-from tests.fakes.lmstudio.models import ON_DISK, FakeModel
+from tests.fakes.lmstudio.models import ON_DISK, Body, FakeModel
 from tests.fakes.lmstudio.refusals import Refusal
 from tests.fakes.lmstudio.runtime import FakeInstance, Runtime
 from tests.fakes.lmstudio.words import Said
@@ -42,6 +43,8 @@ class FakeLMStudio:
         pace: seconds between two words. keep_alive_s: how long an idle connection is kept.
         separate_reasoning: thoughts go into fields of their own.
         cors: whether other origins may ask.
+        kind: `app` or `llmster`. step_s: seconds `lms get` waits between two steps of a download.
+        listeners: who reads the log. stir: called when somebody asks for something.
         left: answers whose client went away before the end.
         stored: what was said in remembered conversations, by response id.
     """
@@ -65,9 +68,17 @@ class FakeLMStudio:
         self.stored: dict[str, list[str]] = {}
         self.left = 0
         self.faults = Faults()
-        self.server = ByteServer(self._serve)
+        self.kind = "app"
+        self.step_s = 0.0
+        self.listeners: list[asyncio.Queue[Body]] = []
+        self.stir: Callable[[], None] = lambda: None
+        self.server: ByteServer | None = None
         self.port = 0
         self._connections: set[Connection] = set()
+        self._tasks = asyncio.TaskGroup()
+        self._stop = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self._stopped.set()
 
     @property
     def url(self) -> str:
@@ -114,11 +125,49 @@ class FakeLMStudio:
         """Let nothing be wrong any more."""
         closed = any(each.fault == "refuse" for each in self.faults.injected)
         self.faults.injected.clear()
-        if closed:
+        if closed and self.server is not None:
             self.server.listen_again()
 
+    async def start(self, port: int = 0, host: str = "127.0.0.1") -> None:
+        """Start the REST server.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        assert self._stopped.is_set(), "it runs already"
+        started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._stop, self._stopped = asyncio.Event(), asyncio.Event()
+        self._tasks.create_task(self._listen(port, host, started))
+        await started
+
+    async def _listen(self, port: int, host: str, started: asyncio.Future[None]) -> None:
+        """The server's task: who enters its `async with` must leave it."""
+        try:
+            async with ByteServer(self._serve, host=host, port=port) as self.server:
+                self.port = self.server.port
+                started.set_result(None)
+                await self._stop.wait()
+        except OSError as error:
+            if started.done():
+                raise
+            started.set_exception(error)
+        finally:
+            self.server = None
+            self._stopped.set()
+
+    async def stop(self) -> None:
+        """Stop the REST server, if it runs; what is loaded stays loaded."""
+        self._stop.set()
+        await self._stopped.wait()
+
+    def log(self, kind: str, **fields: object) -> None:
+        """Tell who reads the log."""
+        for each in self.listeners:
+            each.put_nowait(log_record(kind, **fields))
+
     def _close_port(self) -> None:
-        self.server.stop_listening()
+        if self.server is not None:
+            self.server.stop_listening()
         for each in self._connections:
             each.writer.transport.abort()
 
@@ -127,7 +176,9 @@ class FakeLMStudio:
         self._connections.add(connection)
         try:
             while (request := await connection.request(self.keep_alive_s)) is not None:
+                self.stir()
                 self.requests.append(request)
+                self.log("server.log", content=f"Received request: {request.route}", level="info")
                 request.fault = connection.fault = self.faults.next(request.route, request.fields.get("model"))
                 try:
                     await self._answer(connection, request)
@@ -293,8 +344,23 @@ async def fake_lmstudio(
         port: 0 for a free one.
     """
     fake = FakeLMStudio(folder / ".lmstudio", version=version, token=token, jit=jit, models=models, pace=pace)
-    fake.server = ByteServer(fake._serve, port=port)
-    async with fake.server:
-        fake.port = fake.server.port
+    if not (fake.home / home.HTTP_SETTINGS).exists():
+        home.furnish(fake.home, port=None, jit=jit)
+    async with running(fake):
+        await fake.start(port)
+        home.configure(fake.home, port=fake.port)
         fake.fault = fault
         yield fake
+
+
+@asynccontextmanager
+async def running(fake: FakeLMStudio) -> AsyncIterator[Control]:
+    """The fake's program without its REST server, while the `async with` lasts."""
+    control = Control(fake)
+    async with fake._tasks, control.server:
+        control.note()
+        try:
+            yield control
+        finally:
+            await fake.stop()
+            (fake.home / home.SDK_SERVER).unlink(missing_ok=True)

@@ -43,15 +43,16 @@ def written(path: Path, value: object) -> Path:
 
 
 @pytest.fixture
-def make_lms(tmp_path: Path) -> Callable[[str], Path]:
-    """Makes a program `lms` whose text is Python, in a folder with a name that needs care."""
+def make_lms(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a program `lms` of a text in Python, or for `/bin/sh`, in a folder with a name that needs care."""
 
-    def make(text: str) -> Path:
+    def make(text: str, interpreter: str = f"{sys.executable} -IS") -> Path:
+        head = "" if interpreter == "/bin/sh" else "import os, sys, time, json\n"
         path = tmp_path / "bin of Ünal" / "lms"
         path.parent.mkdir(exist_ok=True)
         # Written under another name and renamed, so that no other child holds it open for writing.
         draft = path.with_suffix(".draft")
-        draft.write_text(f"#!{sys.executable} -IS\nimport os, sys, time, json\n{text}", "utf-8")
+        draft.write_text(f"#!{interpreter}\n{head}{text}", "utf-8")
         draft.chmod(0o755)
         os.replace(draft, path)
         return path

@@ -18,11 +18,16 @@ def holder(port: int) -> str:
 
     Other users' processes are visible to root only, so "" does not mean that the port is free.
     """
-    pid = _pid_on_linux(port) if PLATFORM == "linux" else _pid_by_command(port)
+    pid = holder_pid(port)
     if pid is None:
         return ""
     name = name_of(pid)
     return f"{name} (pid {pid})" if name else f"pid {pid}"
+
+
+def holder_pid(port: int) -> int | None:
+    """The process that listens on a TCP port; None when none does or the system will not say."""
+    return _pid_on_linux(port) if PLATFORM == "linux" else _pid_by_command(port)
 
 
 def _pid_on_linux(port: int) -> int | None:

@@ -138,7 +138,7 @@ async def test_a_command_that_prints_without_end_is_ended(
     make_lms: Make, impatient: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(child, "MOST_OUTPUT", 2**20)
-    with pytest.raises(CommandFailed, match="more than 1 MiB"):
+    with pytest.raises(Unending, match="more than 1 MiB"):
         await run([make_lms("while True: print('x' * 99999)")], limit=60)
 
 

@@ -97,9 +97,9 @@ def test_the_daemon_is_found_by_its_note(places: Places) -> None:
 
 def test_port_and_address_are_those_of_its_settings(places: Places) -> None:
     settings = home(places) / ".internal/http-server-config.json"
-    written(settings, {"port": 4321, "networkInterface": "0.0.0.0", "news": {}})  # noqa: S104
+    written(settings, {"port": 4321, "networkInterface": "0.0.0.0", "cors": True})  # noqa: S104
     found = find_installation(places)
-    assert (found.port, found.host) == (4321, "0.0.0.0")  # noqa: S104
+    assert (found.port, found.host, found.cors) == (4321, "0.0.0.0", True)  # noqa: S104
     for port in ("1234", 0, 70000, True, None, 12.5):
         written(settings, {"port": port, "networkInterface": 7})
         found = find_installation(places)

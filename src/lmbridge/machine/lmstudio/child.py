@@ -89,8 +89,8 @@ async def run(
 
     Raises:
         RuntimeMissing: there is no such program.
-        CommandFailed: it cannot be started, or prints without end.
-        Unending: it passed a limit.
+        CommandFailed: it cannot be started.
+        Unending: it passed a limit, or prints without end.
     """
     loop = asyncio.get_running_loop()
     begun = loop.time()
@@ -100,7 +100,7 @@ async def run(
             if waiting is not None:
                 waiting(now - begun)
             if child.out_bytes > MOST_OUTPUT and listen is None:
-                raise CommandFailed(shown(command), f"it printed more than {MOST_OUTPUT >> 20} MiB")
+                raise Unending(f"it printed more than {MOST_OUTPUT >> 20} MiB", Done(0, b"", child.err))
             if now - begun >= limit:
                 raise Unending(f"it did not end within {limit:g} s", child.done())
             if silence is not None and now - child.heard >= silence:

@@ -51,7 +51,8 @@ class Installation(Struct, frozen=True):
         home: its folder, whether there or not.
         lms: its command. lms_on_path: whether it is found by its name alone.
         app: the desktop app. llmster: the daemon without a window.
-        port: the REST server's, as set; None when it was never set. host: the address it listens on, as set.
+        port: the REST server's, as set; None when it was never set.
+        host: the address it listens on, as set. cors: whether web pages may ask it, as set.
         sdk: what the running program wrote about itself; None when it never ran.
         windows: it is the Windows side, seen from WSL.
         problems: what is odd about it, one sentence each.
@@ -64,6 +65,7 @@ class Installation(Struct, frozen=True):
     llmster: Path | None = None
     port: int | None = None
     host: str = ""
+    cors: bool = False
     sdk: SDKServer | None = None
     windows: bool = False
     problems: tuple[str, ...] = ()
@@ -116,6 +118,7 @@ def _look(places: Places) -> Installation:
         _noted(home / LLMSTER_NOTE, "its daemon", places, problems),
         _port(settings.get("port")),
         host if isinstance(host, str) else "",
+        settings.get("cors") is True,
         _sdk(home, places),
         problems=tuple(problems),
     )

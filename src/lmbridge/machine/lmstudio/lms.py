@@ -24,6 +24,8 @@ from lmbridge.machine.lmstudio.output import DaemonStatus, LmsInstance, LmsModel
 T = TypeVar("T")
 LogSource: TypeAlias = Literal["model", "server", "runtime"]
 
+MOST_NOISE: Final = 16 * 2**20
+"""Bytes that may be printed between two signs of progress."""
 HINT: Final = "`lmbridge lmstudio status` shows the state of LM Studio, and what to do."
 
 
@@ -160,6 +162,7 @@ class Lms:
 
         def listen(out: bytes, err: bytes) -> None:
             share = bars.feed_percent(err or out)
+            _refuse_noise(bars)
             if share is not None and progress is not None:
                 progress(share)
 
@@ -193,6 +196,7 @@ class Lms:
             said.extend(out + err)
             del said[:-4096]
             state = bars.feed(out)
+            _refuse_noise(bars)
             if state is not None and progress is not None:
                 progress(state)
 
@@ -274,6 +278,11 @@ class Lms:
 
     def _shown(self, arguments: tuple[str, ...]) -> str:
         return shown([self.path, *arguments])
+
+
+def _refuse_noise(bars: output.Bars) -> None:
+    if bars.noise > MOST_NOISE:
+        raise Unending(f"it printed more than {MOST_NOISE >> 20} MiB and no progress", Done(0, b"", b""))
 
 
 def _options(named: Mapping[str, object]) -> list[str]:

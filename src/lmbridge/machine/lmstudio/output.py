@@ -277,6 +277,8 @@ class Bars:
         self._text = ""
         self.seen = False
         """Whether there was any progress."""
+        self.noise = 0
+        """Bytes since the last progress."""
 
     def feed(self, data: bytes) -> Download | None:
         """The newest state that the text shows so far; None when it shows nothing new."""
@@ -298,6 +300,7 @@ class Bars:
         self._text = plain(self._text + self._decoder.decode(data))
         found = max(pattern.finditer(self._text), key=lambda each: each.end(), default=None)
         self.seen = self.seen or found is not None
+        self.noise = 0 if found else self.noise + len(data)
         # What follows the last picture may be the beginning of the next one.
         self._text = self._text[found.end() if found else 0 :][-4096:]
         return found

@@ -7,7 +7,7 @@ answer itself into the field of thoughts. This works on core events, whatever pi
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, assert_never
 
 import msgspec
 
@@ -68,6 +68,8 @@ class Thoughts:
                 return self._end(event)
             case Started() | TextDelta() | ReasoningDelta() | Finished():
                 return [event]
+            case _:
+                assert_never(event)
 
     def _thinking(self, text: str) -> list[Event]:
         self._spoke = True

@@ -428,7 +428,9 @@ class ResponseDecoder:
     def _known(self, place: int, item: _Item) -> _Key:
         """By which key the events called an item of the whole answer."""
         kind = _WORDS.get(item.type, "")
-        return next((key for key in (place, item.id or "", "") if (kind, key) in self._parts), place)
+        item_id = item.id or ""
+        keys: tuple[_Key, ...] = (self._places.get(item_id, place), item_id, "")
+        return next((key for key in keys if (kind, key) in self._parts), place)
 
     def _cost(self, usage: _Usage | None) -> tuple[Usage | None, Timings]:
         total = self._clock() - self._sent

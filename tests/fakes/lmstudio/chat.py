@@ -12,7 +12,7 @@ from tests.fakes.lmstudio import refusals
 from tests.fakes.lmstudio.http import DONE, Frame, Out, Request, Stream, Whole
 from tests.fakes.lmstudio.models import Body, older_model
 from tests.fakes.lmstudio.runtime import FakeInstance
-from tests.fakes.lmstudio.words import Ask, Said, answer, call_id, random_id
+from tests.fakes.lmstudio.words import Ask, Said, call_id, random_id
 
 if TYPE_CHECKING:
     from tests.fakes.lmstudio.server import FakeLMStudio
@@ -63,7 +63,7 @@ async def chat(fake: FakeLMStudio, request: Request) -> Whole | Stream:
     _check_length(ask, instance)
     think = bool(instance.model.reasoning) and body.get("reasoning_effort") not in ("none", "off")
     ask.think = think and not ask.mute
-    said = answer(ask, instance)
+    said = fake.answer(ask, instance)
     if body.get("stream") is True and request.fault != "unstreamed":
         return Stream(lambda out: _stream(fake, body, instance, said, out), _errors)
     async with instance.place():
@@ -256,7 +256,7 @@ async def complete(fake: FakeLMStudio, request: Request) -> Whole | Stream:
     ask = Ask(prompt, len(prompt.split()), limit=body.get("max_tokens"), stop=_stops(body))
     ask.mute = request.fault == "no-content"
     _check_length(ask, instance)
-    said = answer(ask, instance)
+    said = fake.answer(ask, instance)
     base: Body = {"id": random_id("cmpl-"), "object": "text_completion", "created": int(time.time())}
     base["model"] = instance.id
 

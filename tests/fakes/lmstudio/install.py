@@ -45,6 +45,7 @@ class FakeInstall:
         self.user_home, self.home, self.port, self.environ = user_home, place, port, environ
         self.app, self.lms = user_home / "Applications" / APP, place / "bin" / "lms"
         self.wishes = Wishes(owner)
+        self._started: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -97,7 +98,7 @@ class FakeInstall:
 
     def start_app(self) -> None:
         """Start the app as a person would, and wait until it is up. The first start puts `lms` into place."""
-        subprocess.Popen(
+        self._started = subprocess.Popen(
             [self.app],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -109,15 +110,15 @@ class FakeInstall:
 
     def stop(self) -> None:
         """End what runs. May be called again."""
-        pid = self.pid
-        if pid is None:
-            return
-        os.kill(pid, signal.SIGTERM)
-        try:
-            until(lambda: not alive(pid), 5)
-        except TimeoutError:
-            os.kill(pid, signal.SIGKILL)
-            until(lambda: not alive(pid))
+        if (pid := self.pid) is not None:
+            os.kill(pid, signal.SIGTERM)
+            try:
+                until(lambda: not alive(pid), 5)
+            except TimeoutError:
+                os.kill(pid, signal.SIGKILL)
+                until(lambda: not alive(pid))
+        if self._started is not None:
+            self._started.wait(10)
 
     def __enter__(self) -> FakeInstall:
         return self

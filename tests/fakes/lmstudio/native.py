@@ -13,7 +13,7 @@ from tests.fakes.lmstudio.chat import is_picture, overflow
 from tests.fakes.lmstudio.http import OTHER_MODEL, Frame, Out, Request, Stream, Whole
 from tests.fakes.lmstudio.models import Body, FakeModel, native_model
 from tests.fakes.lmstudio.runtime import FakeDownload, FakeInstance, iso
-from tests.fakes.lmstudio.words import Ask, Said, answer, response_id
+from tests.fakes.lmstudio.words import Ask, Said, response_id
 
 if TYPE_CHECKING:
     from tests.fakes.lmstudio.server import FakeLMStudio
@@ -260,7 +260,7 @@ class _Turn:
         instance = await self._ready(found)
         self.model = instance.id
         self._think(instance)
-        said = answer(self.ask, instance)
+        said = self.fake.answer(self.ask, instance)
         async with instance.place():
             await self.fake.think_over(said)
         return self._result(said)
@@ -277,7 +277,7 @@ class _Turn:
             await out.frame(Frame({"type": "chat.end", "result": self._result(nothing)}, "chat.end", final=True))
             return
         self._think(instance)
-        said = answer(self.ask, instance)
+        said = self.fake.answer(self.ask, instance)
         async with instance.place():
             await out.frame(frame("prompt_processing.start"))
             for part in (0, 0.5, 1):

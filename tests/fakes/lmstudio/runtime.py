@@ -184,16 +184,20 @@ class Runtime:
             if found := self.find(name):
                 return self.touch(found)
             model = self.on_disk(name)
-            if model is not None and self.jit:
+            if model is not None:
+                if not self.jit:
+                    raise self._none_such(name)
                 return self.touch(await self.load_just_in_time(model, ttl))
         elif name is not None:
             raise refusals.invalid_model(str(name), [each.id for each in self.loaded("llm")])
         ready = self.loaded(kind)
         if len(ready) == 1:
             return self.touch(ready[0])
-        if not self.loaded():
-            raise refusals.no_models()
-        raise refusals.invalid_model(str(name), [each.id for each in ready])
+        raise self._none_such(str(name))
+
+    def _none_such(self, name: str) -> refusals.Refusal:
+        ready = [each.id for each in self.loaded()]
+        return refusals.invalid_model(name, ready) if ready else refusals.no_models()
 
     async def strictly(self, name: str) -> FakeInstance | FakeModel:
         """What `/api/v1/chat` means by a name: an instance, or a model that is to be loaded.

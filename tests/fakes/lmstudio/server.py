@@ -13,14 +13,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.fakes.byte_server import ByteServer
-from tests.fakes.lmstudio import chat, home, native, refusals
+from tests.fakes.lmstudio import chat, home, messages, native, refusals, responses
 from tests.fakes.lmstudio.control import Control, log_record
 from tests.fakes.lmstudio.faults import Faults
 from tests.fakes.lmstudio.http import Connection, Out, Over, Request, Stream, Whole
+from tests.fakes.lmstudio.install import FakeInstall, install_fake
 from tests.fakes.lmstudio.models import ON_DISK, Body, FakeModel
 from tests.fakes.lmstudio.refusals import Refusal
 from tests.fakes.lmstudio.runtime import FakeInstance, Runtime
-from tests.fakes.lmstudio.words import Said
+from tests.fakes.lmstudio.words import Ask, Said, answer
 
 VERSIONS = {"0.3": (0, 3, 30), "0.4": (0, 4, 25)}
 TOKEN = re.compile(r"^sk-lm-[A-Za-z0-9]{8}:[A-Za-z0-9]{20}$")
@@ -28,7 +29,7 @@ GOOD_TOKEN = "sk-lm-abcdefgh:0123456789abcdefghij"
 """A token of the right form, for tests that want one."""
 
 # Routes of models, and what they are below `/v1` and `/api/v0`.
-_INFERENCE = ("/chat/completions", "/completions", "/embeddings", "/responses", "/api/v1/chat")
+_INFERENCE = ("/chat/completions", "/completions", "/embeddings", "/responses", "/api/v1/chat", "/v1/messages")
 
 
 class FakeLMStudio:
@@ -37,6 +38,7 @@ class FakeLMStudio:
     Attributes:
         url: its root, without `/v1`.
         home: its home folder, as `~/.lmstudio` is.
+        install: the user's folder around that, with an `lms` that talks to this very server.
         runtime: models, instances, downloads; how long loads take, and more.
         token: what it insists on; "" for none. plugins: whether the token may use MCP plugins.
         requests: everything asked of it, in order.
@@ -68,6 +70,7 @@ class FakeLMStudio:
         self.stored: dict[str, list[str]] = {}
         self.left = 0
         self.faults = Faults()
+        self.install: FakeInstall | None = None
         self.kind = "app"
         self.step_s = 0.0
         self.listeners: list[asyncio.Queue[Body]] = []
@@ -259,6 +262,10 @@ class FakeLMStudio:
                 return await chat.complete(self, request)
             case "POST /v1/embeddings" | "POST /api/v0/embeddings":
                 return await chat.embed(self, request)
+            case "POST /v1/responses" if self.version >= (0, 3, 29):
+                return await responses.respond(self, request)
+            case "POST /v1/messages" if self.version >= (0, 4, 1):
+                return await messages.converse(self, request)
         if request.route.startswith("GET /api/v0/models/"):
             return chat.older_models(self, path.removeprefix("/api/v0/models/"))
         if request.method == "OPTIONS" and self.cors:
@@ -270,6 +277,15 @@ class FakeLMStudio:
         headers = {"Access-Control-Allow-Origin": "*", "Vary": "Access-Control-Request-Headers"}
         headers["Access-Control-Allow-Methods"] = "GET,HEAD,PUT,PATCH,POST,DELETE"
         return Whole(204, None, None, headers | ({"Access-Control-Allow-Headers": asked} if asked else {}))
+
+    def answer(self, ask: Ask, instance: FakeInstance) -> Said:
+        """What a model says; the log hears of it."""
+        said = answer(ask, instance)
+        about = {"modelIdentifier": instance.id}
+        self.log("llm.prediction.input", modelPath=instance.model.file, **about, input=f"<user>{ask.text}</user>")
+        stats = {"stopReason": said.reason, "predictedTokensCount": said.tokens, "tokensPerSecond": 51.4}
+        self.log("llm.prediction.output", **about, output=said.text, stats=stats)
+        return said
 
     async def think_over(self, said: Said) -> None:
         """As long as it takes to say all that."""
@@ -313,6 +329,8 @@ def refuse(request: Request) -> None:
 def overflow(path: str) -> Refusal:
     """A prompt that does not fit, as the route tells it."""
     message = refusals.OVERFLOW.format(needed=9001, room=8192)
+    if path == "/v1/messages":
+        return messages.error(500, "api_error", message)
     if path.endswith("/responses"):
         return refusals.openai(500, "internal_error", message, "unknown")
     if path == "/api/v1/chat":
@@ -343,12 +361,13 @@ async def fake_lmstudio(
         pace: seconds between two words.
         port: 0 for a free one.
     """
-    fake = FakeLMStudio(folder / ".lmstudio", version=version, token=token, jit=jit, models=models, pace=pace)
-    if not (fake.home / home.HTTP_SETTINGS).exists():
-        home.furnish(fake.home, port=None, jit=jit)
+    install = install_fake(folder, version=version, token=token, jit=jit, models=models, configured=False)
+    fake = FakeLMStudio(install.home, version=version, token=token, jit=jit, models=models, pace=pace)
+    fake.install = install
     async with running(fake):
         await fake.start(port)
         home.configure(fake.home, port=fake.port)
+        install.port = fake.port
         fake.fault = fault
         yield fake
 

@@ -15,10 +15,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from msgspec import Struct
-
 from tests.fakes.byte_server import ByteServer, answer, read_request
 
 FAULTS = {
@@ -192,7 +191,7 @@ class FakeHub:
         linked = f'x-linked-etag: "{hashlib.sha256(content).hexdigest()}"'
         return _redirect(
             302,
-            f"{self.cdn.url}/{name}/{path}?Signature={len(self.requests)}",
+            f"{self.cdn.url}/{name}/{quote(path)}?Signature={len(self.requests)}",
             f"x-repo-commit: {COMMIT}",
             f"x-linked-size: {len(content)}",
             linked,

@@ -72,7 +72,7 @@ def why(error: Exception, place: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate of {place} is not trusted ({error.verify_message})"
     if isinstance(error, ssl.SSLError):
-        return f"{place} does not speak TLS as expected ({error.reason})"
+        return f"{place} does not speak TLS as expected ({getattr(error, 'reason', None) or 'no reason given'})"
     if isinstance(error, TimeoutError):
         return f"{place} is silent"
     if isinstance(error, socket.gaierror):

@@ -33,6 +33,7 @@ from lmbridge.machine.downloads.order import Account, Limits
 from lmbridge.version import __version__
 
 MAX_REDIRECTS: Final = 10
+_IN_ADDRESSES: Final = "%/:?#[]@!$&'()*+,;=~"
 MAX_ANSWER: Final = 64 * 2**20
 """Most bytes of an answer of the API; the largest repositories have some MiB of file names."""
 SUGGESTIONS: Final = 5
@@ -199,7 +200,9 @@ class HuggingFace:
     def _redirected(self, url: str, reply: Reply) -> str:
         """Where a redirect leads. From https to https only: what it leads to is not ours to choose."""
         reply.close()
-        target = urljoin(url, reply.headers.get("Location", ""))
+        # Headers come as Latin-1; some servers leave letters in them that should have been encoded.
+        location = reply.headers.get("Location", "").encode("latin-1", "replace")
+        target = urljoin(url, quote(location, safe=_IN_ADDRESSES))
         parts = urlsplit(target)
         secure = urlsplit(self._account.endpoint).scheme == "https"
         if (parts.scheme != "https" and (secure or parts.scheme != "http")) or not parts.hostname:

@@ -94,7 +94,7 @@ class Transfer:
                 while here.at < end and (data := reply.read1(min(BLOCK, end - here.at))):
                     here.add(data)
                     self._tell(here.at, len(data))
-            except (TimeoutError, ConnectionError, http.client.HTTPException, ValueError) as error:
+            except (OSError, http.client.HTTPException, ValueError) as error:
                 raise Interrupted(why(error, place)) from error
         if here.at < end:
             raise Interrupted(f"{place} closed the connection before the end")

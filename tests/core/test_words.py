@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from lmbridge.core.messages import ImagePart, Message, TextPart
+import msgspec
+
+from lmbridge.core.messages import ChatMessage, ImagePart, Message, MessageRole, TextPart
 from lmbridge.core.models import Endpoint, LoadOptions, ModelInfo
 from lmbridge.core.requests import ChatRequest
 
@@ -11,6 +13,15 @@ def test_the_text_of_a_message_is_its_words() -> None:
     assert Message("user", "hi").text == "hi"
     assert Message("assistant").text == ""
     assert Message("user", (TextPart("a"), ImagePart("data:x"), TextPart("b"))).text == "ab"
+
+
+def test_a_role_with_a_name_is_the_string_it_stands_for() -> None:
+    named = ChatMessage(role=MessageRole.USER, content="Hello")
+    assert named == Message("user", "Hello")
+    assert msgspec.json.encode(named) == b'{"role":"user","content":"Hello"}'
+    assert msgspec.json.decode(msgspec.json.encode(named), type=Message) == named
+    assert f"{MessageRole.ASSISTANT}" == "assistant"
+    assert set(MessageRole) == {"system", "developer", "user", "assistant", "tool"}
 
 
 def test_a_plain_string_is_one_user_turn() -> None:

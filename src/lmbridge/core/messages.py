@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from msgspec import Struct
 
-Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
+
+class MessageRole(StrEnum):
+    """Who says it, for those who like names better than strings: `MessageRole.USER == "user"`."""
+
+    SYSTEM = "system"
+    DEVELOPER = "developer"
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+if TYPE_CHECKING:
+    Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"] | MessageRole
+else:
+    # Each role is both, but a decoder knows one kind of string at a time.
+    Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 
 class TextPart(Struct, frozen=True, tag="text"):
@@ -65,6 +81,10 @@ class Message(Struct, frozen=True, omit_defaults=True):
         if isinstance(self.content, tuple):
             return "".join(part.text for part in self.content if isinstance(part, TextPart))
         return self.content or ""
+
+
+ChatMessage: TypeAlias = Message
+"""The word that users of the manager (`lmbridge.LMStudioManager`) have for a message."""
 
 
 class Tool(Struct, frozen=True):

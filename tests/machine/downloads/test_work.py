@@ -260,7 +260,8 @@ async def test_every_fault_of_the_cdn_that_lasts_ends_in_an_error_and_shows_no_m
     if fault in ("no-range", "other-range"):  # none, where everything is asked for
         await done(order(NAME))
         return
-    error = await fails(order(NAME, limits=IMPATIENT if fault in SILENT else LIMITS), DownloadFailed)
+    limits = replace(LIMITS, silence=0.05 if fault in SILENT else LIMITS.silence)
+    error = await fails(order(NAME, limits=limits), DownloadFailed)
     assert models(folder) == []
     assert error.hint
     if fault not in ("cut", "stall"):  # which bring half of the rest each time

@@ -16,11 +16,20 @@ from msgspec import Struct
 
 from lmbridge.clients.http import HTTPClient
 from lmbridge.clients.openai import OpenAIClient
-from lmbridge.core.errors import BadModelFile, BridgeError, ConfigInvalid, EngineMissing, LoadFailed, ModelNotFound
+from lmbridge.core.errors import (
+    BadModelFile,
+    BridgeError,
+    ConfigInvalid,
+    DownloadFailed,
+    EngineMissing,
+    LoadFailed,
+    ModelNotFound,
+)
 from lmbridge.core.events import Embeddings, Event
 from lmbridge.core.models import Endpoint, Instance, LoadOptions, ModelInfo
-from lmbridge.core.provider import Manifest, Progress, ProviderContext, ProviderState, Setting
+from lmbridge.core.provider import DownloadProgress, Manifest, Progress, ProviderContext, ProviderState, Setting
 from lmbridge.core.requests import ChatRequest, EmbedRequest
+from lmbridge.machine.downloads import Account, Order, download
 from lmbridge.machine.engine.requirements import engine_version, missing
 from lmbridge.machine.engine.supervisor import Engine, EngineSettings
 from lmbridge.machine.home import models_folder
@@ -44,16 +53,20 @@ class EmbeddedSettings(Struct, frozen=True, forbid_unknown_fields=True):
         llama_server: a `llama-server` to use in place of the engine's package.
         check_memory: whether a model that does not fit is refused before it is loaded. Switch it off when
             models go into the memory of a graphics card.
+        auto_download: whether a model of the Hugging Face hub that is asked for and not here is downloaded.
+        download_folder: where downloads go, as `owner/repository/file`; "" for `models` in lmbridge's folder.
     """
 
     folders: tuple[str, ...] = ()
     lmstudio_models: bool = True
     llama_server: str = ""
     check_memory: bool = True
+    auto_download: bool = False
+    download_folder: str = ""
 
 
 class EmbeddedProvider:
-    """Models in files on this machine. Satisfies `lmbridge.core.provider.Provider`."""
+    """Models in files on this machine. Satisfies `Provider` and `Downloader` of `lmbridge.core.provider`."""
 
     manifest: ClassVar[Manifest] = Manifest(
         id="embedded",
@@ -65,13 +78,17 @@ class EmbeddedProvider:
             Setting("lmstudio_models", "boolean", "Offer the models that LM Studio has downloaded.", True),
             Setting("llama_server", "path", "A llama-server program to use in place of the engine's package."),
             Setting("check_memory", "boolean", "Refuse a model that does not fit into memory.", True),
+            Setting(
+                "auto_download", "boolean", "Download a model of the Hugging Face hub when it is asked for.", False
+            ),
+            Setting("download_folder", "path", "Where downloaded models go, in place of lmbridge's own folder."),
         ),
         seeds_need_solitude=True,
         counts_one_choice=True,
     )
 
     def __init__(self, settings: EmbeddedSettings, context: ProviderContext) -> None:
-        self.id = context.name
+        self.id, self.fetches = context.name, settings.auto_download
         self._settings, self._context = settings, context
         self._engines: dict[str, Engine] = {}
         self._traits: dict[str, Traits] = {}
@@ -118,7 +135,12 @@ class EmbeddedProvider:
 
     def _folders(self) -> list[Path]:
         lmstudio = lmstudio_models_folder() if self._settings.lmstudio_models else None
-        return [*self._named_folders(), models_folder(self._context.home), *([lmstudio] if lmstudio else [])]
+        own = [self._download_folder(), models_folder(self._context.home)]
+        return list(dict.fromkeys([*self._named_folders(), *own, *([lmstudio] if lmstudio else [])]))
+
+    def _download_folder(self) -> Path:
+        named = self._settings.download_folder
+        return Path(named).expanduser().absolute() if named else models_folder(self._context.home)
 
     def _named_folders(self) -> list[Path]:
         return [Path(each).expanduser().absolute() for each in self._settings.folders]
@@ -156,6 +178,38 @@ class EmbeddedProvider:
             raise BadModelFile(str(found.path), found.problem)
         embedding = model.kind == "embedding"
         return found, Size(found.header, found.size_bytes, found.parameters, embedding)
+
+    # -- getting more -----------------------------------------------------------------------------
+
+    async def download(self, name: str, progress: DownloadProgress | None = None) -> str:
+        """Get a model of the Hugging Face hub, named as `machine.downloads.names` tells; returns its id.
+
+        Who does not say in which quantization it is wanted gets four bits, or what is next to it and fits the
+        memory. Cancelling stops at once; what has come is kept out of sight for the next time.
+
+        Raises:
+            ModelNotFound, DownloadFailed, NoSpace, ProviderUnavailable, BadModelFile, ConfigInvalid.
+        """
+        own = self._download_folder()
+        order = Order(
+            name,
+            str(own),
+            Account.read(),
+            self._capacity(),
+            tuple(str(folder) for folder in self._folders() if folder != own),
+        )
+        path = await download(order, progress)
+        for model in await self.models():
+            if os.path.realpath(model.path) == os.path.realpath(path):
+                return model.id
+        raise DownloadFailed(name, f"{path} is there, but not among the models", hint="`lmbridge ls` shows them.")
+
+    def _capacity(self) -> int | None:
+        """Bytes that a model may ever take here, which is what a download is chosen by: not what is free now."""
+        total = memory().total
+        if not self._settings.check_memory or not total:
+            return None
+        return total - min(RESERVE, total // 10)
 
     # -- memory -----------------------------------------------------------------------------------
 

@@ -48,8 +48,13 @@ class Run(Protocol):
     ) -> subprocess.CompletedProcess[str]: ...
 
 
+FOREIGN = ("LMBRIDGE_", "_LMBRIDGE", "LMSTUDIO_", "LM_API_", "LMS_", "CODEX_OSS_")
+"""How variables begin that would make a test depend on who runs it."""
+
+
 def environment(home: Path, **more: str) -> dict[str, str]:
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("LMBRIDGE_", "_LMBRIDGE"))}
+    """The environment of the command; LM Studio is left alone, as whoever runs the tests may have one."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     own.pop("NO_COLOR", None)
     return {**own, "LMBRIDGE_HOME": str(home), "TERM": "xterm", **more}
 
@@ -124,6 +129,13 @@ class Terminal:
                 raise AssertionError(f"{expected!r} did not appear in {self.text[self._seen :]!r}")
         begin, self._seen = self._seen, at + len(expected)
         return self.text[begin : self._seen]
+
+    def shows_soon(self, expected: str, seconds: float = 1.0) -> bool:
+        """Whether *expected* was shown since the last wait, or is within some seconds."""
+        deadline = time.monotonic() + seconds
+        while expected not in self.text[self._seen :] and self._read(deadline):
+            pass
+        return expected in self.text[self._seen :]
 
     def wait_for_end(self) -> int:
         """The exit code."""

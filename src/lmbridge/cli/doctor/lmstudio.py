@@ -11,7 +11,8 @@ from lmbridge.cli.provider import LMSTUDIO
 from lmbridge.core.models import InstanceState, ModelInfo
 from lmbridge.hub.hub import Hub
 from lmbridge.machine.lmstudio.install import Installation, find_installation
-from lmbridge.providers.lmstudio.program import LMStudioProgram, LMStudioStatus
+from lmbridge.providers.lmstudio.program import LMStudioProgram
+from lmbridge.providers.lmstudio.status import LMStudioStatus
 
 PART = "LM Studio"
 

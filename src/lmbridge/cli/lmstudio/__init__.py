@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -12,7 +12,8 @@ from lmbridge.cli import render
 from lmbridge.cli.command import BridgeCommand, BridgeGroup, json_option
 
 if TYPE_CHECKING:
-    from lmbridge.providers.lmstudio.program import LMStudioProgram, LMStudioStatus
+    from lmbridge.providers.lmstudio.program import LMStudioProgram
+    from lmbridge.providers.lmstudio.status import LMStudioStatus
 
 T = TypeVar("T")
 
@@ -142,15 +143,17 @@ def stop(as_json: bool) -> None:
 @yes_option
 @json_option
 def bootstrap(yes: bool, as_json: bool) -> None:
-    """Put LM Studio's command `lms` on the PATH of your shells, as `lms bootstrap` does.
+    """Put LM Studio's command `lms` into place and on the PATH of your shells, as `lms bootstrap` does.
 
-    LM Studio then writes a line into the profiles of your shells. lmbridge finds `lms` without that, too.
+    LM Studio writes a line into the profiles of your shells; one that was never started is started once.
+    lmbridge itself finds `lms` without being on PATH.
     """
     from lmbridge.cli.lmstudio import screen
+    from lmbridge.cli.progress import waiting
 
     async def work(program: LMStudioProgram) -> LMStudioStatus:
-        await program.bootstrap()
-        return await program.status()
+        with waiting("Preparing LM Studio's command") as tell:
+            return await program.bootstrap(waiting=tell)
 
     if not yes and not render.confirmed("LM Studio will write a line into the profiles of your shells. Go on?"):
         render.line("Nothing was changed.")
@@ -159,4 +162,62 @@ def bootstrap(yes: bool, as_json: bool) -> None:
     if as_json:
         screen.json(found)
     else:
-        render.line("`lms` is on the PATH of every shell that is opened from now on.")
+        render.line(
+            f"{found.lms_path or '`lms`'} is there, and on the PATH of every shell that is opened from now on."
+        )
+
+
+@command.command(
+    "log",
+    cls=BridgeCommand,
+    examples=[
+        ("lmbridge lmstudio log", "what its server does, until Ctrl-C"),
+        ("lmbridge lmstudio log --source model", "prompts and answers, of everybody who uses it"),
+        ("lmbridge lmstudio log --source model --stats --json", "one JSON object a line"),
+    ],
+)
+@click.option(
+    "--source",
+    type=click.Choice(["server", "model", "runtime"]),
+    default="server",
+    show_default=True,
+    help="`model` shows whole prompts and answers.",
+)
+@click.option("--stats", is_flag=True, help="Tokens and speed of each answer; for --source model.")
+@json_option
+def log(source: Literal["server", "model", "runtime"], stats: bool, as_json: bool) -> None:
+    """Show what LM Studio logs from now on, until Ctrl-C.
+
+    Prompts and answers are in it with --source model, and may be in its server's log: keep it to yourself.
+    """
+    from lmbridge.cli.lmstudio.stream import follow
+
+    with_program(lambda program: follow(program, source, stats=stats, as_json=as_json))
+
+
+@command.command(
+    "setup",
+    cls=BridgeCommand,
+    examples=[
+        ("lmbridge lmstudio setup --dry-run", "what would be changed"),
+        ("lmbridge lmstudio setup", "shows it, asks, and keeps a copy of each file"),
+        ("lmbridge lmstudio setup --daemon --yes", "its daemon, without asking"),
+    ],
+)
+@click.option(
+    "--daemon/--app",
+    "daemon",
+    default=None,
+    help="Its daemon, or the app as a service.  [default: what is installed]",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be changed, and change nothing.")
+@yes_option
+@json_option
+def setup(daemon: bool | None, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Prepare LM Studio for a computer without a screen: it runs without its window, its server with it.
+
+    A copy of each file that is changed is kept beside it.
+    """
+    from lmbridge.cli.lmstudio.headless import set_up
+
+    with_program(lambda program: set_up(program, daemon, ask=not yes, dry_run=dry_run, as_json=as_json))

@@ -9,7 +9,8 @@ from lmbridge.cli.exits import OK, exit_code
 from lmbridge.clients.lmstudio import LMStudioSettings
 from lmbridge.config import Config
 from lmbridge.core.errors import RuntimeMissing
-from lmbridge.providers.lmstudio.program import LMStudioProgram, LMStudioStatus
+from lmbridge.providers.lmstudio.program import LMStudioProgram
+from lmbridge.providers.lmstudio.status import LMStudioStatus
 
 ANYWAY = (
     "Without it everything but LM Studio's own models works: `lmbridge chat` answers from the embedded engine."

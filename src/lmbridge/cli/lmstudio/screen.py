@@ -10,16 +10,7 @@ import msgspec
 from lmbridge.cli import render
 from lmbridge.cli.lmstudio.program import ANYWAY, ERRORS
 from lmbridge.core.errors import BridgeError, error_from_code
-from lmbridge.providers.lmstudio.program import LMStudioStatus
-
-TITLES = {
-    "not_installed": "is not installed",
-    "not_bootstrapped": "is installed, and its command `lms` is not there yet",
-    "server_down": "is installed, and its server is not running",
-    "ready": "is ready",
-    "needs_token": "runs, and wants an API token",
-    "foreign": "cannot be reached: another program has its address",
-}
+from lmbridge.providers.lmstudio.status import LMStudioStatus
 
 
 def json(status: LMStudioStatus, **more: object) -> None:
@@ -32,7 +23,7 @@ def show(status: LMStudioStatus) -> None:
     """One screen: what there is, what is missing, what mends it."""
     ready = status.state == "ready"
     mark = render.paint("●", "green") if ready else render.paint("○", "yellow")
-    render.line(f"{mark} LM Studio {TITLES[status.state]}.")
+    render.line(f"{mark} {render.printable(status.detail)}")
     render.line()
     for good, name, text in _facts(status):
         sign = {True: render.paint("✓", "green"), False: render.paint("✗", "red"), None: " "}[good]
@@ -40,11 +31,10 @@ def show(status: LMStudioStatus) -> None:
     if ready:
         return
     render.line()
-    for text in (status.detail, status.hint):
-        if text:
-            render.line(render.printable(text))
     if status.command:
-        render.line(f"  {render.paint(render.printable(status.command), 'cyan')}")
+        render.line(f"What mends it:  {render.paint(render.printable(status.command), 'cyan')}")
+    if status.hint:
+        render.line(render.printable(status.hint))
     if status.state == "not_installed":
         render.line(ANYWAY)
 

@@ -33,6 +33,8 @@ SERVICE: Final = (
 )
 SERVER: Final = (HTTP_SETTINGS, "autoStartOnLaunch", "start the REST server whenever LM Studio starts")
 
+DAEMON: Final = ("lms", "daemon", "up")
+
 PREFERENCES: Final = (
     "Some guides name the key `developer.enableLocalLLMService` in `preferences.json`. No known version of LM "
     "Studio reads such a file, so none is written: `enableLocalService` in `settings.json` is what they mean."
@@ -88,7 +90,7 @@ def plan(installation: Installation, *, daemon: bool | None = None) -> list[Chan
         daemon = installation.llmster is not None or installation.app is None
     steps = [_switched(installation, *SERVER)]
     if daemon:
-        steps.append(Change("Start LM Studio without a window", command=("lms", "daemon", "up")))
+        steps.append(Change("Start LM Studio without a window", command=DAEMON))
     else:
         steps.insert(0, _switched(installation, *SERVICE))
     notes = [] if not (installation.home / "preferences.json").exists() else [Change(PREFERENCES)]

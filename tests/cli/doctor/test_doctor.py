@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ def test_a_damaged_file_is_told(alone: Run, home: Path) -> None:
 
 
 @pytest.fixture
-def user(tmp_path: Path):  # type: ignore[no-untyped-def]
+def user(tmp_path: Path) -> Iterator[FakeInstall]:
     with install_fake(tmp_path / "user") as fake:
         yield fake
 

@@ -49,8 +49,9 @@ def _card(card: Card) -> str:
 
 
 def _models_folders(config: Config) -> Iterator[Path]:
-    """Where models are kept; each disk is told of once by whoever asks."""
-    yield models_folder(config.home)
+    """Where models are downloaded to: lmbridge's folder, or the one of the settings, and LM Studio's."""
+    named = config.providers.get("embedded", {}).get("download_folder")
+    yield Path(named).expanduser() if isinstance(named, str) and named else models_folder(config.home)
     if (theirs := lmstudio_models_folder()) is not None:
         yield theirs
 

@@ -163,6 +163,18 @@ class FakeLMStudio:
         self._stop.set()
         await self._stopped.wait()
 
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something is so within the fake.
+
+        Raises:
+            TimeoutError: it is not so within ten seconds.
+        """
+        async with asyncio.timeout(10):
+            while True:
+                if condition():
+                    return
+                await asyncio.sleep(0.001)
+
     def log(self, kind: str, **fields: object) -> None:
         """Tell who reads the log."""
         for each in self.listeners:

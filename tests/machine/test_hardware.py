@@ -51,9 +51,7 @@ def test_this_machine_is_made_of_something() -> None:
 
 
 @LINUX
-def test_a_machine_that_tells_nothing_is_described_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_machine_that_tells_nothing_is_described_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("platform.machine", lambda: "riscv64")
     found = hardware(tmp_path)
@@ -123,9 +121,7 @@ def test_a_command_that_fails_is_no_card(root: Path, script: str) -> None:
 @LINUX
 def test_a_command_that_hangs_is_left(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(looked, "LIMIT", 0.1)
-    command(
-        root, "nvidia-smi", "exec sleep 60".replace("sleep", shutil.which("sleep", path=os.defpath) or "sleep")
-    )
+    command(root, "nvidia-smi", f"exec {shutil.which('sleep', path=os.defpath)} 60")
     assert hardware(root).cards == ()
 
 

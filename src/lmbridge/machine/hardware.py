@@ -23,6 +23,7 @@ from typing import Final, Literal, TypeAlias, TypeVar
 from msgspec import Struct
 
 from lmbridge.machine.engine.requirements import PROCESSOR_FEATURES, processor_flags
+from lmbridge.machine.environment import child_environment
 from lmbridge.machine.memory import Memory, cores, memory
 
 PLATFORM: str = sys.platform  # typed wider than the constant, so that every branch is checked everywhere
@@ -307,7 +308,13 @@ def _printed(*command: str) -> str:
 def _run(command: Sequence[str]) -> str:
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=LIMIT
+            command,
+            env=child_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=LIMIT,
         )
     except subprocess.SubprocessError:
         return ""

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.fakes.lmstudio import HARMLESS, LMS_FAULTS, FakeInstall, install_fake
+from tests.fakes.lmstudio import FakeInstall, install_fake
 
 from lmbridge.core.errors import CommandFailed
 from lmbridge.core.models import Download
-from lmbridge.machine.lmstudio import child
-from lmbridge.machine.lmstudio import lms as lms_module
 from lmbridge.machine.lmstudio.home import Places
 from lmbridge.machine.lmstudio.install import find_installation
 from lmbridge.machine.lmstudio.lms import Limits, Lms
-
-ASKED: dict[str, Callable[[Lms], Awaitable[object]]] = {
-    "server start": lambda lms: lms.server_start(),
-    "ls": lambda lms: lms.ls(),
-    "get": lambda lms: lms.get("openai/gpt-oss-20b"),
-}
 
 
 @pytest.fixture
@@ -90,27 +82,3 @@ async def test_its_log_is_read_while_it_works(install: FakeInstall) -> None:
         while not record.done():
             await lms.server_status()
         assert json.loads(await record)["data"]["type"] == "server.log"
-
-
-@pytest.mark.parametrize("command", ASKED)
-@pytest.mark.parametrize("fault", sorted(LMS_FAULTS))
-async def test_every_fault_of_the_command_is_an_error_or_harmless(
-    install: FakeInstall, command: str, fault: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(child, "GRACE", 0.5)
-    monkeypatch.setattr(child, "MOST_OUTPUT", 2**20)
-    monkeypatch.setattr(lms_module, "MOST_NOISE", 2**20)
-    install.inject(fault, command)
-    limit = 1.0 if fault.startswith("never-ends") else 60.0
-    lms = lms_of(install, Limits(limit, limit, limit, limit, limit))
-    answers_nothing = fault in ("garbage", "half-json", "wrong-shape", "prints-nothing")
-    # What prints nothing that is read cannot be told from what did its work: it is looked at afterwards.
-    unseen = answers_nothing and command != "ls"
-    read = fault == "wrong-shape" and command == "ls"
-    if fault in HARMLESS or unseen or read:
-        await ASKED[command](lms)
-        return
-    with pytest.raises(CommandFailed) as caught:
-        await ASKED[command](lms)
-    assert caught.value.command.startswith(f"lms {command}")
-    assert "lmbridge" in caught.value.hint

@@ -1,0 +1,144 @@
+"""A background loop that starts when it is first needed."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+import pytest
+
+from lmbridge.sync.portal import LazyPortal
+
+
+def threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "lmbridge"]
+
+
+class Owner:
+    """Somebody with a loop."""
+
+    def __init__(self) -> None:
+        self.left: list[int] = []
+        left = self.left
+
+        async def leaving() -> None:
+            left.append(threading.get_ident())
+
+        self.portal = LazyPortal(leaving)
+        self.portal.close_with(self)
+
+
+async def double(number: int) -> int:
+    await asyncio.sleep(0)
+    return 2 * number
+
+
+def test_no_thread_before_the_first_call_and_none_after_the_end() -> None:
+    before = threads()
+    owner = Owner()
+    assert threads() == before
+    assert owner.portal.call(double, 21) == 42
+    assert len(threads()) == len(before) + 1
+    owner.portal.close()
+    owner.portal.close()
+    assert threads() == before
+    assert len(owner.left) == 1
+    assert owner.portal.call(double, 1) == 2
+    owner.portal.close()
+    assert len(owner.left) == 2
+
+
+def test_what_is_garbage_leaves_no_thread() -> None:
+    before = threads()
+    owner = Owner()
+    owner.portal.call(double, 1)
+    (thread,) = [thread for thread in threads() if thread not in before]
+    left = owner.left
+    del owner
+    gc.collect()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert left
+
+
+def test_garbage_that_never_called_starts_nothing() -> None:
+    before = threading.enumerate()
+    owner = Owner()
+    del owner
+    gc.collect()
+    assert threading.enumerate() == before
+
+
+def test_several_threads_share_one_loop() -> None:
+    owner, loops = Owner(), set[int]()
+
+    async def where(number: int) -> int:
+        loops.add(id(asyncio.get_running_loop()))
+        return await double(number)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda n: owner.portal.call(where, n), range(50))) == list(range(0, 100, 2))
+    owner.portal.close()
+    assert len(loops) == 1
+
+
+def test_errors_come_back_to_the_caller() -> None:
+    owner = Owner()
+
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        owner.portal.call(fail)
+    owner.portal.close()
+
+
+def test_a_context_is_entered_and_left_in_the_loop() -> None:
+    owner, seen = Owner(), list[str]()
+
+    @asynccontextmanager
+    async def context() -> AsyncIterator[int]:
+        seen.append("in")
+        try:
+            yield await double(2)
+        finally:
+            await double(3)
+            seen.append("out")
+
+    with owner.portal.entered(context()) as value:
+        assert value == 4
+    assert seen == ["in", "out"]
+    owner.portal.close()
+
+
+def test_an_interrupted_call_is_cancelled_in_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, cancelled = Owner(), threading.Event()
+
+    async def endless() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    class Interrupted:
+        """A future whose waiting is interrupted, as Ctrl-C does it."""
+
+        def __init__(self, future: object) -> None:
+            self.cancel = future.cancel  # type: ignore[attr-defined]
+
+        def result(self) -> None:
+            raise KeyboardInterrupt
+
+    started = owner.portal._started()
+    start = started.start_task_soon
+    monkeypatch.setattr(started, "start_task_soon", lambda *a: Interrupted(start(*a)))
+    with pytest.raises(KeyboardInterrupt):
+        owner.portal.call(endless)
+    monkeypatch.undo()
+    assert cancelled.wait(20)
+    owner.portal.close()

@@ -2,6 +2,7 @@
 
 It follows https://huggingface.co/docs/hub/api and what the library `huggingface_hub` 2.4 expects of the hub:
 repositories with files by their hash, redirects to signed addresses on another origin, ranges, `X-Error-Code`.
+That very library is the measure: tests/fakes/test_model_hub.py lets it download from here.
 """
 
 from __future__ import annotations
@@ -116,14 +117,20 @@ class FakeHub:
     # -- the hub itself ---------------------------------------------------------------------------
 
     async def _serve_hub(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked = await _read(reader)
-        self.requests.append(asked)
-        if asked.path.startswith("/api/"):
-            fault = self.api_faults.popleft() if self.api_faults else None
-            if await _misbehaved(fault, reader, writer):
+        while True:
+            asked = await _read(reader)
+            self.requests.append(asked)
+            if asked.path.startswith("/api/"):
+                fault = self.api_faults.popleft() if self.api_faults else None
+                if await _misbehaved(fault, reader, writer):
+                    return
+            told = self._answer(asked)
+            if asked.method == "HEAD":
+                told = told.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+            writer.write(told)
+            await writer.drain()
+            if asked.headers.get("connection", "").lower() == "close":
                 return
-        writer.write(self._answer(asked))
-        await writer.drain()
 
     def _answer(self, asked: Asked) -> bytes:
         given = asked.headers.get("authorization", "").removeprefix("Bearer ")
@@ -131,9 +138,9 @@ class FakeHub:
             return _error(401, "", "Invalid credentials in Authorization header")
         if asked.path == "/api/models":
             return self._search(asked)
-        found = re.fullmatch(r"/api/models/([^/]+/[^/]+)/revision/([^/]+)", asked.path)
+        found = re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/([^/]+))?", asked.path)
         if found:
-            return self._listing(found[1], unquote(found[2]), asked, bool(given))
+            return self._listing(found[1], unquote(found[2] or "main"), asked, bool(given))
         found = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", asked.path)
         if found:
             return self._resolve(found[1], found[2], unquote(found[3]), asked, bool(given))
@@ -183,6 +190,8 @@ class FakeHub:
             return self._missing(known)
         if repository.moved:
             return _redirect(307, asked.path.replace(name, repository.moved))
+        if revision not in ("main", COMMIT):
+            return _error(404, "RevisionNotFound", "Invalid rev id")
         if repository.gated and not (known and repository.let_in):
             return _error(403 if known else 401, "GatedRepo", f"Access to model {name} is restricted.")
         if path not in repository.files:
@@ -216,7 +225,11 @@ class FakeHub:
     ) -> None:
         size = len(content)
         found = re.fullmatch(r"bytes=(\d+)-(\d*)", asked.range)
-        head = [f'etag: "{hashlib.md5(content, usedforsecurity=False).hexdigest()}"', "accept-ranges: bytes"]
+        head = [
+            "connection: close",
+            f'etag: "{hashlib.md5(content, usedforsecurity=False).hexdigest()}"',
+            "accept-ranges: bytes",
+        ]
         status, start, end = "200 OK", 0, size
         if found and not fault.startswith("no-range"):
             start, end = int(found[1]), min(size, int(found[2] or size) + 1)

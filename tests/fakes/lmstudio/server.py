@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.fakes.byte_server import ByteServer
-from tests.fakes.lmstudio import chat, home, messages, native, refusals, responses
+from tests.fakes.lmstudio import chat, home, messages, native, native_chat, refusals, responses
 from tests.fakes.lmstudio.control import Control, log_record
 from tests.fakes.lmstudio.faults import Faults
 from tests.fakes.lmstudio.http import Connection, Out, Over, Request, Stream, Whole
@@ -258,7 +258,7 @@ class FakeLMStudio:
                 case "POST /api/v1/models/download":
                     return native.download(self, request)
                 case "POST /api/v1/chat":
-                    return await native.chat(self, request)
+                    return await native_chat.chat(self, request)
             if request.route.startswith("GET /api/v1/models/download/status/"):
                 return native.download_status(self, request)
         match request.route:

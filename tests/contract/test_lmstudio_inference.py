@@ -286,6 +286,29 @@ async def test_the_native_chat_takes_parts_and_settings_of_thinking(studio: Stud
     assert (refused.status, error_of(refused)["param"]) == (400, "reasoning")
 
 
+@NEWER_FAKE
+async def test_the_native_chat_uses_tools_of_the_server_where_it_may(studio: Studio) -> None:
+    assert studio.fake is not None
+    body = {"model": studio.chat, "input": "hi", "integrations": ["mcp/x"]}
+    assert (await studio.ask("POST /api/v1/chat", body)).status == 403
+    studio.fake.plugins = True
+    item = (await studio.ask("POST /api/v1/chat", body)).json["output"][0]
+    assert (item["type"], item["tool"], item["arguments"]) == ("tool_call", "echo", {"text": "hi"})
+    assert json.loads(item["output"]) == [{"type": "text", "text": "echo hi"}]
+    assert item["provider_info"] == {"type": "plugin", "plugin_id": "mcp/x"}
+    remote = {"type": "ephemeral_mcp", "server_label": "far", "server_url": "https://h/mcp"}
+    wrong = {**body, "input": "bad tool", "integrations": [remote], "stream": True}
+    events = (await studio.ask("POST /api/v1/chat", wrong)).events
+    failure = next(data for name, data in events if name == "tool_call.failure")
+    assert failure["metadata"]["provider_info"] == {"type": "ephemeral_mcp", "server_label": "far"}
+    assert [name for name, _ in events if name.startswith("tool_call")] == [
+        "tool_call.start",
+        "tool_call.arguments",
+        "tool_call.failure",
+    ]
+    assert events[-1][1]["result"]["output"][0]["type"] == "invalid_tool_call"
+
+
 # ---- responses
 
 

@@ -40,6 +40,9 @@ FAULTS = {
     "mute": "reads the request and never answers",
 }
 
+API_FAULTS = {"torn": "breaks off in the middle of its answer"}
+"""Besides those that are the whole answer."""
+
 COMMIT = "5f0b02c75b57c5855da9ae460ce51323ea669d8a"
 
 
@@ -85,7 +88,7 @@ class FakeHub:
         repositories: by name.
         token: the one that is accepted; another is refused.
         faults: for the next requests for the content of files, one each; see `FAULTS`. None for none.
-        api_faults: the same for the API.
+        api_faults: the same for the API; see `API_FAULTS`, too.
         pace: bytes that are sent before each rest of a hundredth of a second; 0 for no rests.
         requests: those to the hub. cdn_requests: those to its CDN.
         sent: bytes of files that the CDN has sent.
@@ -120,6 +123,7 @@ class FakeHub:
         while True:
             asked = await _read(reader)
             self.requests.append(asked)
+            fault = None
             if asked.path.startswith("/api/"):
                 fault = self.api_faults.popleft() if self.api_faults else None
                 if await _misbehaved(fault, reader, writer):
@@ -127,6 +131,9 @@ class FakeHub:
             told = self._answer(asked)
             if asked.method == "HEAD":
                 told = told.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+            if fault == "torn":
+                writer.write(told[:-20])
+                return
             writer.write(told)
             await writer.drain()
             if asked.headers.get("connection", "").lower() == "close":

@@ -11,9 +11,14 @@ import pytest
 from tests.fakes import gguf_files
 from tests.fakes.model_hub import FakeHub, model_hub
 
+from lmbridge.core.errors import BridgeError
 from lmbridge.machine.downloads.order import Account, Limits, Moved, Order, Ready
 from lmbridge.machine.downloads.work import work
+from lmbridge.machine.model_folders import find_models
 
+NAME = "o/m-GGUF"
+FILE = "m-Q4_K_M.gguf"
+SILENT = ("stall", "mute")
 LIMITS = Limits(connect=5, silence=10, attempts=3, pause=0.01, longest=1)
 IMPATIENT = msgspec.structs.replace(LIMITS, silence=0.2)
 """For servers that are silent; where they are not, a slow machine must not be taken for one."""
@@ -72,3 +77,17 @@ def files(folder: Path) -> dict[str, int]:
     return {
         str(path.relative_to(folder)): path.stat().st_size for path in sorted(folder.rglob("*")) if path.is_file()
     }
+
+
+def models(folder: Path) -> list[str]:
+    return [model.id for model in find_models([folder], folder / "none")]
+
+
+def content(ready: Ready) -> bytes:
+    return Path(ready.path).read_bytes()
+
+
+async def fails(order: Order, kind: type[BridgeError], words: str = "") -> BridgeError:
+    with pytest.raises(kind, match=words or None) as caught:
+        await done(order)
+    return caught.value

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.fakes.model_hub import FakeHub
-from tests.machine.downloads.conftest import Ordered, files
+from tests.machine.downloads.conftest import FILE, NAME, Ordered, files
 
 from lmbridge.core.errors import DownloadFailed, NoSpace, ProviderUnavailable
 from lmbridge.core.models import Download
@@ -20,8 +20,6 @@ from lmbridge.machine.downloads import Account, download, errand
 from lmbridge.machine.downloads.order import Order
 from lmbridge.machine.model_folders import find_models
 
-NAME = "o/m-GGUF"
-FILE = "m-Q4_K_M.gguf"
 SLOW = 4096
 """Bytes in each hundredth of a second, so that a download takes half a second."""
 

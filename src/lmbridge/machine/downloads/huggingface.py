@@ -166,6 +166,8 @@ class HuggingFace:
             reply = self._ask(self._account.endpoint + path, {"Accept": "application/json"})
             try:
                 body = reply.read(MAX_ANSWER + 1)
+                if reply.length and len(body) <= MAX_ANSWER:
+                    raise http.client.IncompleteRead(body, reply.length)
             except (OSError, http.client.HTTPException) as error:
                 raise Interrupted(f"{self.host} broke off its answer") from error
             finally:

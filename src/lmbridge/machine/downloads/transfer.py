@@ -111,7 +111,7 @@ class Transfer:
             here.clear()  # a server that knows no ranges sends everything, always
             return file.size
         found = _RANGE.fullmatch(reply.headers.get("Content-Range", ""))
-        if found is None or int(found[1]) != here.at:
+        if found is None or int(found[1]) != here.at or int(found[2]) < here.at:
             raise DownloadFailed(
                 self._asked, f"{self._hub.host} sends another part of the file than was asked for"
             )
@@ -189,7 +189,7 @@ class _Incomplete:
         try:
             yield
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
                 free = shutil.disk_usage(self._path.parent).free
                 raise NoSpace(str(self._path.parent), self._file.size - self.at, free) from error
             reason = f"{self._path} cannot be written: {error.strerror}"

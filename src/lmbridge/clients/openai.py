@@ -9,7 +9,7 @@ from typing import Final, Generic, Protocol, Self, TypeAlias, TypeVar
 
 import msgspec
 
-from lmbridge.clients.http import HTTPClient, Response
+from lmbridge.clients.http import MAX_BODY, HTTPClient, Response
 from lmbridge.core.errors import InvalidRequest
 from lmbridge.core.events import Answer, AnswerBuilder, Embeddings, Event, Started
 from lmbridge.core.models import Endpoint
@@ -31,6 +31,11 @@ Transform: TypeAlias = Callable[[dict[str, object]], Mapping[str, object]]
 E = TypeVar("E")
 
 MAX_ERROR: Final = 1024 * 1024
+
+_BOM: Final = b"\xef\xbb\xbf"
+_BLANK: Final = _BOM + b" \t\r\n"
+# How the first line of a stream of events can begin (data, event, id, retry, a comment), and JSON cannot.
+_EVENT: Final = (b"d", b"e", b"i", b"r", b":")
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -94,13 +99,28 @@ class EventStream(Generic[E]):
             BridgeError: the error the provider answered with.
         """
         decoder = self._decoder = self._make()
-        self._response = await self._client.post(self._endpoint, self._route, self._body)
-        if self._response.content_type != "text/event-stream":
-            # Told to stream and did not: an error with status 200 (LM Studio), or a server that cannot.
-            async with self._response as response:
-                self._hand_out(decoder.whole(await response.read()))
-            self._ended = True
+        response = self._response = await self._client.post(self._endpoint, self._route, self._body)
+        if response.content_type != "text/event-stream":
+            try:
+                await self._recognise(response, decoder)
+            except BaseException:
+                await response.aclose()
+                raise
         return self
+
+    async def _recognise(self, response: Response, decoder: EventDecoder[E]) -> None:
+        """It does not call itself a stream: an error with status 200 (LM Studio), a server that cannot, or a
+        stream all the same, whose label somebody on the way has changed."""
+        begun = b""
+        async for data in response:
+            begun += data
+            if begun.strip(_BLANK):
+                break
+        if begun.lstrip(_BLANK)[:1] in _EVENT:
+            self._hand_out(decoder.feed(begun))
+            return
+        self._hand_out(decoder.whole((begun + await response.read()).removeprefix(_BOM)))
+        self._ended = True
 
     def __aiter__(self) -> Self:
         return self
@@ -198,7 +218,7 @@ class OpenAIClient:
         body = _bytes(encode_chat(request, endpoint.model, stream=False), transform)
         sent = perf_counter()
         async with await self.post(endpoint, "/chat/completions", body) as response:
-            events = decode_chat_answer(await response.read(), self.provider, sent=sent)
+            events = decode_chat_answer(await _whole(response), self.provider, sent=sent)
         answer = build_answer(events)
         endpoint.check_answerer(self.provider, answer.model)
         return answer
@@ -215,7 +235,7 @@ class OpenAIClient:
         """
         body = _bytes(encode_embed(request, endpoint.model), transform)
         async with await self.post(endpoint, "/embeddings", body) as response:
-            embeddings = decode_embeddings(await response.read(), self.provider, len(request.inputs))
+            embeddings = decode_embeddings(await _whole(response), self.provider, len(request.inputs))
         endpoint.check_answerer(self.provider, embeddings.model)
         return embeddings
 
@@ -234,7 +254,7 @@ class OpenAIClient:
             provider=self.provider,
         )
         async with await self._good(response):
-            return decode_models(await response.read(), self.provider)
+            return decode_models(await _whole(response), self.provider)
 
     async def post(self, endpoint: Endpoint, route: str, body: bytes) -> Response:
         """Send *body* to a route of *endpoint*; the answer with a good status, its body unread.
@@ -256,7 +276,7 @@ class OpenAIClient:
         if response.status == 200:
             return response
         async with response:
-            raise decode_error(response.status, await response.read(MAX_ERROR), self.provider)
+            raise decode_error(response.status, await _whole(response, MAX_ERROR), self.provider)
 
 
 async def collect(stream: ChatStream) -> Answer:
@@ -270,6 +290,11 @@ async def collect(stream: ChatStream) -> Answer:
         async for event in events:
             builder.feed(event)
     return builder.close()
+
+
+async def _whole(response: Response, limit: int = MAX_BODY) -> bytes:
+    """The body, without the mark that some put before their JSON (RFC 8259, 8.1, lets readers skip it)."""
+    return (await response.read(limit)).removeprefix(_BOM)
 
 
 def _bytes(body: dict[str, object], transform: Transform | None) -> bytes:

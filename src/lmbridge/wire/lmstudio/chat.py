@@ -203,6 +203,8 @@ class _Frame(Struct):
     error: Raw = Raw()
 
 
+_CUT: Final = "the stream ended before the answer did"
+
 _decode_frame: Final = msgspec.json.Decoder(_Frame).decode
 _decode_result: Final = msgspec.json.Decoder(_Result).decode
 
@@ -265,7 +267,7 @@ class NativeChatDecoder:
         return events
 
     def close(self) -> list[NativeEvent]:
-        """The stream has ended.
+        """The stream has ended; its last events.
 
         Raises:
             BrokenAnswer: it was cut off before its end.
@@ -273,9 +275,18 @@ class NativeChatDecoder:
         """
         if self._error is not None:
             raise self._error
-        if not self._done:
-            raise BrokenAnswer(self._provider, "the stream ended before the answer did")
-        return []
+        if self._done:
+            return []
+        try:
+            events = self.feed(b"\n\n")  # the last event may lack the empty line after it
+        except BrokenAnswer as error:
+            raise BrokenAnswer(self._provider, _CUT) from error
+        if (broken := self._broken()) is not None:
+            raise broken
+        return events
+
+    def _broken(self) -> BridgeError | None:
+        return self._error or (None if self._done else BrokenAnswer(self._provider, _CUT))
 
     def whole(self, data: bytes) -> list[NativeEvent]:
         """The events of an answer that was not streamed.

@@ -32,7 +32,7 @@ def encode_chat(request: ChatRequest, model: str, *, stream: bool = True) -> dic
     if stream:
         body["stream"] = True
         body["stream_options"] = {"include_usage": True}
-    _add_sampling(body, request.sampling)
+    add_sampling(body, request.sampling)
     if request.tools:
         body["tools"] = [_tool(tool) for tool in request.tools]
         choice = request.tool_choice
@@ -50,7 +50,8 @@ def encode_chat(request: ChatRequest, model: str, *, stream: bool = True) -> dic
     return body
 
 
-def _add_sampling(body: dict[str, object], sampling: Sampling) -> None:
+def add_sampling(body: dict[str, object], sampling: Sampling) -> None:
+    """Put the ways of sampling that are set into a body."""
     for name in _CARRIED:
         value = getattr(sampling, name)
         if value is not None:

@@ -80,7 +80,7 @@ async def identify(
     try:
         async with asyncio.timeout(limit):
             async with await http.request("GET", url + GREETING, headers=headers, provider="lmstudio") as response:
-                body = await response.read(MAX_GREETING)
+                body = (await response.read(MAX_GREETING)).removeprefix(b"\xef\xbb\xbf")
     except ProviderUnavailable as error:
         return Identity("down", error.reason)
     except ProviderTimeout as error:
@@ -97,6 +97,8 @@ async def identify(
 
 
 def _judge(status: int, body: bytes) -> Identity:
+    if status in (401, 403) and b"LM Studio" in body:  # its own words for a token that is missing
+        return Identity("lmstudio")
     if status in (502, 503, 504):
         return Identity("down", f"a proxy before it answers with status {status}")
     if status != 200:

@@ -241,8 +241,9 @@ class Loader:
                     if owner and (instance.id == told or (not told and instance.id not in before)):
                         return instance
             if monotonic() >= ends:
-                said = "LM Studio said that it is loaded, and does not list it"
-                raise LoadFailed(model.key, said)
+                if told and not told.casefold().startswith(model.key.casefold()):
+                    raise WrongModel(provider, model.key, told)
+                raise LoadFailed(model.key, "LM Studio said that it is loaded, and does not list it")
             await asyncio.sleep(habits.look_again)
 
     # -- unloading --------------------------------------------------------------------------------

@@ -384,7 +384,7 @@ class NativeChatDecoder:
         total = self._clock() - self._sent
         told = measure(stats.time_to_first_token_seconds)
         first = self._first - self._sent if self._first is not None else total
-        return usage, Timings(first if told is None else told, total, measure(stats.tokens_per_second))
+        return usage, Timings(first if told is None else min(told, total), total, measure(stats.tokens_per_second))
 
 
 def _tool(told: _Frame | _Item, *, failed: bool) -> ToolRun | ToolFailed:

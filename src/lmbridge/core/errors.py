@@ -142,7 +142,8 @@ class NoModels(BridgeError):
     def __init__(self) -> None:
         super().__init__(
             "No provider here has a model that can answer.",
-            hint="Put a GGUF file into ~/.lmbridge/models, or start a server and name it in lmbridge.toml.",
+            hint="Download one with `lmbridge get`, put a GGUF file into ~/.lmbridge/models, "
+            "or start a server and name it in lmbridge.toml.",
         )
 
 

@@ -37,3 +37,8 @@ def keys_file(home: Path) -> Path:
 def logs_folder(home: Path) -> Path:
     """Logs of the gateway in the background."""
     return home / "logs"
+
+
+def cache_folder(home: Path) -> Path:
+    """What may be deleted at any time."""
+    return home / "cache"

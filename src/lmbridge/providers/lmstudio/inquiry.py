@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from lmbridge.clients.http import HTTPClient
 from lmbridge.clients.lmstudio import LMStudioClient, LMStudioSettings
 from lmbridge.core.errors import BridgeError, ProviderTimeout
+from lmbridge.machine.home import cache_folder
 from lmbridge.machine.lmstudio.home import Places
 from lmbridge.machine.lmstudio.lms import Limits
 from lmbridge.machine.ports import holder, holder_pid
@@ -71,16 +72,15 @@ class Inquiry:
 
     async def listed(self, seen: Look) -> Sequence[LMStudioModel] | BridgeError:
         """The models of an LM Studio that answers, or why they cannot be had."""
-        client = LMStudioClient(replace(self.settings, url=seen.url), http=self._http)
+        settings = replace(self.settings, url=seen.url)
+        client = LMStudioClient(settings, http=self._http, cache=cache_folder(self.home))
         try:
             async with asyncio.timeout(QUESTION):
-                models = await client.fetch_models()
+                return await client.fetch_models()
         except TimeoutError:
             return ProviderTimeout(PROVIDER, "first byte", QUESTION)
         except BridgeError as error:
             return error
-        await asyncio.to_thread(kept.keep_models, self.home, self.settings.url, models)
-        return models
 
     async def holder(self, seen: Look) -> tuple[str, bool]:
         """Who listens at an address of this computer as far as the system tells, and whether that is LM Studio."""

@@ -1,31 +1,21 @@
-"""What is remembered of LM Studio in lmbridge's own folder: who started its server, and which models it had.
-
-Both are conveniences: a folder that cannot be read or written makes them forgotten, and nothing else fails.
-"""
+"""What is remembered in lmbridge's own folder: the server of LM Studio that lmbridge started."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
 from lmbridge.machine import processes
 from lmbridge.machine.home import private_folder
-from lmbridge.wire.lmstudio.models import LMStudioModel
 
 STARTED: Final = "lmstudio-started.json"
-MODELS: Final = "lmstudio-models.json"
-MOST_BYTES: Final = 16 * 2**20
-
-T = TypeVar("T", bound=Struct)
 
 
 class Started(Struct, frozen=True):
@@ -53,21 +43,18 @@ class Started(Struct, frozen=True):
         return not self.pid or (processes.exists(self.pid) and processes.birth(self.pid) == self.born)
 
 
-class _Models(Struct, frozen=True):
-    named: str
-    """Address in the settings, "" where LM Studio was found by itself."""
-    time: float
-    models: tuple[LMStudioModel, ...]
-
-
 def remember_start(home: Path, started: Started) -> None:
-    """Remember that lmbridge started a server."""
-    _write(home / STARTED, started)
+    """Remember that lmbridge started a server; forgotten where lmbridge's folder cannot be written."""
+    with suppress(OSError):
+        _write(home / STARTED, msgspec.json.encode(started))
 
 
 def remembered_start(home: Path) -> Started | None:
     """The server that lmbridge started last; None when there is none, or it was forgotten."""
-    return _read(home / STARTED, Started)
+    try:
+        return msgspec.json.decode((home / STARTED).read_bytes(), type=Started)
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def forget_start(home: Path) -> None:
@@ -76,42 +63,14 @@ def forget_start(home: Path) -> None:
         (home / STARTED).unlink(missing_ok=True)
 
 
-def keep_models(home: Path, named: str, models: Sequence[LMStudioModel]) -> None:
-    """Keep a list for when its server is down.
-
-    Args:
-        named: the address in the settings; "" where LM Studio is found by itself.
-    """
-    kept = tuple(replace(model, loaded=(), loading=False, knows_loaded=False) for model in models)
-    _write(home / MODELS, _Models(named, time.time(), kept))
-
-
-def kept_models(home: Path, named: str) -> list[LMStudioModel]:
-    """The list that was kept last of that address, each entry with its age; [] when none was."""
-    found = _read(home / MODELS, _Models)
-    if found is None or found.named != named:
-        return []
-    age = max(0.001, time.time() - found.time)  # 0 would mean: just asked for
-    return [replace(model, stale_s=age) for model in found.models]
-
-
-def _read(path: Path, kind: type[T]) -> T | None:
-    try:
-        with path.open("rb") as file:
-            return msgspec.json.decode(file.read(MOST_BYTES), type=kind)
-    except (OSError, ValueError, RecursionError):
-        return None
-
-
-def _write(path: Path, value: Struct) -> None:
+def _write(path: Path, data: bytes) -> None:
     """Put it there whole or not at all, readable for its owner only."""
-    with suppress(OSError):
-        private_folder(path.parent)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(msgspec.json.encode(value))
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+    private_folder(path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

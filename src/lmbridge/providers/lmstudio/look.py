@@ -83,6 +83,14 @@ async def look(settings: LMStudioSettings, places: Places, http: HTTPClient, por
     )
 
 
+def likely_urls(settings: LMStudioSettings, places: Places) -> list[str]:
+    """Where it could be, the likeliest first; nobody is asked."""
+    if settings.url:
+        return [settings.url]
+    found = find_installation(places)
+    return list(_urls(found, places, [found.port, DEFAULT_PORT]))
+
+
 def is_here(url: str) -> bool:
     """Whether an address is this computer's own."""
     host = (urlsplit(url).hostname or "").rstrip(".")

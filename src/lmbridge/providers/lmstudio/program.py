@@ -16,14 +16,16 @@ from typing import Literal, TypeAlias
 from msgspec.structs import replace
 
 from lmbridge.clients.lmstudio import LMStudioClient, LMStudioSettings
+from lmbridge.clients.lmstudio.cache import ModelCache
+from lmbridge.machine.home import cache_folder
 from lmbridge.machine.lmstudio import headless
 from lmbridge.machine.lmstudio.headless import Change
-from lmbridge.machine.lmstudio.home import Places
+from lmbridge.machine.lmstudio.home import Places, models_folder
 from lmbridge.machine.lmstudio.install import find_installation
 from lmbridge.machine.lmstudio.lms import Lms, LogSource
-from lmbridge.providers.lmstudio import kept, switching
+from lmbridge.providers.lmstudio import switching
 from lmbridge.providers.lmstudio.inquiry import Inquiry
-from lmbridge.providers.lmstudio.look import is_here, lms_of
+from lmbridge.providers.lmstudio.look import is_here, likely_urls, lms_of
 from lmbridge.providers.lmstudio.status import LMStudioStatus
 from lmbridge.wire.lmstudio.models import LMStudioModel
 
@@ -74,8 +76,12 @@ class LMStudioProgram:
         places = self.places
         url = await self.find_url()
         found = await asyncio.to_thread(find_installation, places) if is_here(url) else None
-        lms = lms_of(found, places) if found else None
-        return LMStudioClient(replace(self.settings, url=url), lms=lms)
+        return LMStudioClient(
+            replace(self.settings, url=url),
+            lms=lms_of(found, places) if found else None,
+            cache=cache_folder(self.home),
+            models_folder=await asyncio.to_thread(models_folder, places) if found else None,
+        )
 
     async def lms(self) -> Lms:
         """Its command on this computer.
@@ -88,11 +94,10 @@ class LMStudioProgram:
 
     def cached_models(self) -> list[LMStudioModel]:
         """The models it had when it was last asked, each with the age of that list; for when it is down."""
-        return kept.kept_models(self.home, self.settings.url)
-
-    def cache_models(self, models: Sequence[LMStudioModel]) -> None:
-        """Keep a list that was just fetched for `cached_models`."""
-        kept.keep_models(self.home, self.settings.url, models)
+        for url in likely_urls(self.settings, self.places):
+            if kept := ModelCache(cache_folder(self.home), url).read():
+                return kept
+        return []
 
     async def start(self, *, port: int | None = None, waiting: Waiting | None = None) -> LMStudioStatus:
         """Start its server, LM Studio itself before it if need be, and wait until its routes answer.

@@ -200,7 +200,7 @@ class EmbeddedProvider:
         )
         path = await download(order, progress)
         for model in await self.models():
-            if os.path.realpath(model.path) == os.path.realpath(path):
+            if _same(model.path, path):
                 return model.id
         raise DownloadFailed(name, f"{path} is there, but not among the models", hint="`lmbridge ls` shows them.")
 
@@ -343,3 +343,8 @@ class EmbeddedProvider:
         self._traits.clear()
         await asyncio.gather(*(engine.stop() for engine in engines))
         await self._http.aclose()
+
+
+def _same(path: str, other: Path) -> bool:
+    """Whether two paths lead to one file, by whatever links."""
+    return os.path.realpath(path) == os.path.realpath(other)

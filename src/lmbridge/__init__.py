@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lmbridge import sync as sync
     from lmbridge.assembly import connect as connect
+    from lmbridge.clients.lmstudio import LMStudioClient as LMStudioClient
+    from lmbridge.clients.lmstudio import LMStudioSettings as LMStudioSettings
     from lmbridge.config import Config as Config
     from lmbridge.config import load_config as load_config
     from lmbridge.core import errors as errors
@@ -51,10 +53,16 @@ if TYPE_CHECKING:
     )
     from lmbridge.core.hub import AnyHub as AnyHub
     from lmbridge.core.messages import (
+        ChatMessage as ChatMessage,
+    )
+    from lmbridge.core.messages import (
         ImagePart as ImagePart,
     )
     from lmbridge.core.messages import (
         Message as Message,
+    )
+    from lmbridge.core.messages import (
+        MessageRole as MessageRole,
     )
     from lmbridge.core.messages import (
         TextPart as TextPart,
@@ -89,12 +97,16 @@ if TYPE_CHECKING:
     from lmbridge.core.requests import (
         Schema as Schema,
     )
+    from lmbridge.providers.lmstudio.status import LMStudioStatus as LMStudioStatus
+    from lmbridge.sync.lmstudio import InferenceSettings as InferenceSettings
+    from lmbridge.sync.lmstudio import LMStudioManager as LMStudioManager
     from lmbridge.version import __version__ as __version__
 
 _HOME = {
     "AnyHub": "core.hub",
     "Answer": "core.events",
     "BridgeError": "core.errors",
+    "ChatMessage": "core.messages",
     "ChatRequest": "core.requests",
     "Config": "config",
     "EmbedRequest": "core.requests",
@@ -102,9 +114,15 @@ _HOME = {
     "Event": "core.events",
     "Finished": "core.events",
     "ImagePart": "core.messages",
+    "InferenceSettings": "sync.lmstudio",
     "InstanceState": "core.models",
+    "LMStudioClient": "clients.lmstudio",
+    "LMStudioManager": "sync.lmstudio",
+    "LMStudioSettings": "clients.lmstudio",
+    "LMStudioStatus": "providers.lmstudio.status",
     "LoadOptions": "core.models",
     "Message": "core.messages",
+    "MessageRole": "core.messages",
     "ModelInfo": "core.models",
     "NamedTool": "core.requests",
     "ReasoningDelta": "core.events",

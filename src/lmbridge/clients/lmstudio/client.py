@@ -59,6 +59,9 @@ class LMStudioClient:
         cache: folder in which lists of models are kept for when it is down; None keeps none.
         models_folder: where its models go, so that the room there is looked at before a download.
         habits: pauses and repetitions, for tests.
+
+    Attributes:
+        has_command: whether LM Studio's command is there for what takes it: a `ttl`, an `identifier`.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class LMStudioClient:
         habits: Habits = Habits(),
     ) -> None:
         self.settings = settings
+        self.has_command = lms is not None
         self._tasks = Tasks()
         self._link = Link(settings, provider, http, habits)
         self._cache = ModelCache(cache, self._link.url) if cache is not None else None

@@ -41,11 +41,13 @@ async def fake(tmp_path: Path) -> AsyncIterator[FakeLMStudio]:
 
 
 async def wire(fake: FakeLMStudio, route: str, stream: bool, *, quiet_s: float = 0.05) -> bytes:
-    """Everything sent in answer to a request, twice on one connection, but for what differs each time."""
+    """Everything sent in answer to a request, asked thrice on one connection, but for what differs each time; and
+    what it has on its disk then.
+    """
     if "status" in route:
         job = fake.runtime.download("openai/gpt-oss-20b")
         assert not hasattr(job, "key")
-        job.steps, job.outcome, job.sized = 3, "completed", True
+        job.steps, job.outcome, job.sized = 1, "completed", True
         route += job.id
     method, path = route.split(" ")
     body = {"model": EMBEDDING if "embed" in route else CHAT}
@@ -58,7 +60,7 @@ async def wire(fake: FakeLMStudio, route: str, stream: bool, *, quiet_s: float =
     got = b""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", fake.port)
-        for _ in range(2):
+        for _ in range(3):
             writer.write(head + data)
             try:
                 async with asyncio.timeout(quiet_s):
@@ -69,7 +71,7 @@ async def wire(fake: FakeLMStudio, route: str, stream: bool, *, quiet_s: float =
         writer.close()
     except ConnectionError as error:
         got += type(error).__name__.encode()
-    return VOLATILE.sub(b"", got)
+    return VOLATILE.sub(b"", got) + repr([model.key for model in fake.models]).encode()
 
 
 @pytest.mark.parametrize("name", FAULTS)

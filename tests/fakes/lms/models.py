@@ -231,9 +231,7 @@ def get(given: list[str]) -> None:
         state: Model = core.ask(port, "POST", "/fake/step", {"job": answer["job"]}, limit_s=10)
         sys.stdout.write("\r" + _bar(state["done"], state["total"], time.monotonic() - began))
         sys.stdout.flush()
-        if state["status"] not in ("downloading", "vanished"):
-            break
-        if state["status"] == "vanished" and state["done"] == state["total"]:
+        if state["status"] in ("completed", "failed", "paused"):
             break
         time.sleep(state["wait"] or (0.01 if state["done"] < state["total"] else 0.2))
     sys.stdout.write("\n")

@@ -72,7 +72,7 @@ FAULTS = {
     "error-string": Fault("stream", "reports an error in an event, as a string"),
     "overflow-event": Fault("stream", "reports in an event that the context is full"),
     "mistyped-event": Fault("stream", "sends an event whose text is a number"),
-    "bad-utf8": Fault("stream", "sends bytes that are no UTF-8"),
+    "bad-utf8": Fault("stream", "puts bytes that are no UTF-8 into what it says"),
     "huge-event": Fault("stream", "sends an event larger than any decoder takes"),
     "no-finish": Fault("stream", "ends properly without saying that the answer is finished"),
     "empty-stream": Fault("stream", "ends before the first event"),
@@ -104,6 +104,7 @@ FAULTS = {
     "download-fails": Fault("download", "the job ends as failed"),
     "download-pauses": Fault("download", "the job is paused and stays so"),
     "download-unsized": Fault("download", "the job never tells a size", harmless=True),
+    "download-verifies": Fault("download", "the job has a state that nobody knows for a while", harmless=True),
     "download-vanishes": Fault("download", "the job completes, and the model is not there"),
 }
 

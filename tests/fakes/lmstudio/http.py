@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import struct
 from collections.abc import Awaitable, Callable, Iterator
 from email.utils import formatdate
@@ -23,6 +24,7 @@ REASONS = {200: "OK", 204: "No Content", 302: "Found", 400: "Bad Request", 401: 
 REASONS |= {404: "Not Found", 500: "Internal Server Error", 503: "Service Unavailable"}
 PAGE = b"<!DOCTYPE html><html><head><title>Router</title></head><body><h1>Welcome</h1></body></html>"
 OTHER_MODEL = "somebody/else-7b"
+SPOKEN = re.compile(rb'("(?:content|text|delta|reasoning_content|arguments)":")')
 MIB = b"x" * 2**20
 
 
@@ -252,6 +254,8 @@ class Out:
 
     def _frame(self, frame: Frame) -> bytes:
         data = frame.data if isinstance(frame.data, bytes) else encoded(altered(frame.data, self.fault), None)
+        if self.fault == "bad-utf8" and frame.said:
+            data = SPOKEN.sub(b"\\1\xff\xc3", data)
         name = f"event: {frame.event}\n".encode() if frame.event else b""
         return name + b"data: " + data + b"\n\n"
 
@@ -278,8 +282,6 @@ class Out:
                 await self.connection.silence()
             case "garbage-event":
                 await self.connection.chunk(b"data: <html>\n\n")
-            case "bad-utf8":
-                await self.connection.chunk(b'data: {"type":"\xff\xfe\xc3"}\n\n')
             case "huge-event":
                 await self.connection.chunk(b"data: ")
                 for _ in range(40):

@@ -125,5 +125,6 @@ def download_status(fake: FakeLMStudio, request: Request) -> Whole:
 
 def _apply(job: FakeDownload, fault: str) -> None:
     outcomes = {"download-fails": "failed", "download-pauses": "paused", "download-vanishes": "vanished"}
+    outcomes["download-verifies"] = "verified"
     job.outcome = outcomes.get(fault, job.outcome)
     job.sized = job.sized and fault != "download-unsized"

@@ -86,9 +86,11 @@ class FakeDownload(Struct):
     def status(self) -> str:
         if self.outcome == "stuck" or self.steps < DOWNLOAD_STEPS // 2:
             return "downloading"
-        if self.outcome != "completed":
+        if self.outcome in ("failed", "paused"):
             return self.outcome
-        return "completed" if self.steps >= DOWNLOAD_STEPS else "downloading"
+        if self.steps >= DOWNLOAD_STEPS:
+            return "completed"
+        return "verifying" if self.outcome == "verified" else "downloading"
 
     @property
     def done_bytes(self) -> int:
@@ -117,7 +119,8 @@ class Runtime:
         load_s: seconds a load takes. gate: a load waits here, half done, while it is cleared.
         memory: bytes of model files that fit; None for any.
         catalogue: what can be downloaded. outcome: what becomes of downloads (`completed`, `failed`,
-            `paused`, `stuck`, `vanished`: completed, and yet not there). sized: whether their sizes are known.
+            `paused`, `stuck`; `vanished`: completed, and yet not there; `verified`: in a state that nobody knows
+            before it is completed). sized: whether their sizes are known.
         loads: keys of what was loaded, in order, by whomever. changed: called when `models` change.
     """
 
@@ -318,7 +321,7 @@ class Runtime:
     def step(self, job: FakeDownload) -> None:
         """Let a download go on by one step."""
         job.steps += 1
-        done = job.outcome == "completed" and job.status == "completed"
+        done = job.outcome != "vanished" and job.status == "completed"
         if done and self.on_disk(job.model.key) is None:
             self.models.append(job.model)
             self.changed()

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.fakes.lmstudio import install_fake
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
@@ -23,14 +24,19 @@ SAYS = {
     "tools.py": "The model calls get_weather",
     "embed.py": "paraphrase",
     "openai_client.py": "dimensions",
+    "lmstudio_manager.py": "answered by",
 }
 """A piece of what each example prints when it works."""
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
 def test_every_example_runs_and_prints_what_it_is_about(example: Path, gateway_url: str, tmp_path: Path) -> None:
-    env = {**os.environ, "LMBRIDGE_HOME": str(tmp_path), "OPENAI_BASE_URL": f"{gateway_url}/v1"}
-    done = subprocess.run([sys.executable, str(example)], env=env, capture_output=True, text=True, timeout=100)
+    env = {**os.environ, "LMBRIDGE_HOME": str(tmp_path / "lmbridge"), "OPENAI_BASE_URL": f"{gateway_url}/v1"}
+    with install_fake(tmp_path / "user") as lmstudio:
+        # The others run without LM Studio: with the embedded engine they always say the same.
+        env |= lmstudio.environ if example.name.startswith("lmstudio") else {}
+        command = [sys.executable, str(example)]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     assert SAYS[example.name] in done.stdout
 

@@ -143,7 +143,8 @@ class LMStudioManager:
         """Stop its server; LM Studio itself goes on. One that does not run is left at that.
 
         Raises:
-            RuntimeMissing: its command is not in place. CommandFailed: it did not stop.
+            RuntimeMissing: LM Studio or its command is not there. ForeignServer: another program has its address.
+            CommandFailed: it did not stop.
         """
         return self._portal.call(self._desk.stop)
 

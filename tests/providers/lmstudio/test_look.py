@@ -61,7 +61,7 @@ async def test_its_command_is_asked_where_the_files_tell_no_port(
     make_install: MakeInstall, folder: Path, http: HTTPClient, tmp_path: Path
 ) -> None:
     async with fake_lmstudio(tmp_path / "another") as fake:
-        install = make_install(configured=False)
+        install = make_install(configured=False, where="pointer")
         install.lms.write_text(f'#!/bin/sh\necho \'{{"running":true,"port":{fake.port}}}\'\n')
         seen = await look(FOUND, places_of(install), http)
         assert (seen.url, seen.answers) == (fake.url, True)
@@ -70,7 +70,7 @@ async def test_its_command_is_asked_where_the_files_tell_no_port(
 async def test_a_command_that_fails_is_no_hindrance(
     make_install: MakeInstall, http: HTTPClient, default_port: int
 ) -> None:
-    install = make_install(configured=False)
+    install = make_install(configured=False, where="pointer")
     install.fault = "garbage"
     seen = await look(FOUND, places_of(install), http)
     assert (seen.url, seen.identity.kind) == (f"http://127.0.0.1:{default_port}", "down")

@@ -60,18 +60,17 @@ async def test_an_app_that_was_never_started_is_not_bootstrapped(
 async def test_a_server_that_is_down_is_started_by_the_command(program: LMStudioProgram) -> None:
     status = await program.status()
     assert (status.state, status.bootstrapped, status.server_running) == ("server_down", True, False)
-    assert status.command == "lmbridge lmstudio start"
-    assert status.version.startswith("lms ")
+    assert (status.command, status.version) == ("lmbridge lmstudio start", "")
     assert await program.find_url() == status.api_endpoint
 
 
 async def test_a_look_wakes_nothing_and_changes_nothing(make_install: MakeInstall, tmp_path: Path) -> None:
     install = make_install()
-    before = {path: path.read_bytes() for path in install.home.rglob("*") if path.is_file()}
+    before = {path: path.read_bytes() for path in install.user_home.rglob("*") if path.is_file()}
     program = program_of(install, tmp_path)
     await program.status()
     await program.find_url()
-    assert {path: path.read_bytes() for path in install.home.rglob("*") if path.is_file()} == before
+    assert {path: path.read_bytes() for path in install.user_home.rglob("*") if path.is_file()} == before
     assert install.pid is None
 
 
@@ -365,8 +364,30 @@ async def test_on_another_computer_nothing_is_started_or_stopped(
     assert install.pid is None
 
 
+async def test_the_version_of_its_command_is_told_where_asking_it_changes_nothing(
+    make_install: MakeInstall, tmp_path: Path
+) -> None:
+    install = make_install(where="pointer")
+    program = program_of(install, tmp_path)
+    assert (await program.status()).version.startswith("lms ")
+    install.fault = "fails"
+    assert (await program.status()).version == ""
+
+
 async def test_stopping_what_does_not_run_is_no_error(program: LMStudioProgram) -> None:
     assert (await program.stop()).state == "server_down"
+
+
+async def test_what_is_not_there_or_not_lm_studio_is_not_stopped(
+    make_install: MakeInstall, tmp_path: Path
+) -> None:
+    with pytest.raises(RuntimeMissing):
+        await program_of(make_install(bootstrapped=False), tmp_path).stop()
+    install = make_install()
+    assert install.port is not None
+    async with web_page(install.port):
+        with pytest.raises(ForeignServer):
+            await program_of(install, tmp_path).stop()
 
 
 async def test_a_stop_that_did_not_stop_is_an_error(

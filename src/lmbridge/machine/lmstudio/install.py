@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lmbridge.machine import processes
-from lmbridge.machine.lmstudio.home import Places, home_folder, table_of
+from lmbridge.machine.lmstudio.home import POINTER, Places, home_folder, table_of
 
 HTTP_SETTINGS: Final = ".internal/http-server-config.json"
 """Port and address of the REST server, below the home folder."""
@@ -55,6 +55,8 @@ class Installation(Struct, frozen=True):
         host: the address it listens on, as set. cors: whether web pages may ask it, as set.
         sdk: what the running program wrote about itself; None when it never ran.
         windows: it is the Windows side, seen from WSL.
+        pointed: the file is there that names its folder. Its command writes that file when it is missing,
+            whatever it is asked, so who only looks does not ask.
         problems: what is odd about it, one sentence each.
     """
 
@@ -68,6 +70,7 @@ class Installation(Struct, frozen=True):
     cors: bool = False
     sdk: SDKServer | None = None
     windows: bool = False
+    pointed: bool = False
     problems: tuple[str, ...] = ()
 
     @property
@@ -120,6 +123,7 @@ def _look(places: Places) -> Installation:
         host if isinstance(host, str) else "",
         settings.get("cors") is True,
         _sdk(home, places),
+        pointed=(places.user_home / POINTER).exists(),
         problems=tuple(problems),
     )
 

@@ -92,7 +92,7 @@ class Inquiry:
 
     async def _command_version(self, seen: Look) -> str:
         lms = lms_of(seen.installation, self.places, Limits(look=QUESTION))
-        if lms is None:
+        if lms is None or not seen.installation.pointed:
             return ""
         try:
             commit = await lms.version()

@@ -68,7 +68,7 @@ async def look(settings: LMStudioSettings, places: Places, http: HTTPClient, por
         asking = {url: group.create_task(identify(http, url, limit=QUESTION)) for url in asked}
         version = group.create_task(_version(http, found))
         # Where the files name no port, its command may know one.
-        unknown = found.port is None and port is None and not settings.url
+        unknown = found.port is None and port is None and not settings.url and found.pointed
         told = group.create_task(_told_port(found, places)) if unknown else None
     answers = {url: task.result() for url, task in asking.items()}
     if told is not None and (extra := told.result()) is not None:

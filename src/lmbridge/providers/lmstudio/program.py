@@ -125,7 +125,8 @@ class LMStudioProgram:
         One that does not run is left at that.
 
         Raises:
-            RuntimeMissing: its command is not on this computer.
+            RuntimeMissing: LM Studio or its command is not on this computer.
+            ForeignServer: another program has its address.
             ProviderUnavailable: the server is on another computer.
             CommandFailed: it did not stop.
         """

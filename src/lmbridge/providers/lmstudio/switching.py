@@ -70,6 +70,9 @@ async def stop(inquiry: Inquiry, tell: Tell) -> LMStudioStatus:
     async with _alone(inquiry, tell):
         seen = await inquiry.look()
         if not seen.answers:
+            await _refuse_foreign(inquiry, seen)
+            if seen.local:
+                needed(seen.installation, inquiry.places)
             return await inquiry.status(seen)
         if not seen.local:
             hint = "Stop it there with `lms server stop`."

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
 from tests.fakes.gguf_files import chat_model, embedding_model
+from tests.fakes.lmstudio import GOOD_TOKEN, fake_lmstudio
 from tests.fakes.openai_server import fake_openai
 
+from lmbridge.clients.lmstudio import LMStudioSettings
 from lmbridge.core.provider import Provider, ProviderContext
 from lmbridge.machine.engine.requirements import missing
+from lmbridge.machine.lmstudio.home import Places
 from lmbridge.providers.embedded import EmbeddedProvider
+from lmbridge.providers.lmstudio.provider import LMStudioProvider
 from lmbridge.providers.openai import OpenAIProvider
 
 
@@ -49,6 +55,38 @@ async def openai(folder: Path) -> AsyncIterator[UnderTest]:
             await provider.aclose()
 
 
-PROVIDERS_UNDER_TEST: dict[str, Callable[[Path], AbstractAsyncContextManager[UnderTest]]] = {"openai": openai}
+@asynccontextmanager
+async def lmstudio(folder: Path, version: str = "0.4") -> AsyncIterator[UnderTest]:
+    token = GOOD_TOKEN if version == "0.4" else ""
+    async with fake_lmstudio(folder / "user", version=version, token=token) as fake:
+        assert fake.install is not None
+        user = fake.install.user_home
+        places = Places(fake.install.environ, user, "linux", user)
+        settings = LMStudioSettings(url=fake.url, token=token)
+        provider = LMStudioProvider(settings, ProviderContext(folder, "lmstudio"), places=places)
+        try:
+            yield UnderTest(provider, "qwen/qwen3-4b-2507", "text-embedding-nomic-embed-text-v1.5")
+        finally:
+            await provider.aclose()
+
+
+@asynccontextmanager
+async def lmstudio_live(folder: Path) -> AsyncIterator[UnderTest]:
+    """A real one, with the smallest of its models."""
+    provider = LMStudioProvider(LMStudioSettings.read({}, os.environ), ProviderContext(folder, "lmstudio"))
+    try:
+        models = sorted(await provider.models(), key=lambda model: model.size_bytes or 0)
+        smallest = {model.kind: model.id for model in reversed(models)}
+        yield UnderTest(provider, smallest["chat"], smallest["embedding"])
+    finally:
+        await provider.aclose()
+
+
+PROVIDERS_UNDER_TEST: dict[str, Callable[[Path], AbstractAsyncContextManager[UnderTest]]] = {
+    "openai": openai,
+    "lmstudio": lmstudio,
+    "lmstudio-0.3": partial(lmstudio, version="0.3"),
+    "lmstudio-live": lmstudio_live,
+}
 if missing() is None:  # where the engine has no wheels, there is nothing to hold to the contract
     PROVIDERS_UNDER_TEST["embedded"] = embedded

@@ -173,7 +173,9 @@ class ScriptedRuntime(ScriptedProvider):
     async def doubt(self, instance: Instance, error: BridgeError) -> BridgeError:
         if instance in self.alive.values():
             return error
-        return ModelGone(self.id, instance.model.id)
+        gone = ModelGone(self.id, instance.model.id)
+        self._dying[instance.key].set_result(gone)
+        return gone
 
     async def unload(self, instance: Instance) -> None:
         self.kept = [kept for kept in self.kept if kept.key != instance.key]

@@ -184,6 +184,8 @@ async def test_an_error_of_a_model_that_somebody_unloaded_says_so() -> None:
         runtime.alive.clear()
         with pytest.raises(ModelGone, match="by somebody else"):
             await hub.answer(ChatRequest("org/big", "x"))
+        runtime.failure = None
+        assert (await hub.answer(ChatRequest("org/big", "x"))).text == "x"
 
 
 async def test_a_model_that_was_there_before_us_stays_however_idle_it_is() -> None:

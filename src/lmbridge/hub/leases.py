@@ -68,7 +68,11 @@ class Lease:
     async def explain(self, error: BridgeError) -> BridgeError:
         """The reason behind an error met while asking the instance: its crash, if it died, else *error*."""
         if isinstance(self.provider, Keeper):
-            return await self.provider.doubt(self.instance, error)
+            reason = await self.provider.doubt(self.instance, error)
+            if reason is not error:
+                # Who asks again at once must not be given what is gone.
+                await asyncio.wait([self._held.gone], timeout=CRASH_NEWS_S)
+            return reason
         if not self.instance.memory or not isinstance(error, BrokenAnswer | ProviderUnavailable):
             return error
         news, _ = await asyncio.wait([self._held.gone], timeout=CRASH_NEWS_S)

@@ -28,6 +28,7 @@ from lmbridge.core.events import Embeddings, Event
 from lmbridge.core.models import Instance, LoadOptions, ModelInfo
 from lmbridge.core.provider import DownloadProgress, Manifest, Progress, ProviderContext, ProviderState, Setting
 from lmbridge.core.requests import ChatRequest, EmbedRequest
+from lmbridge.machine.lmstudio.home import Places
 from lmbridge.providers.lmstudio.live import LiveClient
 from lmbridge.providers.lmstudio.program import LMStudioProgram, LMStudioStatus
 from lmbridge.wire.lmstudio.models import LMStudioModel, LoadedInstance
@@ -68,13 +69,16 @@ class LMStudioProvider:
         ),
     )
 
-    def __init__(self, settings: LMStudioSettings, context: ProviderContext) -> None:
+    def __init__(
+        self, settings: LMStudioSettings, context: ProviderContext, *, places: Places | None = None
+    ) -> None:
+        """Use `create`; *places* is where LM Studio is looked for on this computer, default this user's."""
         self.id = context.name
         self.fetches = settings.auto_download
         chosen = {"chat": settings.model, "embedding": settings.embedding_model, **settings.tiers}
         self.names: Mapping[str, str] = {name: model for name, model in chosen.items() if model}
         self._settings = settings
-        self._program = LMStudioProgram(settings, home=context.home)
+        self._program = LMStudioProgram(settings, home=context.home, places=places)
         self._live = LiveClient(self._program)
         self._listing = asyncio.Lock()
         self._listed: tuple[ModelInfo, ...] = ()

@@ -352,7 +352,7 @@ class WrongModel(BridgeError):
     def __init__(self, provider: str, asked: str, answered: str) -> None:
         self.provider, self.asked, self.answered = provider, asked, answered
         super().__init__(
-            f"{provider} answered with {answered!r} although {asked!r} was asked.",
+            f"The provider {provider!r} answered with {answered!r} although {asked!r} was asked.",
             hint="The model was unloaded meanwhile, or its name is wrong: `lmbridge ls` shows the names.",
         )
 

@@ -1,26 +1,29 @@
-"""LM Studio without `async`: see whether it is there, start it, ask it, stop it."""
+"""The program LM Studio, for code without `async`: see what state it is in, start it, ask it, stop it."""
 
 from lmbridge import ChatMessage, InferenceSettings, LMStudioManager, MessageRole
 
 
-def show(token: str, tokens_per_second: float | None, count: int) -> None:
-    print(token, end="", flush=True)
+def show(piece: str, pieces_per_second: float | None, count: int) -> None:
+    print(piece, end="", flush=True)
 
 
 def main() -> None:
     with LMStudioManager() as manager:
         status = manager.get_status()
-        print(f"{status.state} at {status.api_endpoint}; {status.command or 'nothing to mend'}")
-        manager.ensure_server_running()
-        model = next(model for model in manager.fetch_models() if model.kind == "chat")
-        manager.load_model(model.key, context_length=8192)
-        manager.proxy_chat_completion(
-            [ChatMessage(role=MessageRole.USER, content="Hello")],
-            InferenceSettings(temperature=0.2, max_new_tokens=100),
-            stream_callback=show,
+        print(status.state, "-", status.detail)
+        if status.installed and not status.server_running:
+            manager.ensure_server_running()
+        status = manager.get_status()
+        print(status["api_endpoint"], status["current_model"], status["started_by_us"])
+
+        messages = [ChatMessage(role=MessageRole.USER, content="Hello")]
+        settings = InferenceSettings(temperature=0.2, max_new_tokens=100)
+        answer = manager.proxy_chat_completion(
+            messages, settings, stream_callback=show, model="qwen/qwen3-4b-2507"
         )
-        print(f"\nanswered by {manager.get_status()['current_model']}")
+        print(f"\n{len(answer)} characters")
         manager.stop_server()
+        print("running:", manager.get_status().server_running)
 
 
 if __name__ == "__main__":

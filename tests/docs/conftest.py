@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.fakes.lmstudio import install_fake
 
 
 @pytest.fixture(scope="module")
@@ -31,3 +32,12 @@ def _url(process: subprocess.Popen[str], home: Path) -> str:
         if (found := line.find("http://127.0.0.1:")) >= 0:
             return line[found:].split()[0].rstrip("/.,")
     raise AssertionError("the gateway ended before it was ready")
+
+
+@pytest.fixture
+def lmstudio(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment of a user who has LM Studio, fake but with a real `lms`, and nothing of it running."""
+    venv = str(Path(sys.executable).parent)
+    with install_fake(tmp_path / "user") as fake:
+        own = {"LMBRIDGE_HOME": str(tmp_path / "home"), "LMBRIDGE_DISABLED": "", "LMSTUDIO_BASE_URL": fake.url}
+        yield {**fake.environ, **own, "PATH": f"{venv}{os.pathsep}{fake.environ['PATH']}"}

@@ -14,6 +14,7 @@ from tests.fakes.lmstudio import install_fake
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
+OF_LMSTUDIO = sorted((ROOT / "docs" / "examples").glob("lmstudio_*"))
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "changes").glob("*.md")]
 
 SAYS = {
@@ -29,7 +30,15 @@ SAYS = {
 """A piece of what each example prints when it works."""
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+SAYS_OF_LMSTUDIO = {
+    "lmstudio_client.py": ["qwen/qwen3-4b-2507 chat on disk", "completed: 100%", "a context of 32768 tokens"],
+    "lmstudio_answers.py": ["[chat]", "[completion]", "[response]", "[LM Studio's own chat]", "2 vectors"],
+    "lmstudio_manager.py": ["server_down", "True", "characters", "running: False"],
+    "lmstudio_terminal.sh": ["answers at", "is here", "is loaded: 32,768", "Hello", "is unloaded", "has stopped"],
+}
+
+
+@pytest.mark.parametrize("example", [e for e in EXAMPLES if e not in OF_LMSTUDIO], ids=lambda path: path.name)
 def test_every_example_runs_and_prints_what_it_is_about(example: Path, gateway_url: str, tmp_path: Path) -> None:
     env = {**os.environ, "LMBRIDGE_HOME": str(tmp_path / "lmbridge"), "OPENAI_BASE_URL": f"{gateway_url}/v1"}
     with install_fake(tmp_path / "user") as lmstudio:
@@ -39,6 +48,18 @@ def test_every_example_runs_and_prints_what_it_is_about(example: Path, gateway_u
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     assert SAYS[example.name] in done.stdout
+
+
+@pytest.mark.parametrize("example", OF_LMSTUDIO, ids=lambda path: path.name)
+def test_every_example_of_lm_studio_runs(example: Path, lmstudio: dict[str, str]) -> None:
+    program = "/bin/sh" if example.suffix == ".sh" else sys.executable
+    if example.name in ("lmstudio_client.py", "lmstudio_answers.py"):  # the others start it themselves
+        start = [sys.executable, "-m", "lmbridge", "lmstudio", "start"]
+        subprocess.run(start, env=lmstudio, capture_output=True, check=True, timeout=100)
+    done = subprocess.run([program, str(example)], env=lmstudio, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for said in SAYS_OF_LMSTUDIO[example.name]:
+        assert said in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", ["commands.md", "settings.md", "errors.md", "parameters.md"])

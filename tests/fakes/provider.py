@@ -138,7 +138,7 @@ class ScriptedRuntime(ScriptedProvider):
         self,
         models: Sequence[ModelInfo],
         *,
-        state: Literal["ready", "unavailable"] = "ready",
+        state: Literal["ready", "unavailable", "needs_key", "foreign"] = "ready",
         names: Mapping[str, str] | None = None,
         fetches: bool = False,
     ) -> None:

@@ -1,9 +1,19 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from tests.fakes.provider import ScriptedProvider, ScriptedRuntime
 
-from lmbridge.core.errors import InvalidRequest, ModelNotFound, NoModels, ProviderUnavailable
+from lmbridge.core.errors import (
+    BridgeError,
+    ForeignServer,
+    InvalidRequest,
+    ModelNotFound,
+    NoModels,
+    ProviderNeedsKey,
+    ProviderUnavailable,
+)
 from lmbridge.core.models import ModelInfo
 from lmbridge.core.provider import Provider
 from lmbridge.hub.hub import Hub
@@ -75,6 +85,15 @@ async def test_a_provider_alone_means_one_of_its_models() -> None:
 async def test_a_provider_alone_that_is_down_says_so() -> None:
     async with hub(ScriptedRuntime([BIG], state="unavailable")) as it:
         with pytest.raises(ProviderUnavailable, match="It sleeps"):
+            await it.resolve("runtime:")
+
+
+@pytest.mark.parametrize(("state", "error"), [("needs_key", ProviderNeedsKey), ("foreign", ForeignServer)])
+async def test_a_server_that_wants_a_key_or_is_another_one_is_not_called_down(
+    state: Literal["needs_key", "foreign"], error: type[BridgeError]
+) -> None:
+    async with hub(ScriptedRuntime([], state=state)) as it:
+        with pytest.raises(error, match="runtime"):
             await it.resolve("runtime:")
 
 

@@ -6,7 +6,15 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 
-from lmbridge.core.errors import BridgeError, InvalidRequest, ModelNotFound, NoModels, ProviderUnavailable
+from lmbridge.core.errors import (
+    BridgeError,
+    ForeignServer,
+    InvalidRequest,
+    ModelNotFound,
+    NoModels,
+    ProviderNeedsKey,
+    ProviderUnavailable,
+)
 from lmbridge.core.models import Instance, ModelInfo, ModelKind
 from lmbridge.core.provider import Keeper, Namer, Provider
 from lmbridge.hub import routing
@@ -137,13 +145,18 @@ class Catalogue:
         """A name that says whose model it is: if that server is down, this is why it was not found.
 
         Raises:
-            ProviderUnavailable.
+            ProviderUnavailable. ProviderNeedsKey, ForeignServer: it is not down, and cannot be asked either.
         """
         owner = self._names().get(name, name).partition(":")[0]
         state = await self._by_id[owner].probe() if owner in self._servers() else None
-        if state is not None and state.state != "ready":
-            told = state.detail.removeprefix(f"The provider {owner!r} cannot be reached: ").rstrip(".")
-            raise ProviderUnavailable(owner, told or state.state, hint=state.hint)
+        if state is None or state.state == "ready":
+            return
+        if state.state == "needs_key":
+            raise ProviderNeedsKey(owner, None, hint=state.hint)
+        told = state.detail.removeprefix(f"The provider {owner!r} cannot be reached: ").rstrip(".") or state.state
+        if state.state == "foreign":
+            raise ForeignServer(owner, "its address", told, hint=state.hint)
+        raise ProviderUnavailable(owner, told, hint=state.hint)
 
     def _servers(self) -> set[str]:
         return {p.id for p in self._providers if p.manifest.category == "server"}

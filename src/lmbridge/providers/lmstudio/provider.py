@@ -37,9 +37,6 @@ from lmbridge.wire.lmstudio.requests import prepare_chat, prepare_completion, pr
 LISTED_FOR: Final = 3.0
 """Seconds for which a listing is believed, so that a burst of requests asks for it once."""
 
-KEEP_AGAIN_S: Final = 300.0
-"""Seconds after which an unchanged list is written down again."""
-
 
 class LMStudioProvider:
     """The LM Studio of this computer, or the one that the settings name."""
@@ -84,8 +81,6 @@ class LMStudioProvider:
         self._listed: tuple[ModelInfo, ...] = ()
         self._loaded: tuple[Instance, ...] = ()
         self._listed_until = 0.0
-        self._kept: Sequence[LMStudioModel] = ()
-        self._keep_again = 0.0
         self._numbers = count(1)
         self._loans: dict[str, _Loan] = {}
 
@@ -148,7 +143,6 @@ class LMStudioProvider:
             try:
                 client = await self._open()
                 models = await client.fetch_models()
-                self._keep(models)
                 self._loaded = tuple(self._instance(client, m, i) for m in models for i in m.loaded)
             except BridgeError as error:  # the probe is there to tell why
                 models = (
@@ -157,11 +151,6 @@ class LMStudioProvider:
                 self._loaded = ()
             self._listed = tuple(self._info(model) for model in models if model.kind != "other")
             self._listed_until = monotonic() + LISTED_FOR
-
-    def _keep(self, models: Sequence[LMStudioModel]) -> None:
-        """Write the list down for when it is down: when it has changed, and now and then for its age's sake."""
-        if self._kept != models or monotonic() >= self._keep_again:
-            self._kept, self._keep_again = models, monotonic() + KEEP_AGAIN_S
 
     def _info(self, model: LMStudioModel) -> ModelInfo:
         return ModelInfo(
@@ -345,7 +334,7 @@ def _state(status: LMStudioStatus) -> Literal["ready", "unavailable", "needs_key
 
 def _hint(status: LMStudioStatus) -> str:
     """What mends a state, as a sentence."""
-    return f"Run `{status.command}`." if status.command else status.hint
+    return " ".join(filter(None, (f"Run `{status.command}`." if status.command else "", status.hint)))
 
 
 def _refuse(options: LoadOptions) -> None:

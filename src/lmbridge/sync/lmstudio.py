@@ -10,9 +10,7 @@ Forwards to `LMStudioProgram` and `LMStudioClient` in one background loop, which
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -22,13 +20,14 @@ from msgspec import Struct
 
 from lmbridge.clients.lmstudio import LMStudioClient, LMStudioSettings
 from lmbridge.config import load_config
-from lmbridge.core.errors import InvalidRequest, ProviderUnavailable
+from lmbridge.core.errors import InvalidRequest
 from lmbridge.core.events import Event, TextDelta
 from lmbridge.core.messages import ChatMessage
 from lmbridge.core.models import Download
 from lmbridge.core.provider import DownloadProgress, Progress
 from lmbridge.core.requests import ChatRequest, Sampling
 from lmbridge.machine.lmstudio.home import Places
+from lmbridge.providers.lmstudio.live import LiveClient
 from lmbridge.providers.lmstudio.program import LMStudioProgram, LMStudioStatus, Waiting
 from lmbridge.sync.portal import LazyPortal
 from lmbridge.wire.lmstudio.models import LMStudioModel, LoadedInstance
@@ -263,42 +262,17 @@ class _Desk:
 
     def __init__(self, program: LMStudioProgram) -> None:
         self.program = program
-        self._lock: asyncio.Lock | None = None
-        self._client: LMStudioClient | None = None
-        self._former: list[LMStudioClient] = []
+        self._live = LiveClient(program)
 
     async def ready(self) -> LMStudioClient:
         """A client of a server that answers; it is started if it is down."""
-        self._lock = self._lock or asyncio.Lock()
-        async with self._lock:
-            try:
-                return await self._checked()
-            except ProviderUnavailable:
-                await self.program.start()
-                return await self._checked()
-
-    async def _checked(self) -> LMStudioClient:
-        if self._client is not None:
-            with suppress(ProviderUnavailable):
-                await self._client.check()
-                return self._client
-        client = await self.program.connect()
-        try:
-            await client.check()
-        except BaseException:
-            await client.aclose()
-            raise
-        if self._client is not None:
-            self._former.append(self._client)  # others may still read answers of it
-        self._client = client
-        return client
+        return await self._live.get(start=True)
 
     async def start(self, waiting: Waiting | None) -> LMStudioStatus:
         return await self.program.start(waiting=waiting)
 
     async def stop(self) -> LMStudioStatus:
-        if self._client is not None:
-            self._client.forget()
+        self._live.forget()
         return await self.program.stop()
 
     async def bootstrap(self, waiting: Waiting | None) -> LMStudioStatus:
@@ -323,10 +297,9 @@ class _Desk:
         return await (await self.ready()).ensure_ready(name, download=download, on_progress=on_progress)
 
     async def aclose(self) -> None:
-        clients, self._client, self._former, self._lock = [*self._former, self._client], None, [], None
-        for client in clients:
-            if client is not None:
-                await client.aclose()
+        # The next loop gets its own: locks and connections belong to one.
+        live, self._live = self._live, LiveClient(self.program)
+        await live.aclose()
 
 
 async def _next(events: AsyncIterator[Event]) -> Event | None:

@@ -1,11 +1,33 @@
-"""What every test has: one event loop flavour, and a way to ask a real LM Studio."""
+"""What every test has: one event loop flavour, a way to ask a real LM Studio, a count of the faults tried."""
+
+from collections import Counter
+from collections.abc import Callable
 
 import pytest
+
+TRIED = pytest.StashKey[Counter[str]]()
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture
+def tried(request: pytest.FixtureRequest) -> Callable[[str, int], None]:
+    """Counts combinations of a fault and a call, by whose they are; the end of the session tells how many."""
+
+    def add(whose: str, number: int) -> None:
+        request.config.stash.setdefault(TRIED, Counter())[whose] += number
+
+    return add
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Tell how many combinations were tried, if any."""
+    counts = config.stash.get(TRIED, Counter())
+    for whose, number in sorted(counts.items()):
+        terminalreporter.write_line(f"{whose}: {number} combinations of a fault and a call, each as it should be")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -34,9 +34,9 @@ async def check(client: LMStudioClient, fake: FakeLMStudio) -> None:
 
 
 async def fetch_models(client: LMStudioClient, fake: FakeLMStudio) -> None:
-    listed = [model.key for model in await client.fetch_models()]
+    listed = {model.key for model in await client.fetch_models()}
     vanished = any(each.fault == "vanishes" for each in fake.faults.injected)
-    assert listed == ([] if vanished else [model.key for model in fake.models])
+    assert listed == (set() if vanished else {model.key for model in fake.models})
 
 
 async def resolve(client: LMStudioClient, fake: FakeLMStudio) -> None:

@@ -90,7 +90,7 @@ SEEN: list[tuple[int | None, dict[str, object], type[BridgeError], str]] = [
     (400, native("Unrecognized key(s) in object: 'ttl'", "invalid_request", "unrecognized_keys"),
      ProviderRefused, "Unrecognized key"),
     (500, text('Engine protocol predict request returned 400: {"error": {"message": "bad grammar"}}'),
-     ProviderRefused, "^bad grammar"),
+     ProviderRefused, "^LM Studio answers with status 400: bad grammar"),
     (500, text("Engine protocol predict request returned 503: come back later"), ProviderRefused, "come back"),
 ]  # fmt: skip
 
@@ -113,7 +113,18 @@ def test_an_unwrapped_refusal_of_the_engine_has_the_engines_status() -> None:
     body = b'{"error": "Engine protocol predict request returned 400: {\\"error\\": {\\"message\\": \\"bad\\"}}"}'
     error = decode_failure(500, body, "p")
     assert isinstance(error, ProviderRefused)
-    assert (error.status, error.message) == (400, "bad")
+    assert (error.status, error.message) == (400, "LM Studio answers with status 400: bad")
+
+
+def test_an_error_told_in_its_own_words_says_whose_they_are() -> None:
+    broken = explain(ProviderRefused("p", 500, "odd"))
+    assert str(broken) == (
+        "LM Studio answers with status 500: odd `lmbridge lmstudio log` shows what LM Studio says about it."
+    )
+    assert explain(broken) is not None
+    assert str(explain(broken)) == str(broken)
+    assert str(explain(ProviderRefused("p", None, "odd"))).startswith("LM Studio reports an error: odd")
+    assert str(explain(ProviderRefused("p", 400, "odd"))) == "LM Studio answers with status 400: odd"
 
 
 def test_facts_are_told_where_they_are_known() -> None:
@@ -144,7 +155,8 @@ def test_connection_errors_name_the_command_and_the_setting_of_lm_studio() -> No
 
 
 def test_what_needs_no_explanation_stays_as_it_is() -> None:
-    for error in (BrokenAnswer("p", "cut"), ProviderRefused("p", 400, "odd"), ModelNotFound("a", ("b",))):
+    named = ProviderRefused("p", 400, "LM Studio says that it is odd")
+    for error in (BrokenAnswer("p", "cut"), named, ModelNotFound("a", ("b",))):
         before = str(error)
         assert explain(error, "m") is error
         assert str(error) == before

@@ -48,6 +48,7 @@ MEMORY_HINT: Final = (
     "Use a smaller context (`--context-length`) or another model, unload one (`lmbridge unload`), or relax "
     "the guardrails in LM Studio's settings."
 )
+LOG_HINT: Final = "`lmbridge lmstudio log` shows what LM Studio says about it."
 NOT_LOADED_HINT: Final = "`lmbridge ls` lists the models, `lmbridge load MODEL` loads one."
 PATIENCE_HINT: Final = "If it is merely slow, raise `{}` of [lmstudio] in lmbridge.toml."
 
@@ -70,7 +71,7 @@ def explain(error: BridgeError, model: str = "") -> BridgeError:
     """
     match error:
         case ProviderRefused():
-            return _recognised(error, model)
+            return _named(_recognised(error, model))
         case ModelNotFound() if not hasattr(error, "name"):  # told by its code alone
             return _unknown(ProviderRefused("", None, error.message), model)
         case ProviderNeedsKey():
@@ -91,10 +92,12 @@ def decode_failure(status: int | None, body: bytes, provider: str, model: str = 
         status: HTTP status, or None for an error inside a stream or inside an answer with status 200.
         provider: id named in errors. model: what was asked for.
     """
-    error = explain(decode_error(status, body, provider), model)
-    if isinstance(error, ProviderRefused) and (kind := _type_of(body)):
-        return _TYPES[kind](error, model)
-    return error
+    error = decode_error(status, body, provider)
+    if isinstance(error, ProviderRefused):
+        known = _recognised(error, model)
+        if isinstance(known, ProviderRefused) and (kind := _type_of(body)):
+            return _TYPES[kind](known, model)
+    return explain(error, model)
 
 
 def _type_of(body: bytes) -> str:
@@ -139,6 +142,17 @@ def _with_hint(error: _Named, hint: str) -> _Named:
     return error
 
 
+def _named(error: BridgeError) -> BridgeError:
+    """An error of which only LM Studio's own words are known says whose they are."""
+    if not isinstance(error, ProviderRefused) or any(
+        n in error.message for n in ("LM Studio", repr(error.provider))
+    ):
+        return error
+    how = f"answers with status {error.status}" if error.status not in (None, 200) else "reports an error"
+    named = ProviderRefused(error.provider, error.status, f"LM Studio {how}: {error.message}", param=error.param)
+    return _with_hint(named, LOG_HINT if (error.status or 500) >= 500 else "")
+
+
 def _of_class(kind: type[_Named], message: str, hint: str, param: str | None = None) -> _Named:
     """An error whose facts are known only in words."""
     made = error_from_code(kind.code, message, hint, param)
@@ -171,7 +185,7 @@ def _no_memory(error: ProviderRefused, model: str) -> BridgeError:
 
 def _not_loaded(error: ProviderRefused, model: str) -> BridgeError:
     failed = LoadFailed(model or "the model", _last_words(error))
-    return _with_hint(failed, "`lmbridge lmstudio log` shows what LM Studio says about it.")
+    return _with_hint(failed, LOG_HINT)
 
 
 def _unknown(error: ProviderRefused, model: str) -> BridgeError:

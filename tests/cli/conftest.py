@@ -56,7 +56,7 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     """The environment of the command; LM Studio is left alone, as whoever runs the tests may have one."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     own.pop("NO_COLOR", None)
-    return {**own, "LMBRIDGE_HOME": str(home), "TERM": "xterm", **more}
+    return {**own, "LMBRIDGE_HOME": str(home), "TERM": "xterm", "LMBRIDGE_DISABLED": "lmstudio", **more}
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from lmbridge.core.errors import BridgeError, ModelNotFound, error_from_code
+from lmbridge.cli.provider import LMSTUDIO, WITHOUT_LMSTUDIO
+from lmbridge.core.errors import BridgeError, ModelNotFound, ProviderUnavailable, error_from_code
 from lmbridge.core.hub import AnyHub
 
 T = TypeVar("T")
@@ -37,8 +38,20 @@ def with_hub(work: Callable[[AnyHub], Awaitable[T]], *, gateway: bool | None = N
                 return await work(hub)
             except ModelNotFound as error:
                 raise (_unknown_there(files[0], hub.where) if files and gateway else None) or error from None
+            except ProviderUnavailable as error:
+                raise _not_installed(error) or error from error
 
     return asyncio.run(run())
+
+
+def _not_installed(error: ProviderUnavailable) -> BridgeError | None:
+    """The same error, and what works anyway, where it is about LM Studio and there is none."""
+    from lmbridge.machine.lmstudio.install import find_installation
+
+    # One that a gateway sent has its words alone.
+    if repr(LMSTUDIO) not in error.message or find_installation().installed:
+        return None
+    return error_from_code(error.code, error.message, f"{error.hint} {WITHOUT_LMSTUDIO}".lstrip(), error.param)
 
 
 def _unknown_there(file: Path, where: str) -> BridgeError | None:

@@ -9,7 +9,7 @@ import click
 
 from lmbridge.cli import render
 from lmbridge.cli.command import BridgeCommand, json_option
-from lmbridge.cli.provider import LMSTUDIO, check_provider, provider_option
+from lmbridge.cli.provider import check_provider, provider_option
 
 if TYPE_CHECKING:
     from lmbridge.core.hub import AnyHub
@@ -50,13 +50,7 @@ async def _get(hub: AnyHub, name: str, provider: str) -> tuple[ModelInfo, Downlo
     from lmbridge.cli.download import fetch
 
     await check_provider(hub, provider)
-    return await fetch(hub, name, provider or await _default(hub))
-
-
-async def _default(hub: AnyHub) -> str:
-    """LM Studio if it answers; "" leaves it to the hub."""
-    ready = any(state.provider == LMSTUDIO and state.state == "ready" for state in await hub.probe())
-    return LMSTUDIO if ready else ""
+    return await fetch(hub, name, provider)
 
 
 def _tell(model: ModelInfo, last: Download | None, seconds: float, *, as_json: bool) -> None:

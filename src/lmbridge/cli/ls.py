@@ -90,7 +90,7 @@ def _show(
             if model.problem:
                 render.line(f"{render.paint('!', 'yellow')}  {render.printable(f'{model.id}: {model.problem}')}")
         old = max(model.stale_s for model in group)
-        said = [f"This list is {render.duration(old)} old." if old else ""]
+        said = [f"This list is {render.duration(max(1.0, old))} old." if old else ""]
         said += [_why(down[provider])] if provider in down else []
         if told := " ".join(filter(None, said)):
             render.line(f"{render.paint('!', 'yellow')}  {render.paint(render.printable(told), 'dim')}")

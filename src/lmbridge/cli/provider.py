@@ -17,6 +17,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 EMBEDDED = "embedded"
 LMSTUDIO = "lmstudio"
 
+WITHOUT_LMSTUDIO = (
+    "Without it everything but LM Studio's own models works: `lmbridge chat` answers from the embedded engine."
+)
+"""What works where there is no LM Studio."""
+
 
 def provider_option(help: str) -> Callable[[F], F]:
     """`--provider`: the parameter `provider`, "" where it was not given."""

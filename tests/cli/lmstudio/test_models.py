@@ -63,6 +63,13 @@ def test_get_while_the_server_is_down_tells_the_command_that_starts_it(lmbridge:
     assert "`lmbridge lmstudio start`" in done.stderr
 
 
+def test_who_has_lm_studio_gets_models_there_unless_he_says_otherwise(lmbridge: Run) -> None:
+    done = lmbridge("get", GPT_OSS)
+    assert done.returncode == 4
+    assert "`lmbridge lmstudio start`" in done.stderr
+    assert f"`lmbridge get {GPT_OSS} --provider embedded`" in done.stderr
+
+
 def test_a_quantization_is_named_once(lmbridge: Run) -> None:
     done = lmbridge("get", "owner/model@q8_0", "--quantization", "q4_k_m")
     assert done.returncode == 2
@@ -122,7 +129,7 @@ def test_a_list_of_a_server_that_is_down_is_shown_with_its_age_and_the_reason(
     done = started("ls", "--provider", "lmstudio")
     assert done.returncode == 0
     assert QWEN.key in done.stdout
-    assert re.search(r"This list is .* old\..*not running.*`lmbridge lmstudio start`", done.stdout)
+    assert re.search(r"This list is .* old\..* does not run .*`lmbridge lmstudio start`", done.stdout)
 
 
 def test_status_tells_the_state_of_lm_studio_and_the_command_that_mends_it(lmbridge: Run) -> None:
@@ -149,10 +156,13 @@ def test_a_model_that_is_loaded_already_is_not_loaded_again(started: Run) -> Non
     assert in_memory(started) == [QWEN.key]
 
 
-def test_load_again_with_another_context_takes_the_place_of_the_first(started: Run) -> None:
+def test_what_is_loaded_with_a_smaller_context_is_not_taken_from_under_whoever_uses_it(started: Run) -> None:
     assert started("load", QWEN.key, "--context-length", "2048").returncode == 0
-    done = started("load", QWEN.key, "--context-length", "4096")
-    assert "4,096 tokens of context" in done.stdout, done.stderr
+    refused = started("load", QWEN.key, "--context-length", "4096")
+    assert refused.returncode == 2
+    assert f"`lmbridge unload {QWEN.key}`" in refused.stderr
+    assert started("unload", QWEN.key).returncode == 0
+    assert "4,096 tokens of context" in started("load", QWEN.key, "--context-length", "4096").stdout
     assert in_memory(started) == [QWEN.key]
 
 

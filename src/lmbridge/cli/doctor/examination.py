@@ -76,9 +76,10 @@ async def examine(model: str, tell: Callable[[Check], None]) -> Outcome:
         else:
             await lmstudio.look(checks, program_of(config), hub)
         found = await machine.look(checks, config)
+        # Before the engine is tried, which takes memory.
+        fitting = await machine.fitting(checks, config, hub, model, found) if model else None
         await providers.engine(checks, hub, found)
         ready = await providers.servers(checks, hub)
-        fitting = await machine.fitting(checks, config, hub, model, found) if model else None
     parts = ((LMSTUDIO, lmstudio.PART), (EMBEDDED, providers.ENGINE))
     answers = [name for name, part in parts if checks.good(part, ANSWER)]
     # A model that the next question loads has not answered yet, and will.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from msgspec import Struct
@@ -35,8 +35,11 @@ async def look(checks: Checklist, config: Config) -> Hardware:
     checks.add(PART, "memory", Found(free) if room.total else Found("this system does not tell", "skipped"))
     cards = "; ".join(map(_card, found.cards))
     checks.add(PART, "graphics", Found(cards) if cards else Found("none; models run on the processor", "skipped"))
-    for folder in dict.fromkeys(_models_folders(config)):
-        checks.add(PART, "disk", _disk(folder))
+    try:
+        for disk in _disks(_models_folders(config)):
+            checks.add(PART, "disk", disk)
+    except OSError as error:
+        checks.add(PART, "disk", Found(str(error), "failed"))
     return found
 
 
@@ -56,17 +59,23 @@ def _models_folders(config: Config) -> Iterator[Path]:
         yield theirs
 
 
-def _disk(folder: Path) -> Found:
-    """The room on the disk of a folder, which need not be there yet."""
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    try:
-        free = shutil.disk_usage(there).free
-    except OSError as error:
-        return Found(f"{folder}: {error.strerror or error}", "failed")
-    said = f"{render.size(free)} free for {folder}"
-    return (
-        Found(said) if free >= LITTLE else Found(said, "failed", "Free some space before a model is downloaded.")
-    )
+def _disks(folders: Iterable[Path]) -> Iterator[Found]:
+    """The room on each disk that holds one of the folders, which need not be there yet."""
+    disks: dict[int, list[Path]] = {}
+    for folder in folders:
+        disks.setdefault(_there(folder).stat().st_dev, []).append(folder)
+    for held in disks.values():
+        names = " and ".join(map(str, dict.fromkeys(held)))
+        free = shutil.disk_usage(_there(held[0])).free
+        said = f"{render.size(free)} free for {names}"
+        if free >= LITTLE:
+            yield Found(said)
+        else:
+            yield Found(said, "failed", "Free some space before a model is downloaded.")
+
+
+def _there(folder: Path) -> Path:
+    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
 
 
 class Fitting(Struct, frozen=True):

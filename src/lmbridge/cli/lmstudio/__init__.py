@@ -119,12 +119,14 @@ def start(port: int | None, as_json: bool) -> None:
 def stop(as_json: bool) -> None:
     """Stop LM Studio's server, whoever started it. The app itself and the models in its memory stay."""
     from lmbridge.cli.lmstudio import screen
+    from lmbridge.cli.progress import waiting
 
     async def work(program: LMStudioProgram) -> tuple[LMStudioStatus, bool]:
         before = await program.status()
-        if before.state == "server_down":
-            return before, False
-        return await program.stop(), True
+        if not before.server_running:
+            return await program.stop(), False  # or says what is missing, or in its place
+        with waiting("Stopping LM Studio's server") as tell:
+            return await program.stop(waiting=tell), True
 
     found, ran = with_program(work)
     if as_json:

@@ -6,16 +6,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from lmbridge.cli.exits import OK, exit_code
+from lmbridge.cli.provider import WITHOUT_LMSTUDIO
 from lmbridge.clients.lmstudio import LMStudioSettings
 from lmbridge.config import Config
 from lmbridge.core.errors import RuntimeMissing
 from lmbridge.providers.lmstudio.program import LMStudioProgram
 from lmbridge.providers.lmstudio.status import LMStudioStatus
-
-ANYWAY = (
-    "Without it everything but LM Studio's own models works: `lmbridge chat` answers from the embedded engine."
-)
-"""What works where there is no LM Studio."""
 
 ERRORS: Mapping[str, str] = MappingProxyType(
     {
@@ -45,5 +41,5 @@ def state_exit(status: LMStudioStatus) -> int:
 
 def missing(error: RuntimeMissing) -> RuntimeMissing:
     """The same error, and what works anyway."""
-    hint = f"{error.hint} {ANYWAY}".lstrip()
+    hint = f"{error.hint} {WITHOUT_LMSTUDIO}".lstrip()
     return RuntimeMissing(error.name, error.message, hint=hint)

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from lmbridge.cli import render
-from lmbridge.cli.lmstudio.program import ANYWAY, ERRORS
+from lmbridge.cli.lmstudio.program import ERRORS
+from lmbridge.cli.provider import WITHOUT_LMSTUDIO
 from lmbridge.core.errors import BridgeError, error_from_code
 from lmbridge.providers.lmstudio.status import LMStudioStatus
 
@@ -36,7 +37,7 @@ def show(status: LMStudioStatus) -> None:
     if status.hint:
         render.line(render.printable(status.hint))
     if status.state == "not_installed":
-        render.line(ANYWAY)
+        render.line(WITHOUT_LMSTUDIO)
 
 
 def _facts(status: LMStudioStatus) -> Iterator[tuple[bool | None, str, str]]:
@@ -80,6 +81,8 @@ def started(status: LMStudioStatus, *, already: bool) -> None:
         render.note(f"{status.detail} {status.hint}".strip(), "yellow")
     loaded = ", ".join(map(render.printable, status.models_loaded))
     next_step = (
-        f"In memory: {loaded}" if loaded else "No model is in memory; `lmbridge ls --provider lmstudio` lists them"
+        f"In memory: {loaded}"
+        if loaded
+        else "No model is in memory; `lmbridge ls --provider lmstudio` lists what it has"
     )
     render.line(render.paint(f"{next_step}.", "dim"))

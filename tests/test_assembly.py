@@ -18,10 +18,10 @@ def config(tmp_path: Path, toml: str = "") -> Config:
     return load_config(environ={"LMBRIDGE_HOME": str(tmp_path)})
 
 
-def test_the_embedded_engine_is_always_there_and_servers_only_where_they_are_named(tmp_path: Path) -> None:
-    assert [p.id for p in build_providers(config(tmp_path))] == ["embedded"]
+def test_lm_studio_and_the_engine_are_always_there_and_servers_only_where_they_are_named(tmp_path: Path) -> None:
+    assert [p.id for p in build_providers(config(tmp_path))] == ["lmstudio", "embedded"]
     toml = '[openai]\nurl = "http://127.0.0.1:1"\n[openai.other]\nurl = "http://127.0.0.1:2"\n'
-    assert [p.id for p in build_providers(config(tmp_path, toml))] == ["embedded", "openai", "other"]
+    assert [p.id for p in build_providers(config(tmp_path, toml))] == ["lmstudio", "embedded", "openai", "other"]
 
 
 def test_a_table_that_no_provider_answers_to_is_refused_with_the_nearest_name(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_the_blocking_twin_streams_and_leaves_nothing_behind(tmp_path: Path) -> 
             kinds = [type(event).__name__ for event in events]
         assert [s.model for s in hub.instances()] == ["lmbridge-tiny"]
         assert hub.resolve("lmbridge-tiny").provider == "embedded"
-        assert [s.provider for s in hub.probe()] == ["embedded"]
+        assert [s.provider for s in hub.probe()] == ["lmstudio", "embedded"]
     assert (kinds[0], kinds[-1]) == ("Started", "Finished")
     assert _children() == before
 

@@ -231,7 +231,7 @@ def test_a_model_is_loaded_into_a_gateway_that_is_started_for_it(anywhere: Run, 
     assert absent.returncode == 3
     assert "not in memory" in absent.stderr
     assert anywhere("unload", "no-such-model").returncode == 3
-    assert "fake-chat is unloaded" in anywhere("unload", "fake-chat").stdout
+    assert "fake-chat (fake) is unloaded" in anywhere("unload", "fake-chat").stdout
     assert "No model is in memory." in anywhere("unload", "--all").stdout
 
 

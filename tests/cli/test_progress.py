@@ -65,3 +65,10 @@ def test_a_name_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) ->
     with progress.downloading("evil\x1b[2J"):
         pass
     assert "\x1b" not in capsys.readouterr().err
+
+
+async def test_where_nobody_looks_a_load_is_one_plain_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.loading("Loading model") as moved:
+        moved(0.5)
+        moved(1.0)
+    assert capsys.readouterr() == ("", "Loading model …\n")

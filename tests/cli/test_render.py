@@ -100,10 +100,3 @@ def test_sizes_are_for_people(count: int | None, text: str) -> None:
 )
 def test_durations_are_for_people(seconds: float, text: str) -> None:
     assert render.duration(seconds) == text
-
-
-def test_a_progress_bar_is_one_plain_line_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
-    with render.progress("Loading") as moved:
-        moved(0.5)
-        moved(1.0)
-    assert capsys.readouterr() == ("", "Loading …\n")

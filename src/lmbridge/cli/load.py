@@ -13,6 +13,7 @@ import click
 from lmbridge.cli import render
 from lmbridge.cli.command import BridgeCommand, json_option, model_name
 from lmbridge.cli.download import get_option, present
+from lmbridge.cli.progress import loading
 from lmbridge.cli.provider import check_provider, provider_option, qualified
 from lmbridge.core.models import MAX_PARALLEL, MAX_THREADS, LoadOptions
 
@@ -90,7 +91,7 @@ class _Wanted:
     async def load(self, hub: AnyHub) -> InstanceState:
         """Load it, downloaded first if need be."""
         name = await self.present(hub)
-        with render.progress(f"Loading {name}") as moved:
+        with loading(f"Loading {render.printable(name)}") as moved:
             return await hub.load(name, self._options, moved)
 
     async def present(self, hub: AnyHub) -> str:

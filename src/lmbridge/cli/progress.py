@@ -12,7 +12,7 @@ from lmbridge.cli import render
 
 if TYPE_CHECKING:
     from lmbridge.core.models import Download
-    from lmbridge.core.provider import DownloadProgress
+    from lmbridge.core.provider import DownloadProgress, Progress
 
 SILENCE_S = 30.0
 """After so long without a plain line about a download one comes anyway."""
@@ -31,6 +31,41 @@ def downloading(name: str) -> Iterator[DownloadProgress]:
     with render.changing_line() as show:
         show(f"Downloading {name} …")
         yield lambda now: show(f"{_bar(now)}{', '.join(facts(now))}  {name}")
+
+
+@contextmanager
+def loading(text: str) -> Iterator[Progress]:
+    """How far a load is, and for how long it has been: not every runtime tells how far it is.
+
+    For use within a running event loop.
+    """
+    if not render.can_redraw(sys.stderr):
+        render.note(f"{text} …")
+        yield lambda fraction: None
+        return
+    import asyncio
+
+    loop, begin, last = asyncio.get_running_loop(), monotonic(), 0.0
+    timer: asyncio.Handle | None = None
+    with render.changing_line() as show:
+
+        def draw(fraction: float) -> None:
+            nonlocal last
+            last, seconds = fraction, monotonic() - begin
+            clock = f"  {seconds:.0f} s" if seconds >= 1 else ""
+            show(f"{text} {render.bar(fraction)} {fraction:4.0%}{clock}")
+
+        def tick() -> None:
+            nonlocal timer
+            draw(last)
+            timer = loop.call_later(1.0, tick)
+
+        tick()
+        try:
+            yield draw
+        finally:
+            if timer is not None:
+                timer.cancel()
 
 
 def facts(now: Download) -> list[str]:

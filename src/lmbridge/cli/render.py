@@ -128,18 +128,6 @@ def bar(fraction: float, cells: int = 24) -> str:
     return paint("━" * full, "green", stream=sys.stderr) + paint("━" * (cells - full), "dim", stream=sys.stderr)
 
 
-@contextmanager
-def progress(text: str) -> Iterator[Callable[[float], None]]:
-    """A bar on standard error that the `with` body moves (0 to 1); one plain line where nobody looks."""
-    if not can_redraw(sys.stderr):
-        note(f"{text} …")
-        yield lambda fraction: None
-        return
-    with changing_line() as show:
-        show(f"{text} {bar(0.0)} {0:4.0%}")
-        yield lambda fraction: show(f"{text} {bar(fraction)} {fraction:4.0%}")
-
-
 def console() -> Console:
     """rich, for what only a terminal gets: markdown."""
     from rich.console import Console

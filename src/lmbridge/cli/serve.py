@@ -15,6 +15,7 @@ import click
 
 from lmbridge.cli import render
 from lmbridge.cli.command import BridgeCommand, listening_options
+from lmbridge.cli.progress import loading
 from lmbridge.version import __version__
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ async def _load(hub: Hub, models: tuple[str, ...], *, as_json: bool) -> None:
     """Load what was asked for; all names are looked up before the first is loaded."""
     known = [(await hub.find(name)).qualified for name in models]
     for name, model in zip(models, known, strict=True):
-        with render.progress(f"Loading {name}") as moved:
+        with loading(f"Loading {render.printable(name)}") as moved:
             state = await hub.load(model, progress=moved)
         if not as_json:
             render.line(f"{render.printable(state.model)} is loaded.")

@@ -150,6 +150,17 @@ def test_load_leaves_a_model_in_lm_studio_without_a_gateway(started: Run, user: 
     assert QWEN.key in user.run("ps").stdout
 
 
+def test_a_load_that_tells_no_progress_shows_for_how_long_it_has_been(
+    started: Run, user: FakeInstall, home: Path
+) -> None:
+    user.wish(load_s=1.5)
+    with Terminal(home, "load", QWEN.key, **at(user, home)) as terminal:
+        terminal.wait_for(f"Loading {QWEN.key} ━")
+        terminal.wait_for("0%  1 s")
+        terminal.wait_for("(lmstudio) is loaded")
+        assert terminal.wait_for_end() == 0
+
+
 def test_a_model_that_is_loaded_already_is_not_loaded_again(started: Run) -> None:
     assert started("load", QWEN.key).returncode == 0
     assert started("load", QWEN.key).returncode == 0

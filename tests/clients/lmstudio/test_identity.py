@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -102,6 +103,7 @@ async def test_who_speaks_no_http_is_somebody_else(http: HTTPClient) -> None:
 
 
 async def test_a_connection_that_takes_too_long_is_down() -> None:
-    async with HTTPClient(connect_timeout=1e-9) as http, ByteServer(always(b"")) as server:
-        identity = await identify(http, server.url)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with HTTPClient(connect_timeout=1e-9) as http:
+            identity = await identify(http, f"http://127.0.0.1:{listener.getsockname()[1]}")
     assert (identity.kind, identity.reason) == ("down", "no connection within 1e-09 s")

@@ -33,6 +33,7 @@ from lmbridge.core.errors import (
 )
 from lmbridge.core.models import Download
 from lmbridge.core.provider import DownloadProgress
+from lmbridge.wire.lmstudio.errors import with_hint
 from lmbridge.wire.lmstudio.management import (
     DOWNLOAD,
     DOWNLOAD_STATUS,
@@ -165,8 +166,12 @@ class Downloader:
 
     async def _natively(self, wanted: Wanted, tell: _Tell) -> Download:
         job = await self._begin(wanted)
-        tell(job.download)
-        return await self._follow(job, wanted, tell)
+        try:
+            tell(job.download)
+            return await self._follow(job, wanted, tell)
+        except NoSpace as error:
+            with_hint(error, f"{error.hint} {GOES_ON}")
+            raise
 
     async def _begin(self, wanted: Wanted) -> DownloadJob:
         """Its catalogue knows names; whatever it does not know may be a repository."""

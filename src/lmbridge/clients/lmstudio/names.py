@@ -7,12 +7,13 @@ then as a key in another letter case, then as the end of one key alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, TypeVar
+from typing import Final
 
 from msgspec import Struct
 
-from lmbridge.core.errors import BridgeError, InvalidRequest, ModelNotFound, NoModels, WrongModelKind
+from lmbridge.core.errors import InvalidRequest, ModelNotFound, NoModels, WrongModelKind
 from lmbridge.core.models import ModelKind
+from lmbridge.wire.lmstudio.errors import with_hint
 from lmbridge.wire.lmstudio.models import LMStudioModel, LoadedInstance
 
 GET_HINT: Final = (
@@ -20,8 +21,6 @@ GET_HINT: Final = (
 )
 NONE_HINT: Final = "Download one with `lmbridge get NAME`, or in LM Studio itself."
 MOST_SHOWN: Final = 8
-
-_E = TypeVar("_E", bound=BridgeError)
 
 _WANTED: Final = {"chat": "a chat", "embedding": "embeddings"}
 
@@ -73,7 +72,7 @@ def only(models: Sequence[LMStudioModel], kind: ModelKind) -> Found:
     if not fit:
         error = NoModels()
         error.message = f"LM Studio has no model for {_WANTED[kind]}."
-        raise _hinted(error, NONE_HINT)
+        raise with_hint(error, NONE_HINT)
     several = [model for model in fit if model.loaded] or fit
     if len(several) == 1:
         return Found(several[0], several[0].key)
@@ -118,7 +117,7 @@ def _of_label(name: str, models: Sequence[LMStudioModel], kind: ModelKind | None
         ends = [(label, model) for label, model in ends if kind in (None, model.kind)] or ends
     if len({model.key for _, model in ends}) > 1:
         names = sorted({label for label, _ in ends})
-        raise _hinted(ModelNotFound(name, names), f"It could be {_shown(names)}: name one whole.")
+        raise with_hint(ModelNotFound(name, names), f"It could be {_shown(names)}: name one whole.")
     return Found(ends[0][1], ends[0][0]) if ends else None
 
 
@@ -126,13 +125,7 @@ def _not_found(name: str, known: Sequence[str]) -> ModelNotFound:
     error = ModelNotFound(name, known)
     error.message = f"LM Studio has no model named {name!r} ({len(known)} known)."
     near = error.hint if error.hint.startswith("Did you mean") else ""
-    return _hinted(error, f"{near} {GET_HINT.format(name)}".strip())
-
-
-def _hinted(error: _E, hint: str) -> _E:
-    error.hint = hint
-    error.args = (f"{error.message} {hint}",)
-    return error
+    return with_hint(error, f"{near} {GET_HINT.format(name)}".strip())
 
 
 def _shown(names: Sequence[str]) -> str:

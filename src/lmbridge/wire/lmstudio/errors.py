@@ -75,12 +75,12 @@ def explain(error: BridgeError, model: str = "") -> BridgeError:
         case ModelNotFound() if not hasattr(error, "name"):  # told by its code alone
             return _unknown(ProviderRefused("", None, error.message), model)
         case ProviderNeedsKey():
-            return _with_hint(error, PERMISSION_HINT if error.status == 403 else KEY_HINT)
+            return with_hint(error, PERMISSION_HINT if error.status == 403 else KEY_HINT)
         case ProviderUnavailable() if "`url` of [lmstudio]" not in error.hint:
-            return _with_hint(error, START_HINT)
+            return with_hint(error, START_HINT)
         case ProviderTimeout():
             setting = _SETTINGS.get(error.phase, "ask_timeout")
-            return _with_hint(error, START_HINT if error.phase == "connect" else PATIENCE_HINT.format(setting))
+            return with_hint(error, START_HINT if error.phase == "connect" else PATIENCE_HINT.format(setting))
         case _:
             return error
 
@@ -136,7 +136,8 @@ def _unwrapped(error: ProviderRefused, status: int, text: str) -> ProviderRefuse
     return ProviderRefused(error.provider, status, error.message, param=error.param)
 
 
-def _with_hint(error: _Named, hint: str) -> _Named:
+def with_hint(error: _Named, hint: str) -> _Named:
+    """The same error with another hint."""
     error.hint = hint
     error.args = (f"{error.message} {hint}".rstrip(),)
     return error
@@ -150,7 +151,7 @@ def _named(error: BridgeError) -> BridgeError:
         return error
     how = f"answers with status {error.status}" if error.status not in (None, 200) else "reports an error"
     named = ProviderRefused(error.provider, error.status, f"LM Studio {how}: {error.message}", param=error.param)
-    return _with_hint(named, LOG_HINT if (error.status or 500) >= 500 else "")
+    return with_hint(named, LOG_HINT if (error.status or 500) >= 500 else "")
 
 
 def _of_class(kind: type[_Named], message: str, hint: str, param: str | None = None) -> _Named:
@@ -180,18 +181,18 @@ def _crashed(error: ProviderRefused, model: str) -> BridgeError:
 
 def _no_memory(error: ProviderRefused, model: str) -> BridgeError:
     failed = LoadFailed(model or "the model", _last_words(error))
-    return _with_hint(failed, MEMORY_HINT)
+    return with_hint(failed, MEMORY_HINT)
 
 
 def _not_loaded(error: ProviderRefused, model: str) -> BridgeError:
     failed = LoadFailed(model or "the model", _last_words(error))
-    return _with_hint(failed, LOG_HINT)
+    return with_hint(failed, LOG_HINT)
 
 
 def _unknown(error: ProviderRefused, model: str) -> BridgeError:
     made = ModelNotFound(model, ())
     made.message = f"LM Studio has no model {model!r} ready: {error.message}" if model else error.message
-    return _with_hint(made, NOT_LOADED_HINT)
+    return with_hint(made, NOT_LOADED_HINT)
 
 
 def _no_embedding(error: ProviderRefused, model: str) -> BridgeError:

@@ -230,6 +230,17 @@ def test_a_gateway_uses_and_shows_the_same(started: Run, user: FakeInstall) -> N
         assert started("gateway", "stop").returncode == 0
 
 
+def test_a_gateway_downloads_a_missing_model_where_that_was_asked_for(started: Run) -> None:
+    assert started("gateway", "start", "--port", "0").returncode == 0
+    try:
+        done = started("chat", GPT_OSS, "--provider", "lmstudio", "--get", "-p", "Hello", "--json")
+        assert done.returncode == 0, done.stderr + done.stdout
+        assert json.loads(done.stdout)["provider"] == "lmstudio"
+        assert "Downloading" in done.stderr
+    finally:
+        assert started("gateway", "stop").returncode == 0
+
+
 def test_a_get_without_a_terminal_can_be_interrupted(started: Run, user: FakeInstall, home: Path) -> None:
     user.wish(download_s=60)
     command = [sys.executable, "-m", "lmbridge", "get", GPT_OSS]

@@ -108,6 +108,7 @@ def start(port: int | None, as_json: bool) -> None:
             return await program.start(port=port, waiting=tell), False
 
     found, already = with_program(work)
+    screen.check_answers(found)
     if as_json:
         screen.json(found, already_running=already)
         return

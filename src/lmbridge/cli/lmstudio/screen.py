@@ -10,7 +10,7 @@ import msgspec
 from lmbridge.cli import render
 from lmbridge.cli.lmstudio.program import ERRORS
 from lmbridge.cli.provider import WITHOUT_LMSTUDIO
-from lmbridge.core.errors import BridgeError, error_from_code
+from lmbridge.core.errors import BridgeError, ProviderUnavailable, error_from_code
 from lmbridge.providers.lmstudio.status import LMStudioStatus
 
 
@@ -69,6 +69,17 @@ def check_port(status: LMStudioStatus, port: int | None) -> None:
     raise error_from_code("already_running", message, hint) or BridgeError(message, hint=hint)
 
 
+def check_answers(status: LMStudioStatus) -> None:
+    """Make sure that a server which was started is of use.
+
+    Raises:
+        ProviderUnavailable: it takes connections and answers nothing, or was stopped at once.
+    """
+    if status.state not in ("ready", "needs_token"):
+        hint = " ".join(filter(None, (f"`{status.command}` may help." if status.command else "", status.hint)))
+        raise ProviderUnavailable("lmstudio", status.detail.removesuffix("."), hint=hint)
+
+
 def started(status: LMStudioStatus, *, already: bool) -> None:
     """Where it answers, who started it, and what comes next."""
     where = render.paint(render.printable(status.api_endpoint), "bold")
@@ -76,7 +87,8 @@ def started(status: LMStudioStatus, *, already: bool) -> None:
         by = "lmbridge started it" if status.started_by_us else "lmbridge did not start it"
         render.line(f"LM Studio's server runs already at {where}; {by}.")
     else:
-        render.line(f"LM Studio's server answers at {where}, started by lmbridge.")
+        by = "lmbridge" if status.started_by_us else "somebody else meanwhile"
+        render.line(f"LM Studio's server answers at {where}, started by {by}.")
     if status.state == "needs_token":
         render.note(f"{status.detail} {status.hint}".strip(), "yellow")
     loaded = ", ".join(map(render.printable, status.models_loaded))

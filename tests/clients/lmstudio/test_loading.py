@@ -20,6 +20,8 @@ from lmbridge.core.errors import (
     UnsupportedParameter,
     WrongModel,
 )
+from lmbridge.machine.lmstudio.lms import Lms
+from lmbridge.machine.lmstudio.output import LmsModel
 
 LOAD = "POST /api/v1/models/load"
 UNLOAD = "POST /api/v1/models/unload"
@@ -253,3 +255,79 @@ async def test_an_instance_that_somebody_else_unloads_meanwhile_is_gone_all_the_
     fake.inject("unloaded", UNLOAD)
     fake.runtime.instances.clear()
     assert await client.unload_model(QWEN) == ()
+
+
+async def test_where_a_tiny_prompt_does_not_help_the_command_does(tmp_path: Path) -> None:
+    async with fake_lmstudio(tmp_path, version="0.3") as fake:
+        async with client_of(fake, lms=lms_of(fake)) as client:
+            await client.check()
+            fake.inject("unloaded", "POST /v1/responses")
+            assert (await client.load_model(QWEN)).id == QWEN
+        async with client_of(fake) as client:
+            with pytest.raises(ModelNotFound, match="No models loaded"):
+                await client.load_model(THINKER)
+
+
+async def test_what_an_older_one_does_not_list_is_loaded_all_the_same(tmp_path: Path) -> None:
+    async with fake_lmstudio(tmp_path, version="0.3", jit=False) as fake:
+        async with client_of(fake, lms=lms_of(fake)) as client:
+            assert await client.fetch_models() == []
+            assert (await client.ensure_ready(QWEN)).id == QWEN
+            assert (await client.ensure_ready("openai/gpt-oss-20b", download=True)).id == "openai/gpt-oss-20b"
+            with pytest.raises(ModelNotFound):
+                await client.load_model("zzz")
+        async with client_of(fake) as client:
+            with pytest.raises(ModelNotFound):
+                await client.load_model(THINKER)
+
+
+async def test_the_command_never_loads_what_it_does_not_have_by_that_name(fake: FakeLMStudio) -> None:
+    class Poor(Lms):
+        async def ls(self) -> list[LmsModel]:
+            return [LmsModel("something/else")]
+
+    assert fake.install is not None
+    async with client_of(fake, lms=Poor(fake.install.lms, environ=fake.install.environ)) as client:
+        with pytest.raises(ModelNotFound):
+            await client.load_model(QWEN, ttl=60)
+
+
+async def test_with_the_openai_routes_alone_what_is_loaded_is_taken_on_trust(fake: FakeLMStudio) -> None:
+    async with client_of(fake, native_api=False, lms=lms_of(fake)) as client:
+        instance = await client.load_model(QWEN)
+        assert (instance.id, instance.context_length) == (QWEN, None)
+        assert await client.unload_model(QWEN) == (QWEN,)
+    assert ids(fake) == []
+
+
+async def test_an_instance_that_was_unloaded_by_somebody_else_is_no_error(
+    client: LMStudioClient, fake: FakeLMStudio
+) -> None:
+    fake.hold(QWEN)
+    await client.check()
+    # The list still has it, and then the server does not.
+    stale = await client.fetch_models()
+    fake.runtime.instances.clear()
+    await client._loader._unload_one(stale[0].loaded[0].id)
+
+
+async def test_an_unload_that_changes_nothing_is_broken(fake: FakeLMStudio) -> None:
+    class Idle(Lms):
+        async def unload(self, identifier: str) -> None:
+            pass  # and it calls that a success
+
+    assert fake.install is not None
+    fake.version = (0, 3, 30)
+    fake.hold(QWEN)
+    async with client_of(fake, lms=Idle(fake.install.lms, environ=fake.install.environ)) as client:
+        with pytest.raises(BrokenAnswer, match="still lists it"):
+            await client.unload_model(QWEN)
+
+
+async def test_an_instance_of_another_model_under_the_id_that_was_told_is_the_wrong_one(
+    client: LMStudioClient, fake: FakeLMStudio
+) -> None:
+    fake.hold(THINKER, identifier="somebody/else-7b")
+    fake.fault = "loads-other"
+    with pytest.raises(WrongModel):
+        await client.load_model(QWEN)

@@ -232,3 +232,18 @@ def test_pictures_go_beside_the_text() -> None:
 def test_ways_of_sampling_that_the_route_does_not_know_are_refused(sampling: Sampling) -> None:
     with pytest.raises(UnsupportedParameter):
         encode_native_chat("m", "Hi", sampling=sampling)
+
+
+def test_the_line_end_after_the_last_event_may_be_missing() -> None:
+    decoder = new()
+    got = decoder.feed(STREAM.rstrip())
+    assert got + decoder.close() == EVENTS
+    assert decoder.done
+
+
+def test_an_error_in_the_last_event_is_one_without_the_line_end_too() -> None:
+    for data in (b'data: {"error": "it broke"}', event("chat.end", result=result()).rstrip()):
+        decoder = new()
+        decoder.feed(data)
+        with pytest.raises(BridgeError):
+            decoder.close()

@@ -330,3 +330,18 @@ def test_wishes_become_fields() -> None:
         encode_response(ChatRequest("", "Hi", tools=(sub,), tool_choice=NamedTool("mul")), "m")
     with pytest.raises(UnsupportedParameter, match="seed"):
         encode_response(ChatRequest("", "Hi", sampling=Sampling(seed=1)), "m")
+
+
+def test_the_line_end_after_the_last_event_may_be_missing() -> None:
+    decoder = new()
+    got = decoder.feed(STREAM.rstrip())
+    assert got + decoder.close() == EVENTS
+    assert decoder.done
+
+
+def test_an_error_in_the_last_event_is_one_without_the_line_end_too() -> None:
+    for data in (b'data: {"error": "it broke"}', completed().rstrip()):
+        decoder = new()
+        decoder.feed(data)
+        with pytest.raises(BridgeError):
+            decoder.close()

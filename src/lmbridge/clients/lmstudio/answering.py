@@ -69,6 +69,7 @@ class AnswerStream(Generic[E]):
             prepare: finds out whom to ask and what. structured: the answer has to be JSON.
         """
         self._link, self._catalogue, self._prepare = link, catalogue, prepare
+        self._structured = structured
         self._thoughts = Thoughts(link.provider, structured=structured)
         self._asked: Asked[E] | None = None
         self._events: EventStream[E] | None = None
@@ -101,6 +102,7 @@ class AnswerStream(Generic[E]):
             BridgeError: see `LMStudioClient.chat`.
         """
         await self._link.make_sure()
+        self._thoughts = Thoughts(self._link.provider, structured=self._structured)
         asked = self._asked = await self._prepare()
         try:
             await self._send(asked)

@@ -16,7 +16,7 @@ from lmbridge.clients.lmstudio.catalogue import Catalogue
 from lmbridge.clients.lmstudio.command import LmsCommand, needed
 from lmbridge.clients.lmstudio.flights import Flight, Tasks
 from lmbridge.clients.lmstudio.link import Link, within
-from lmbridge.clients.lmstudio.names import Found
+from lmbridge.clients.lmstudio.names import Found, find
 from lmbridge.clients.lmstudio.plans import Wish
 from lmbridge.core.errors import (
     BridgeError,
@@ -66,7 +66,7 @@ class Loader:
         """
         plans.check(wish)
         while True:
-            found = await self._catalogue.find(name, None, fresh=True)
+            found = await self._find(name)
             flight = self._flights.get(found.model.key)
             if flight is None:
                 flight = self._begin(found, wish)
@@ -74,6 +74,17 @@ class Loader:
                 await self._outcome(flight)  # whatever becomes of it: then it is this one's turn
                 continue
             return await self._landed(flight, progress)
+
+    async def _find(self, name: str) -> Found:
+        """What a name means; where only what is in memory is listed, its command is asked too."""
+        try:
+            return await self._catalogue.find(name, None, fresh=True)
+        except ModelNotFound:
+            # Older ones that load nothing by themselves list nothing else.
+            if self._lms is None or await self._catalogue.ready_generation() == "v1":
+                raise
+            on_disk = [LMStudioModel(listed.key, knows_loaded=False) for listed in await self._lms.ls()]
+        return find(self._link.settings.tiers.get(name, name), on_disk, None)
 
     def _begin(self, found: Found, wish: Wish) -> _Loading:
         key = found.model.key

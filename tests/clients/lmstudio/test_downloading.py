@@ -216,6 +216,16 @@ async def test_an_older_one_downloads_by_its_command(old: FakeLMStudio) -> None:
             await client.download_model(GPT)
 
 
+async def test_what_does_not_fit_ends_the_command(old: FakeLMStudio, tmp_path: Path) -> None:
+    catalogue = old.runtime.catalogue
+    catalogue[GPT] = replace(catalogue[GPT], size_bytes=shutil.disk_usage(tmp_path).free + 2**40)
+    settings = replace(SHORT, url=old.url)
+    async with LMStudioClient(settings, lms=lms_of(old), habits=QUICK, models_folder=tmp_path) as client:
+        with pytest.raises(NoSpace):
+            await client.download_model(GPT)
+    assert old.runtime.on_disk(GPT) is None
+
+
 async def test_where_only_what_is_in_memory_is_listed_the_command_tells_what_is_there(tmp_path: Path) -> None:
     async with (
         fake_lmstudio(tmp_path, version="0.3", jit=False) as fake,

@@ -93,6 +93,8 @@ class _Lines:
         self._tenth, self._told_at = 0, monotonic()
 
     def feed(self, now: Download) -> None:
+        if now.state == "already_downloaded":
+            return
         tenth = int((now.fraction or 0.0) * 10 + 1e-6)
         if tenth <= self._tenth and monotonic() - self._told_at < SILENCE_S:
             return

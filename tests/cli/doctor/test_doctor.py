@@ -116,6 +116,12 @@ def test_a_model_that_is_too_large_ends_it_with_a_code_of_its_own(alone: Run, ho
     assert "smaller model" in told(done)["model", "fit"]["hint"]
 
 
+def test_a_model_of_a_server_takes_no_memory_of_this_computer(run: Run) -> None:
+    done = run("doctor", "fake:fake-chat", "--json")
+    assert done.returncode == 0
+    assert "takes none of this computer's memory" in told(done)["model", "fit"]["detail"]
+
+
 def test_a_model_that_nobody_has_is_told_with_how_to_get_it(alone: Run) -> None:
     done = alone("doctor", "qwen/qwen3-8b")
     assert done.returncode == 3
@@ -193,6 +199,18 @@ def test_a_token_that_is_missing_stops_what_needs_it(tmp_path: Path, home: Path)
         good = lmbridge("doctor", "--json", env={"LM_API_TOKEN": GOOD_TOKEN})
         assert states(good)["token"] == "ok"
         assert GOOD_TOKEN not in good.stdout
+
+
+@pytest.mark.parametrize(
+    ("version", "says"), [("0.4", "needs about 0.1 GiB (a rule of thumb)"), ("0.3", "does not tell its size")]
+)
+def test_whether_a_model_of_lm_studio_would_fit(tmp_path: Path, home: Path, version: str, says: str) -> None:
+    with install_fake(tmp_path / "u", version=version) as fake:
+        assert fake.run("server", "start").returncode == 0
+        lmbridge = runs_as(fake, home)
+        done = lmbridge("doctor", QWEN.key, "--json")
+        assert done.returncode == 0, done.stderr
+        assert says in told(done)["model", "fit"]["detail"]
 
 
 def test_settings_that_would_start_it_start_nothing_here(user: FakeInstall, home: Path) -> None:

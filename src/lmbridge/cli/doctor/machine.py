@@ -11,13 +11,17 @@ from msgspec import Struct
 
 from lmbridge.cli import render
 from lmbridge.cli.doctor.checks import Checklist, Found
+from lmbridge.cli.provider import LMSTUDIO
+from lmbridge.clients.lmstudio import LMStudioSettings
 from lmbridge.config import Config
 from lmbridge.core.errors import BadModelFile, BridgeError, ModelNotFound
-from lmbridge.core.models import LoadOptions, ModelInfo
+from lmbridge.core.models import ModelInfo
+from lmbridge.core.provider import Provider
 from lmbridge.hub.hub import Hub
 from lmbridge.machine.hardware import Card, Fit, Hardware, fits, hardware, rule_of_thumb
 from lmbridge.machine.home import models_folder
 from lmbridge.machine.lmstudio.home import models_folder as lmstudio_models_folder
+from lmbridge.providers.lmstudio.look import is_here
 
 PART = "computer"
 LITTLE = 10**9
@@ -100,7 +104,7 @@ async def fitting(checks: Checklist, config: Config, hub: Hub, name: str, found:
         model = await hub.find(name)
         if model.problem:
             raise BadModelFile(model.path or model.id, model.problem)
-        told = await _fitting(hub, model, config.load, found)
+        told = await _fitting(config, hub, model, found)
     except ModelNotFound as error:
         hint = f"{error.hint} `lmbridge get {name}` downloads it, if it is the name of one."
         told = Fitting(name, Found(error.message, "failed", hint, f"lmbridge get {name}"), code=error.code)
@@ -110,21 +114,30 @@ async def fitting(checks: Checklist, config: Config, hub: Hub, name: str, found:
     return told
 
 
-async def _fitting(hub: Hub, model: ModelInfo, options: LoadOptions, found: Hardware) -> Fitting:
+async def _fitting(config: Config, hub: Hub, model: ModelInfo, found: Hardware) -> Fitting:
     who = f"{model.id} ({model.provider})"
     if any((s.provider, s.model) == (model.provider, model.id) for s in await hub.instances()):
         return Fitting(model.id, Found(f"{who} is in memory already"), model)
     provider = next(each for each in hub.providers if each.id == model.provider)
-    needed = await provider.estimate(model, options)
-    if not needed and not model.size_bytes:
-        return Fitting(model.id, Found(f"{who} takes no memory of this computer"), model)
-    context = options.context_length or min(CONTEXT, model.context_length or CONTEXT)
+    needed = await provider.estimate(model, config.load)
+    if not needed and (_elsewhere(config, provider) or not model.size_bytes):
+        told = "takes none of this computer's memory" if _elsewhere(config, provider) else "does not tell its size"
+        return Fitting(model.id, Found(f"{who} {told}", "skipped"), model)
+    context = config.load.context_length or min(CONTEXT, model.context_length or CONTEXT)
     rule = rule_of_thumb(model.size_bytes or 0, context)
     fit = fits(found, needed or rule, rough=not needed)
     if fit.verdict in ("fits", "unknown") or fit.card:
         return Fitting(model.id, Found(f"{who} {fit.sentence}"), model, fit)
     hint = _TIGHT if fit.verdict == "tight" else "Take a smaller model, or one with stronger quantization."
     return Fitting(model.id, Found(f"{who} {fit.sentence}", "failed", hint), model, fit, "not_enough_memory")
+
+
+def _elsewhere(config: Config, provider: Provider) -> bool:
+    """Whether a provider's models are in the memory of whatever computer its server is on."""
+    if provider.id == LMSTUDIO:
+        url = LMStudioSettings.read(config.providers.get(LMSTUDIO, {})).url
+        return bool(url) and not is_here(url)
+    return provider.manifest.category == "server"
 
 
 _TIGHT = "`lmbridge unload --all` gives memory back; so does ending other programs."

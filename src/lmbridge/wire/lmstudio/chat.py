@@ -21,7 +21,7 @@ from lmbridge.core.requests import Sampling
 from lmbridge.wire.lmstudio.errors import decode_failure
 from lmbridge.wire.openai.errors import is_error
 from lmbridge.wire.openai.usage import measure
-from lmbridge.wire.sse import SSEDecoder, SSEError
+from lmbridge.wire.stream import StreamDecoder
 
 ROUTE: Final = "/chat"
 """After `/api/v1`."""
@@ -203,19 +203,15 @@ class _Frame(Struct):
     error: Raw = Raw()
 
 
-_CUT: Final = "the stream ended before the answer did"
-
 _decode_frame: Final = msgspec.json.Decoder(_Frame).decode
 _decode_result: Final = msgspec.json.Decoder(_Result).decode
 
 
-class NativeChatDecoder:
-    """The bytes of a native chat into events. Feed it every piece, then `close()` it.
+class NativeChatDecoder(StreamDecoder[NativeEvent]):
+    """The bytes of a native chat into events. It is complete with `chat.end`: some builds never hang up.
 
     Args:
-        provider: id of the provider that answers.
         model: what was asked for, named in errors.
-        clock: monotonic seconds. sent: when the request was sent, by that clock; None for now.
 
     Attributes:
         response_id: to go on from this answer; "" until the end, and where nothing is stored.
@@ -229,64 +225,12 @@ class NativeChatDecoder:
         clock: Callable[[], float] = perf_counter,
         sent: float | None = None,
     ) -> None:
-        self._provider, self._model, self._clock = provider, model, clock
-        self._sse = SSEDecoder()
-        self._sent = clock() if sent is None else sent
-        self._first: float | None = None
+        super().__init__(provider, clock, sent)
+        self._model = model
         self._started = False
         self._spoke = False
-        self._error: BridgeError | None = None  # to be raised by the next call
-        self._done = False
         self.response_id = ""
         self.load_seconds: float | None = None
-
-    @property
-    def done(self) -> bool:
-        """Whether the answer is complete (`chat.end` has come) or has failed: some builds never hang up."""
-        return self._done
-
-    def feed(self, data: bytes) -> list[NativeEvent]:
-        """The events that *data* completes; those before an error are given first, the error by the next call.
-
-        Raises:
-            BrokenAnswer: not an event stream, or not of this shape.
-            BridgeError: an error reported in the stream.
-        """
-        if self._error is not None:
-            raise self._error
-        events: list[NativeEvent] = []
-        try:
-            for event in self._sse.feed(data):
-                if self._done:
-                    break
-                self._take(event.data, event.name, events)
-        except SSEError as error:
-            self._fail(BrokenAnswer(self._provider, str(error)), events)
-        except BridgeError as error:
-            self._fail(error, events)
-        return events
-
-    def close(self) -> list[NativeEvent]:
-        """The stream has ended; its last events.
-
-        Raises:
-            BrokenAnswer: it was cut off before its end.
-            BridgeError: an error that is still to be raised.
-        """
-        if self._error is not None:
-            raise self._error
-        if self._done:
-            return []
-        try:
-            events = self.feed(b"\n\n")  # the last event may lack the empty line after it
-        except BrokenAnswer as error:
-            raise BrokenAnswer(self._provider, _CUT) from error
-        if (broken := self._broken()) is not None:
-            raise broken
-        return events
-
-    def _broken(self) -> BridgeError | None:
-        return self._error or (None if self._done else BrokenAnswer(self._provider, _CUT))
 
     def whole(self, data: bytes) -> list[NativeEvent]:
         """The events of an answer that was not streamed.
@@ -298,11 +242,6 @@ class NativeChatDecoder:
         events: list[NativeEvent] = []
         self._end(data, events)
         return events
-
-    def _fail(self, error: BridgeError, events: list[NativeEvent]) -> None:
-        self._error, self._done = error, True
-        if not events:
-            raise error
 
     def _take(self, data: bytes, name: str, events: list[NativeEvent]) -> None:
         try:

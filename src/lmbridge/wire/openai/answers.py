@@ -32,7 +32,7 @@ from lmbridge.core.events import (
 )
 from lmbridge.wire.openai.errors import decode_error, is_error
 from lmbridge.wire.openai.usage import Count, StatsFields, TimingFields, UsageFields, measure, to_usage
-from lmbridge.wire.sse import SSEDecoder, SSEError
+from lmbridge.wire.stream import CUT, StreamDecoder
 
 MAX_CALLS: Final = 1024
 """Highest position of a tool call or a choice that is believed."""
@@ -83,29 +83,17 @@ _decode_chunk: Final = msgspec.json.Decoder(_Chunk).decode
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class ChatEventDecoder:
+class ChatEventDecoder(StreamDecoder[Event]):
     """The bytes of a streamed answer, a chat's or a text completion's, into core events.
 
-    Feed it every piece, then `close()` it; or give it a `whole` answer that was not streamed. Once `done`
-    is true nothing more needs to be read.
-
-    Args:
-        provider: id of the provider that answers, for `Started` and for errors.
-        clock: monotonic seconds.
-        sent: when the request was sent, by that clock; None for now.
+    Feed it every piece, then `close()` it; or give it a `whole` answer that was not streamed. It is complete
+    with `[DONE]`, or at its end once a reason to finish has come.
     """
 
     __slots__ = (
-        "_clock",
-        "_done",
-        "_error",
-        "_first",
         "_model",
         "_names",
-        "_provider",
         "_reasons",
-        "_sent",
-        "_sse",
         "_started",
         "_stats",
         "_timings",
@@ -115,10 +103,7 @@ class ChatEventDecoder:
     def __init__(
         self, provider: str, clock: Callable[[], float] = perf_counter, sent: float | None = None
     ) -> None:
-        self._provider, self._clock = provider, clock
-        self._sse = SSEDecoder()
-        self._sent = clock() if sent is None else sent
-        self._first: float | None = None
+        super().__init__(provider, clock, sent)
         self._started = False
         self._model = ""
         self._reasons: dict[int, str] = {}
@@ -126,56 +111,11 @@ class ChatEventDecoder:
         self._usage: UsageFields | None = None
         self._timings: TimingFields | None = None
         self._stats: StatsFields | None = None
-        self._error: BridgeError | None = None
-        self._done = False
 
-    @property
-    def done(self) -> bool:
-        """Whether the answer is complete (`[DONE]` has come) or has failed."""
-        return self._done
-
-    def feed(self, data: bytes) -> list[Event]:
-        """The events that *data* completes; those before an error are given first, the error by the next call.
-
-        Raises:
-            BrokenAnswer: not an event stream, or not of OpenAI's shape.
-            BridgeError: an error the provider reported in the stream.
-        """
-        if self._error is not None:
-            raise self._error
-        events: list[Event] = []
-        try:
-            for event in self._sse.feed(data):
-                if self._done:
-                    break
-                self._take(event.data, event.name, events)
-        except SSEError as error:
-            self._fail(BrokenAnswer(self._provider, str(error)), events)
-        except BridgeError as error:
-            self._fail(error, events)
-        return events
-
-    def close(self) -> list[Event]:
-        """The stream has ended; gives the last events if `[DONE]` did not.
-
-        Raises:
-            BrokenAnswer: it was cut off before the answer was finished.
-            BridgeError: an error that is still to be raised.
-        """
-        if self._error is not None:
-            raise self._error
-        if self._done:
-            return []
+    def _unmarked(self, events: list[Event]) -> None:
         if not self._reasons:
-            raise BrokenAnswer(self._provider, "the stream ended before the answer did")
-        events: list[Event] = []
+            raise BrokenAnswer(self._provider, CUT)
         self._finish(events)
-        return events
-
-    def _fail(self, error: BridgeError, events: list[Event]) -> None:
-        self._error, self._done = error, True
-        if not events:
-            raise error
 
     def _take(self, data: bytes, name: str, events: list[Event]) -> None:
         if data == b"[DONE]":

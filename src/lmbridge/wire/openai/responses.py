@@ -13,12 +13,12 @@ from typing import Annotated, Final, TypeAlias
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from lmbridge.core.errors import BridgeError, BrokenAnswer, InvalidRequest, UnsupportedParameter
+from lmbridge.core.errors import BrokenAnswer, InvalidRequest, UnsupportedParameter
 from lmbridge.core.events import Event, Finished, ReasoningDelta, Started, TextDelta, Timings, ToolCallDelta, Usage
 from lmbridge.core.messages import ImagePart, Message, Part, Tool
 from lmbridge.core.requests import ChatRequest, NamedTool, Sampling, Schema
 from lmbridge.wire.openai.errors import decode_error, is_error
-from lmbridge.wire.sse import SSEDecoder, SSEError
+from lmbridge.wire.stream import CUT, StreamDecoder
 
 ROUTE: Final = "/responses"
 
@@ -191,8 +191,6 @@ class _Frame(Struct):
     error: Raw = Raw()
 
 
-_CUT: Final = "the stream ended before the answer did"
-
 _decode_frame: Final = msgspec.json.Decoder(_Frame).decode
 _decode_response: Final = msgspec.json.Decoder(_Response).decode
 
@@ -214,12 +212,8 @@ class _Part(Struct):
     named: bool = False
 
 
-class ResponseDecoder:
-    """The bytes of a streamed response into core events. Feed it every piece, then `close()` it.
-
-    Args:
-        provider: id of the provider that answers.
-        clock: monotonic seconds. sent: when the request was sent, by that clock; None for now.
+class ResponseDecoder(StreamDecoder[Event]):
+    """The bytes of a streamed response into core events. It is complete with `response.completed`.
 
     Attributes:
         response_id: to go on from this answer; "" before it is known.
@@ -229,66 +223,13 @@ class ResponseDecoder:
     def __init__(
         self, provider: str, clock: Callable[[], float] = perf_counter, sent: float | None = None
     ) -> None:
-        self._provider, self._clock = provider, clock
-        self._sse = SSEDecoder()
-        self._sent = clock() if sent is None else sent
-        self._first: float | None = None
+        super().__init__(provider, clock, sent)
         self._started = False
         self._parts: dict[tuple[str, _Key], _Part] = {}
         self._places: dict[str, int] = {}  # of the ids that came with a place
         self._calls = 0
-        self._error: BridgeError | None = None
-        self._done = False
         self.response_id = ""
         self.model = ""
-
-    @property
-    def done(self) -> bool:
-        """Whether the answer is complete (`response.completed` has come) or has failed."""
-        return self._done
-
-    def feed(self, data: bytes) -> list[Event]:
-        """The events that *data* completes; those before an error are given first, the error by the next call.
-
-        Raises:
-            BrokenAnswer: not an event stream, or not of this shape.
-            BridgeError: an error reported in the stream.
-        """
-        if self._error is not None:
-            raise self._error
-        events: list[Event] = []
-        try:
-            for event in self._sse.feed(data):
-                if self._done:
-                    break
-                self._take(event.data, event.name, events)
-        except SSEError as error:
-            self._fail(BrokenAnswer(self._provider, str(error)), events)
-        except BridgeError as error:
-            self._fail(error, events)
-        return events
-
-    def close(self) -> list[Event]:
-        """The stream has ended; its last events.
-
-        Raises:
-            BrokenAnswer: it was cut off before its end.
-            BridgeError: an error that is still to be raised.
-        """
-        if self._error is not None:
-            raise self._error
-        if self._done:
-            return []
-        try:
-            events = self.feed(b"\n\n")  # the last event may lack the empty line after it
-        except BrokenAnswer as error:
-            raise BrokenAnswer(self._provider, _CUT) from error
-        if (broken := self._broken()) is not None:
-            raise broken
-        return events
-
-    def _broken(self) -> BridgeError | None:
-        return self._error or (None if self._done else BrokenAnswer(self._provider, _CUT))
 
     def whole(self, data: bytes) -> list[Event]:
         """The events of an answer that was not streamed.
@@ -301,14 +242,9 @@ class ResponseDecoder:
         self._end(data, events)
         return events
 
-    def _fail(self, error: BridgeError, events: list[Event]) -> None:
-        self._error, self._done = error, True
-        if not events:
-            raise error
-
     def _take(self, data: bytes, name: str, events: list[Event]) -> None:
         if data == b"[DONE]":
-            raise BrokenAnswer(self._provider, _CUT)
+            raise BrokenAnswer(self._provider, CUT)
         try:
             frame = _decode_frame(data)
         except (ValueError, RecursionError) as error:

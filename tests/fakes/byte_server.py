@@ -18,6 +18,7 @@ class ByteServer:
     What a handler raises ends the `async with` in an `ExceptionGroup`, a client who went away excepted.
 
     Attributes:
+        port: chosen when it begins to listen, if it was 0.
         connections: how many were accepted.
         ended: how many of them are over.
     """
@@ -25,44 +26,39 @@ class ByteServer:
     def __init__(
         self, handle: Handle, *, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
     ) -> None:
-        self._handle, self._host, self._port, self._tls = handle, host, port, tls
+        self._handle, self._host, self._tls = handle, host, tls
         self._group = asyncio.TaskGroup()
         self._running: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
-        self._last = ("", 0)
+        self._listener: socket.socket | None = None
+        self._raw: set[socket.socket] = set()
         self._changed = asyncio.Event()
+        self.port = port
         self.connections = 0
         self.ended = 0
-
-    @property
-    def port(self) -> int:
-        assert self._server is not None
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
 
     @property
     def url(self) -> str:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{'https' if self._tls else 'http'}://{host}:{self.port}"
 
+    def listen(self) -> None:
+        """Take connections; again on the same port, after `stop_listening`.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        self._listener = socket.create_server((self._host, self.port), family=family)
+        self._listener.setblocking(False)
+        self.port = self._listener.getsockname()[1]
+        asyncio.get_running_loop().add_reader(self._listener, self._accept)
+
     def stop_listening(self) -> None:
         """Let connections be refused from now on; those that are open stay."""
-        assert self._server is not None
-        self._last = self._host, self.port
-        self._server.close()
-
-    def listen_again(self) -> None:
-        """Take connections again, on the same port."""
-        listener = socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(self._last)
-        listener.listen()  # who connects before the task runs is kept waiting, not refused
-        task = self._group.create_task(self._listen(listener))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-
-    async def _listen(self, listener: socket.socket) -> None:
-        self._server = await asyncio.start_server(self._accept, sock=listener)
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
 
     async def connected(self) -> None:
         """Wait until a client is connected."""
@@ -82,14 +78,39 @@ class ByteServer:
                 self._changed.clear()
                 await self._changed.wait()
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self) -> None:
+        # Not `asyncio.start_server`: a connection that comes while that closes is left open for ever.
+        assert self._listener is not None
+        try:
+            connection, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        connection.setblocking(False)
+        self._raw.add(connection)
+        task = self._group.create_task(self._serve(connection))
+        self._running.add(task)
+        task.add_done_callback(lambda task: self._done(task, connection))
+
+    def _done(self, task: asyncio.Task[None], connection: socket.socket) -> None:
+        self._running.discard(task)
+        if connection in self._raw:  # it was cancelled before it began
+            self._raw.discard(connection)
+            connection.close()
+
+    async def _serve(self, connection: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        self._raw.discard(connection)
+        try:
+            transport, _ = await loop.connect_accepted_socket(
+                lambda: protocol, connection, ssl=self._tls, ssl_shutdown_timeout=1 if self._tls else None
+            )
+        except OSError:  # no handshake
+            return
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         self.connections += 1
         self._changed.set()
-        task = self._group.create_task(self._serve(reader, writer))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await self._handle(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -100,17 +121,14 @@ class ByteServer:
             self._changed.set()
 
     async def __aenter__(self) -> Self:
+        self.listen()
         await self._group.__aenter__()
-        self._server = await asyncio.start_server(
-            self._accept, self._host, self._port, ssl=self._tls, ssl_shutdown_timeout=1 if self._tls else None
-        )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._server is not None
-        self._server.close()
+        self.stop_listening()
         for task in self._running:
             task.cancel()
         await self._group.__aexit__(kind, error, trace)

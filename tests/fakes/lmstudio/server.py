@@ -129,7 +129,7 @@ class FakeLMStudio:
         closed = any(each.fault == "refuse" for each in self.faults.injected)
         self.faults.injected.clear()
         if closed and self.server is not None:
-            self.server.listen_again()
+            self.server.listen()
 
     async def start(self, port: int = 0, host: str = "127.0.0.1") -> None:
         """Start the REST server.

@@ -52,6 +52,7 @@ class Loader:
     def __init__(self, link: Link, catalogue: Catalogue, lms: LmsCommand | None, tasks: Tasks) -> None:
         self._link, self._catalogue, self._lms, self._tasks = link, catalogue, lms, tasks
         self._flights: dict[str, _Loading] = {}
+        self._over = 0
         self._ours: set[str] = set()
 
     async def load(self, name: str, wish: Wish, progress: Progress | None = None) -> LoadedInstance:
@@ -66,9 +67,12 @@ class Loader:
         """
         plans.check(wish)
         while True:
+            over = self._over
             found = await self._find(name)
             flight = self._flights.get(found.model.key)
             if flight is None:
+                if over != self._over:  # a load ended meanwhile, which this list may not show yet
+                    continue
                 flight = self._begin(found, wish)
             elif flight.wish != wish:
                 await self._outcome(flight)  # whatever becomes of it: then it is this one's turn
@@ -95,6 +99,7 @@ class Loader:
                 return await self._load(found, wish, flight)
             finally:
                 del self._flights[key]
+                self._over += 1
 
         flight.task = self._tasks.start(work())
         return flight

@@ -84,7 +84,9 @@ def test_the_table_speaks_of_every_fault() -> None:
 
 
 @pytest.mark.parametrize("fault", FAILS)
-async def test_a_fault_is_an_error_wherever_it_can_be_seen(install: FakeInstall, fault: str) -> None:
+async def test_a_fault_is_an_error_wherever_it_can_be_seen(
+    install: FakeInstall, fault: str, tried: Callable[[str, int], None]
+) -> None:
     install.fault = fault
     lms = Lms(install.lms, environ=install.environ, limits=IMPATIENT if "never-ends" in fault else PATIENT)
     calls = {name: call for name, call in CALLS.items() if name != "log" or "never-ends" not in fault}
@@ -97,6 +99,7 @@ async def test_a_fault_is_an_error_wherever_it_can_be_seen(install: FakeInstall,
         if error is not None:
             assert error.command.startswith("lms ")
             assert error.message.endswith(".")
+    tried("The command lms", len(calls))
 
 
 async def error_of(asked: Awaitable[object]) -> CommandFailed | None:
@@ -109,7 +112,9 @@ async def error_of(asked: Awaitable[object]) -> CommandFailed | None:
 
 
 @pytest.mark.parametrize("fault", sorted(HARMLESS))
-async def test_a_harmless_fault_changes_nothing(install: FakeInstall, fault: str) -> None:
+async def test_a_harmless_fault_changes_nothing(
+    install: FakeInstall, fault: str, tried: Callable[[str, int], None]
+) -> None:
     install.fault = fault
     lms = Lms(install.lms, environ=install.environ, limits=PATIENT)
     assert await lms.version()
@@ -125,3 +130,4 @@ async def test_a_harmless_fault_changes_nothing(install: FakeInstall, fault: str
     await lms.server_stop()
     await lms.daemon_down()
     assert not (await lms.daemon_status()).running
+    tried("The command lms", len(CALLS) - 2)

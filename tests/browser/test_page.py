@@ -24,8 +24,9 @@ pytestmark = pytest.mark.skipif(
 
 def environment(home: Path) -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith("LMBRIDGE_")}
-    # The models of whoever runs the tests are no part of them.
-    return {**own, "LMBRIDGE_HOME": str(home), "LMBRIDGE_EMBEDDED_LMSTUDIO_MODELS": "false"}
+    # LM Studio and the models of whoever runs the tests are no part of them.
+    theirs = {"LMBRIDGE_DISABLED": "lmstudio", "LMBRIDGE_EMBEDDED_LMSTUDIO_MODELS": "false"}
+    return {**own, **theirs, "LMBRIDGE_HOME": str(home)}
 
 
 @pytest.fixture

@@ -130,6 +130,9 @@ class ScriptedRuntime(ScriptedProvider):
         state: what a probe finds.
         names: names that its settings gave to models.
         fetches: whether a missing model is downloaded without further asking.
+
+    Attributes:
+        sure: whether its instances are known to be there without asking. asked: how often it was asked.
     """
 
     manifest: ClassVar[Manifest] = Manifest("runtime", "Runtime", "server", "Does what a test tells it.")
@@ -147,6 +150,8 @@ class ScriptedRuntime(ScriptedProvider):
         self.state = state
         self.names = names or {}
         self.fetches = fetches
+        self.sure = True
+        self.asked = 0
         self.kept: list[Instance] = []
         self.downloads: list[str] = []
         self.downloading = asyncio.Event()
@@ -169,6 +174,18 @@ class ScriptedRuntime(ScriptedProvider):
 
     async def loaded(self) -> Sequence[Instance]:
         return [*self.kept, *self.alive.values()]
+
+    def sure_of(self, instance: Instance) -> bool:
+        return self.sure
+
+    async def confirm(self, instance: Instance) -> bool:
+        self.asked += 1
+        if self.failure is not None:
+            raise self.failure
+        there = instance in self.alive.values()
+        if not there:
+            self._dying[instance.key].set_result(ModelGone(self.id, instance.model.id))
+        return there
 
     async def doubt(self, instance: Instance, error: BridgeError) -> BridgeError:
         if instance in self.alive.values():

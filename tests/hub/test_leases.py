@@ -5,19 +5,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from tests.fakes.provider import ScriptedProvider
+from tests.fakes.provider import ScriptedProvider, ScriptedRuntime
 
 from lmbridge.core.errors import (
     BadModelFile,
     BrokenAnswer,
     EngineCrashed,
+    ForeignServer,
     InvalidRequest,
     LoadFailed,
     ModelBusy,
     NotEnoughMemory,
+    ProviderUnavailable,
     ShuttingDown,
 )
-from lmbridge.core.models import LoadOptions, ModelInfo
+from lmbridge.core.models import Instance, LoadOptions, ModelInfo
 from lmbridge.hub.leases import Lease, Leases
 
 A, B, C = (ModelInfo(name, "scripted") for name in "abc")
@@ -337,3 +339,74 @@ async def test_closing_while_memory_is_being_estimated_refuses_too() -> None:
         await leases.aclose()
         provider.gate.set()
         assert await waiting
+
+
+def leases_over_runtime(runtime: ScriptedRuntime) -> Leases:
+    return Leases({"runtime": runtime}.__getitem__, LoadOptions(), Clock())
+
+
+K = ModelInfo("k", "runtime")
+
+
+async def test_what_somebody_else_unloaded_is_loaded_again_for_who_comes_next() -> None:
+    runtime = ScriptedRuntime([K])
+    leases = leases_over_runtime(runtime)
+    async with held(leases, K):
+        pass
+    runtime.alive.clear()
+    runtime.sure = False
+    async with held(leases, K) as lease:
+        assert runtime.loads == ["k", "k"]
+        assert lease.instance in runtime.alive.values()
+    await leases.aclose()
+
+
+async def test_a_runtime_that_is_sure_is_not_asked() -> None:
+    runtime = ScriptedRuntime([K])
+    leases = leases_over_runtime(runtime)
+    for sure, asked in ((True, 0), (False, 1)):
+        runtime.sure = sure
+        async with held(leases, K):
+            assert runtime.asked == asked
+        lease = leases.at_once(K)
+        assert (lease is not None) == sure
+        if lease is not None:
+            leases.release(lease)
+    assert runtime.loads == ["k"]
+    await leases.aclose()
+
+
+async def test_who_cannot_be_sure_of_a_model_gets_no_lease_of_it() -> None:
+    runtime = ScriptedRuntime([K])
+    leases = leases_over_runtime(runtime)
+    async with held(leases, K):
+        pass
+    runtime.sure, runtime.failure = False, ForeignServer("runtime", "http://127.0.0.1:9", "a web page")
+    with pytest.raises(ForeignServer):
+        await leases.acquire(K)
+    assert [state.leases for state in leases.states()] == [0]
+    await leases.aclose()
+
+
+async def test_what_cannot_be_unloaded_when_its_time_is_over_is_nobodys_fault() -> None:
+    class Stubborn(ScriptedProvider):
+        async def unload(self, instance: Instance) -> None:
+            await super().unload(instance)
+            raise ProviderUnavailable(self.id, "it is down")
+
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    provider, clock = Stubborn([A]), Clock()
+    leases = leases_over(provider, LoadOptions(ttl=0.01), clock)
+    async with held(leases, A):
+        pass
+    clock.now = 1.0
+    async with asyncio.timeout(10):
+        await provider.unloaded.wait()
+    await settled()
+    assert (leases.states(), faults) == ([], [])
+    async with held(leases, A):
+        pass
+    with pytest.raises(ProviderUnavailable):
+        await leases.unload(A)
+    await leases.aclose()

@@ -182,6 +182,18 @@ class Keeper(Protocol):
     async def loaded(self) -> Sequence[Instance]:
         """What is in its memory now; [] when it cannot be asked."""
 
+    def sure_of(self, instance: Instance) -> bool:
+        """Whether an instance is known to be there still, and to be asked by nobody's address but its own."""
+
+    async def confirm(self, instance: Instance) -> bool:
+        """Find that out, before anybody sends a secret or a prompt there. False: somebody else unloaded it, and
+        `gone` tells the same.
+
+        Raises:
+            ProviderUnavailable, ForeignServer: it cannot be asked, or another program has its address; `gone`
+                tells the same. ProviderNeedsKey.
+        """
+
     async def doubt(self, instance: Instance, error: BridgeError) -> BridgeError:
         """The reason behind an error met while asking an instance: that it was unloaded, else *error*.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import count
 from time import monotonic
 from typing import TypeAlias
@@ -67,8 +67,8 @@ class Lease:
 
     async def explain(self, error: BridgeError) -> BridgeError:
         """The reason behind an error met while asking the instance: its crash, if it died, else *error*."""
-        if isinstance(self.provider, Keeper):
-            reason = await self.provider.doubt(self.instance, error)
+        if self._held.keeper is not None:
+            reason = await self._held.keeper.doubt(self.instance, error)
             if reason is not error:
                 # Who asks again at once must not be given what is gone.
                 await asyncio.wait([self._held.gone], timeout=CRASH_NEWS_S)
@@ -77,6 +77,23 @@ class Lease:
             return error
         news, _ = await asyncio.wait([self._held.gone], timeout=CRASH_NEWS_S)
         return self._held.gone.result() if news else error
+
+    @property
+    def certain(self) -> bool:
+        """Whether the instance is known to be there: others may unload what a runtime keeps by itself."""
+        return self._held.certain
+
+    async def confirm(self) -> bool:
+        """Whether the instance is there still; asks its runtime.
+
+        Raises:
+            ProviderUnavailable, ForeignServer, ProviderNeedsKey: it cannot be asked.
+        """
+        keeper = self._held.keeper
+        if keeper is None or await keeper.confirm(self.instance):
+            return True
+        await asyncio.wait([self._held.gone], timeout=CRASH_NEWS_S)
+        return False
 
     @asynccontextmanager
     async def explaining(self) -> AsyncIterator[None]:
@@ -93,12 +110,17 @@ class Lease:
 class _Held:
     """A loaded instance, its provider, and the news of its end."""
 
-    __slots__ = ("gone", "instance", "model", "provider", "watcher")
+    __slots__ = ("gone", "instance", "keeper", "model", "provider", "watcher")
 
     def __init__(self, model: ModelInfo, instance: Instance, provider: Provider) -> None:
         self.model, self.instance, self.provider = model, instance, provider
+        self.keeper = provider if isinstance(provider, Keeper) else None
         self.gone: asyncio.Future[BridgeError] = asyncio.get_running_loop().create_future()
         self.watcher: asyncio.Task[None] | None = None
+
+    @property
+    def certain(self) -> bool:
+        return self.keeper is None or self.keeper.sure_of(self.instance)
 
 
 class _Waiter:
@@ -148,17 +170,31 @@ class Leases:
     async def acquire(self, model: ModelInfo, alone: bool = False, progress: Progress | None = None) -> Lease:
         """Wait for a lease of *model*; the caller must `release` it, whatever happens.
 
+        One that somebody else has unloaded meanwhile is loaded again.
+
         Args:
             alone: nobody else may hold it meanwhile.
             progress: called with 0 to 1 while the model loads.
 
         Raises:
-            NotEnoughMemory, BadModelFile, LoadFailed, EngineMissing, ProviderUnavailable, ShuttingDown.
+            NotEnoughMemory, BadModelFile, LoadFailed, EngineMissing, ProviderUnavailable, ForeignServer,
+            ProviderNeedsKey, ShuttingDown.
         """
-        return self.at_once(model, alone) or await self._wait_for(model, alone, progress)
+        lease = self.at_once(model, alone) or await self._wait_for(model, alone, progress)
+        if lease.certain:
+            return lease
+        try:
+            there = await lease.confirm()
+        except BaseException:
+            self.release(lease)
+            raise
+        if there:
+            return lease
+        self.release(lease)
+        return await self._wait_for(model, alone, progress)
 
     def at_once(self, model: ModelInfo, alone: bool = False) -> Lease | None:
-        """A lease if nothing has to be waited for, else None; to be released like any other.
+        """A lease if nothing has to be waited for or asked, else None; to be released like any other.
 
         Raises:
             ShuttingDown.
@@ -167,7 +203,7 @@ class Leases:
             raise ShuttingDown
         name = model.qualified
         resident = self._residents.get(name)
-        if resident is None or self._queue or not admits(resident, alone):
+        if resident is None or self._queue or not admits(resident, alone) or not self._held[name].certain:
             return None
         self._residents[name] = granted(resident, alone)
         return Lease(self._held[name], alone, 0.0)
@@ -263,7 +299,7 @@ class Leases:
                     self._start_loading(model)
                 case Unload(model):
                     self._residents[model] = replace(self._residents[model], state="unloading")
-                    self._background.start(self._unload(model, why))
+                    self._background.start(self._evict(model, why))
 
     def _grant(self, waiter: _Waiter) -> None:
         name = waiter.want.model
@@ -334,6 +370,11 @@ class Leases:
             del self._held[name], self._residents[name]
             self._activity.unloaded(held.model.provider, held.model.id, "crashed")
             self._settle()
+
+    async def _evict(self, name: str, why: str) -> None:
+        """Unload what nobody asked to be unloaded: a runtime that is down by then is nobody's concern."""
+        with suppress(BridgeError):
+            await self._unload(name, why)
 
     async def _unload(self, name: str, why: str) -> None:
         held = self._held.pop(name)

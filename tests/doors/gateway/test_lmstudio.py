@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import openai
 import pytest
 from tests.doors.gateway.asking import Running, running
+from tests.fakes.byte_server import ByteServer
 from tests.fakes.lmstudio import GOOD_TOKEN, FakeLMStudio, fake_lmstudio
 
 from lmbridge.core.provider import ProviderContext
+from lmbridge.providers.lmstudio import provider as provider_module
 from lmbridge.providers.lmstudio.provider import LMStudioProvider
 
 CHAT, EMBED = "qwen/qwen3-4b-2507", "text-embedding-nomic-embed-text-v1.5"
@@ -113,6 +116,32 @@ async def test_a_model_that_somebody_unloaded_is_loaded_again_for_the_next_reque
     with pytest.raises(openai.InternalServerError) as failed:
         await client.chat.completions.create(model=CHAT, messages=HELLO)
     assert (failed.value.status_code, failed.value.response.headers["retry-after"]) == (503, "1")
+    assert (await client.chat.completions.create(model=CHAT, messages=HELLO)).choices
+
+
+async def test_a_program_that_took_its_address_gets_neither_prompt_nor_token(
+    client: openai.AsyncOpenAI, door: Running, fake: FakeLMStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await client.chat.completions.create(model=CHAT, messages=HELLO)
+    heard: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            heard.append(data)
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}")
+            await writer.drain()
+
+    await fake.stop()
+    # All that was believed for a moment is over.
+    monkeypatch.setattr(provider_module, "monotonic", lambda: time.monotonic() + 60)
+    async with ByteServer(serve, port=fake.port):
+        for stream in (False, True):
+            got = await door.post("/v1/chat/completions", {"model": CHAT, "messages": HELLO, "stream": stream})
+            assert (got.status, got.code) == (502, "foreign_server")
+    assert b"GET /lmstudio-greeting " in b"".join(heard)
+    assert b"Hello" not in b"".join(heard)
+    assert b"sk-lm" not in b"".join(heard)
+    await fake.start(fake.port)
     assert (await client.chat.completions.create(model=CHAT, messages=HELLO)).choices
 
 

@@ -9,22 +9,26 @@ import msgspec
 import pytest
 from tests.doors.gateway.asking import until
 from tests.fakes.lmstudio import GOOD_TOKEN, FakeLMStudio, fake_lmstudio
-from tests.providers.lmstudio.conftest import MakeInstall, places_of
+from tests.fakes.lmstudio.home import configure
+from tests.providers.lmstudio.conftest import MakeInstall, places_of, web_page
 
 from lmbridge.clients.lmstudio import LMStudioSettings
 from lmbridge.core.errors import (
     ConfigInvalid,
+    ForeignServer,
     ModelGone,
     ModelNotFound,
     ProviderUnavailable,
     UnsupportedParameter,
     WrongModel,
 )
+from lmbridge.core.events import TextDelta
 from lmbridge.core.models import Download, LoadOptions, ModelInfo
 from lmbridge.core.provider import Downloader, Keeper, Namer, ProviderContext
 from lmbridge.core.requests import ChatRequest, EmbedRequest
 from lmbridge.hub.hub import Hub
 from lmbridge.machine.lmstudio.home import Places
+from lmbridge.providers.lmstudio import provider as provider_module
 from lmbridge.providers.lmstudio.provider import LMStudioProvider
 
 CHAT, EMBED = "qwen/qwen3-4b-2507", "text-embedding-nomic-embed-text-v1.5"
@@ -141,6 +145,70 @@ async def test_a_model_that_somebody_unloaded_is_noticed_and_loaded_again(tmp_pa
         assert (await hub.answer(ChatRequest(CHAT, "hello"))).text
 
 
+async def test_one_that_somebody_unloaded_a_while_ago_is_loaded_again_before_it_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provider_module, "SURE_FOR", 0.0)
+    async with served(tmp_path) as up, Hub([up.provider]) as hub:
+        await hub.load(CHAT, LoadOptions(context_length=2048))
+        up.fake.runtime.unload(CHAT)
+        assert (await hub.answer(ChatRequest(CHAT, "hello"))).text
+        (instance,) = up.fake.runtime.instances
+        assert instance.context_length == 2048, "LM Studio itself would have loaded it with its own"
+
+
+async def test_all_who_ask_a_model_that_was_unloaded_are_told_the_same(tmp_path: Path) -> None:
+    async with served(tmp_path) as up, Hub([up.provider]) as hub:
+        up.fake.runtime.jit = False
+        await hub.answer(ChatRequest(CHAT, "hello"))
+        up.fake.runtime.unload(CHAT)
+        ask = (hub.answer(ChatRequest(CHAT, f"hello {n}")) for n in range(4))
+        met = await asyncio.gather(*ask, return_exceptions=True)
+    assert [type(each) for each in met] == [ModelGone] * 4
+
+
+async def test_a_server_that_moved_with_its_models_is_asked_where_it_is(tmp_path: Path) -> None:
+    async with fake_lmstudio(tmp_path / "user") as fake:
+        assert fake.install is not None
+        context = ProviderContext(tmp_path / "home", "lmstudio")
+        provider = LMStudioProvider(LMStudioSettings(), context, places=places_of(fake.install))
+        async with Hub([provider]) as hub:
+            await hub.answer(ChatRequest(CHAT, "hello"))
+            await fake.stop()
+            await fake.start()
+            configure(fake.home, port=fake.port)
+            with pytest.raises(ModelGone):
+                await hub.answer(ChatRequest(CHAT, "hello"))
+            assert (await hub.answer(ChatRequest(CHAT, "hello"))).text
+
+
+async def test_an_answer_that_ends_with_lm_studio_itself_says_so(tmp_path: Path) -> None:
+    async with served(tmp_path) as up, Hub([up.provider]) as hub:
+        up.fake.pace = 0.05
+
+        async def quit_in_the_middle() -> None:
+            async with hub.chat(ChatRequest(CHAT, "one two three four five six")) as events:
+                async for event in events:
+                    if isinstance(event, TextDelta):
+                        up.fake.fault = "refuse"
+
+        with pytest.raises(ProviderUnavailable, match="LM Studio is not installed"):
+            await quit_in_the_middle()
+        up.fake.fault = ""
+        assert (await hub.answer(ChatRequest(CHAT, "hello"))).text
+
+
+async def test_that_its_time_is_over_while_lm_studio_is_down_is_no_fault(tmp_path: Path) -> None:
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    async with served(tmp_path) as up, Hub([up.provider], options=LoadOptions(ttl=0.05)) as hub:
+        await hub.answer(ChatRequest(CHAT, "hello"))
+        up.fake.fault = "refuse"
+        await until(lambda: not hub._leases.names())
+        await hub.instances()
+    assert not faults
+
+
 async def test_another_model_never_answers_for_one_that_somebody_unloaded(tmp_path: Path) -> None:
     async with served(tmp_path) as up, Hub([up.provider]) as hub:
         await hub.answer(ChatRequest(CHAT, "hello"))
@@ -172,6 +240,22 @@ async def test_while_it_is_down_its_models_are_remembered_with_their_age(tmp_pat
     with pytest.raises(ProviderUnavailable, match="lmstudio"):
         await later.load(models[0], LoadOptions())
     await later.aclose()
+
+
+async def test_its_models_are_remembered_while_another_program_has_its_address(tmp_path: Path) -> None:
+    async with served(tmp_path) as up, Hub([up.provider]) as hub:
+        known = len(await hub.models())
+        await up.fake.stop()
+        async with web_page(up.fake.port):
+            again = LMStudioProvider(
+                LMStudioSettings(url=up.fake.url),
+                ProviderContext(tmp_path / "home", "lmstudio"),
+                places=nowhere(tmp_path),
+            )
+            async with Hub([again]) as other:
+                assert len(await other.models()) == known
+                with pytest.raises(ForeignServer, match="greeting with status 404"):
+                    await other.answer(ChatRequest(CHAT, "hello"))
 
 
 async def test_where_there_is_none_it_is_unavailable_and_says_how_to_get_it(tmp_path: Path) -> None:

@@ -64,9 +64,9 @@ class Catalogue:
 
     async def ready_generation(self) -> Generation:
         """Which API it has, asked for if nobody did yet."""
-        if self.generation is None:
+        while self.generation is None:  # somebody may forget it again meanwhile
             await self.fetch()
-        return self.generation or "openai"
+        return self.generation
 
     async def find(self, name: str, kind: ModelKind | None = "chat", *, fresh: bool = False) -> Found:
         """What *name* means; "" is the model of the settings, else the only one in memory, else the only one.

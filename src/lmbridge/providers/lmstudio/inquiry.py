@@ -19,10 +19,11 @@ from lmbridge.machine.lmstudio.lms import Limits
 from lmbridge.machine.ports import holder, holder_pid
 from lmbridge.providers.lmstudio import kept
 from lmbridge.providers.lmstudio.look import QUESTION, Look, lms_of, look, port_of
-from lmbridge.providers.lmstudio.status import LMStudioStatus, judge
+from lmbridge.providers.lmstudio.status import PROVIDER, LMStudioStatus, judge
 from lmbridge.wire.lmstudio.models import LMStudioModel
 
-PROVIDER: Final = "lmstudio"
+LIST: Final = 3.0
+"""Seconds for the list of models of a server that has greeted."""
 
 
 class Inquiry:
@@ -35,7 +36,7 @@ class Inquiry:
 
     def __init__(self, settings: LMStudioSettings, home: Path, places: Places) -> None:
         self.settings, self.home, self.places = settings, home, places
-        self._http = HTTPClient(connect_timeout=QUESTION, first_byte_timeout=QUESTION, idle_timeout=QUESTION)
+        self._http = HTTPClient(connect_timeout=QUESTION, first_byte_timeout=LIST, idle_timeout=LIST)
 
     async def __aenter__(self) -> Self:
         return self
@@ -53,10 +54,10 @@ class Inquiry:
         """
         return await look(self.settings, self.places, self._http, port)
 
-    async def status(self, seen: Look) -> LMStudioStatus:
-        """The state that was seen, in full."""
+    async def status(self, seen: Look, *, brief: bool = False) -> LMStudioStatus:
+        """The state that was seen, in full; *brief* leaves out what takes a command of LM Studio's to be known."""
         listed = await self.listed(seen) if seen.answers else None
-        version = "" if seen.version or seen.answers else await self._command_version(seen)
+        version = "" if brief or seen.version or seen.answers else await self._command_version(seen)
         who, is_it = await self.holder(seen) if seen.identity.kind in ("foreign", "silent") else ("", False)
         started = await asyncio.to_thread(self._started_by_us, seen)
         return judge(
@@ -75,10 +76,10 @@ class Inquiry:
         settings = replace(self.settings, url=seen.url)
         client = LMStudioClient(settings, http=self._http, cache=cache_folder(self.home))
         try:
-            async with asyncio.timeout(QUESTION):
+            async with asyncio.timeout(LIST):
                 return await client.fetch_models()
         except TimeoutError:
-            return ProviderTimeout(PROVIDER, "first byte", QUESTION)
+            return ProviderTimeout(PROVIDER, "first byte", LIST)
         except BridgeError as error:
             return error
 

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 
 from lmbridge.clients.lmstudio import LMStudioClient
-from lmbridge.core.errors import ProviderUnavailable
+from lmbridge.core.errors import ForeignServer, ProviderUnavailable
 from lmbridge.providers.lmstudio.program import LMStudioProgram
 
 
@@ -17,41 +17,43 @@ class LiveClient:
         self._program = program
         self._client: LMStudioClient | None = None
         self._former: list[LMStudioClient] = []
-        self._lock = asyncio.Lock()
+        self._looking, self._starting = asyncio.Lock(), asyncio.Lock()
 
     async def get(self, *, start: bool = False) -> LMStudioClient:
         """A client whose server answers.
 
         Args:
-            start: start the server if it is down.
+            start: start the server if it is down. Who does not wish that does not wait for it either.
 
         Raises:
-            ProviderUnavailable, ProviderTimeout, ProviderNeedsKey, ForeignServer; and as `LMStudioProgram.start`.
+            ProviderUnavailable, ForeignServer: it does not answer; with the state it is in, and what mends it.
+            ProviderTimeout, ProviderNeedsKey; and as `LMStudioProgram.start`.
         """
-        async with self._lock:
-            try:
-                return await self._checked()
-            except ProviderUnavailable:
-                if not start:
-                    raise
+        if start:
+            async with self._starting:
+                with suppress(ProviderUnavailable):
+                    return await self._checked()
                 await self._program.start()
-                return await self._checked()
+        return await self._checked()
 
     async def _checked(self) -> LMStudioClient:
-        if self._client is not None:
-            with suppress(ProviderUnavailable):
-                await self._client.check()
-                return self._client
-        client = await self._program.connect()
-        try:
-            await client.check()
-        except BaseException:
-            await client.aclose()
-            raise
-        if self._client is not None:
-            self._former.append(self._client)
-        self._client = client
-        return client
+        async with self._looking:
+            self._program.raise_bad_news()
+            if self._client is not None:
+                with suppress(ProviderUnavailable, ForeignServer):
+                    await self._client.check()
+                    return self._client
+                self._client.forget()  # it may come back elsewhere, or as another version
+            client = await self._program.connect()
+            try:
+                await client.check()
+            except BaseException:
+                await client.aclose()
+                raise
+            if self._client is not None:
+                self._former.append(self._client)
+            self._client = client
+            return client
 
     def forget(self) -> None:
         """Look before the next use whether it still answers."""

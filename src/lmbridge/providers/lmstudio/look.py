@@ -23,8 +23,8 @@ from lmbridge.machine.lmstudio.install import Installation, find_installation
 from lmbridge.machine.lmstudio.lms import Limits, Lms
 
 DEFAULT_PORT: Final = 1234
-QUESTION: Final = 3.0
-"""Seconds for each question."""
+QUESTION: Final = 2.0
+"""Seconds for each question: a port on which somebody is silent keeps everybody waiting for so long."""
 
 _UNSPECIFIED: Final = ("", "0.0.0.0", "::", "localhost")  # noqa: S104 (compared, never bound)
 

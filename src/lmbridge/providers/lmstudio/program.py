@@ -11,12 +11,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from time import monotonic
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from msgspec.structs import replace
 
 from lmbridge.clients.lmstudio import LMStudioClient, LMStudioSettings
 from lmbridge.clients.lmstudio.cache import ModelCache
+from lmbridge.core.errors import BridgeError
 from lmbridge.machine.home import cache_folder
 from lmbridge.machine.lmstudio import headless
 from lmbridge.machine.lmstudio.headless import Change
@@ -26,10 +27,13 @@ from lmbridge.machine.lmstudio.lms import Lms, LogSource
 from lmbridge.providers.lmstudio import switching
 from lmbridge.providers.lmstudio.inquiry import Inquiry
 from lmbridge.providers.lmstudio.look import is_here, likely_urls, lms_of
-from lmbridge.providers.lmstudio.status import LMStudioStatus
+from lmbridge.providers.lmstudio.status import LMStudioStatus, error_of
 from lmbridge.wire.lmstudio.models import LMStudioModel
 
 __all__ = ["LMStudioProgram", "LMStudioStatus", "Waiting"]
+
+DEAR: Final = 0.5
+"""Seconds; what was found out sooner is looked at again each time."""
 
 Waiting: TypeAlias = Callable[[str, float], None]
 """Told what is waited for, and the seconds since the begin; a few times a second."""
@@ -47,6 +51,7 @@ class LMStudioProgram:
     def __init__(self, settings: LMStudioSettings, *, home: Path, places: Places | None = None) -> None:
         self.settings, self.home = settings, home
         self._places = places
+        self._news: _News | None = None
 
     def __repr__(self) -> str:
         return f"LMStudioProgram({self.settings!r})"
@@ -59,10 +64,17 @@ class LMStudioProgram:
     def _inquiry(self) -> Inquiry:
         return Inquiry(self.settings, self.home, self.places)
 
-    async def status(self) -> LMStudioStatus:
-        """What state it is in. Never raises, never wakes it, and takes a few seconds at most."""
+    async def status(self, *, brief: bool = False) -> LMStudioStatus:
+        """What state it is in. Never raises, never wakes it, and takes a few seconds at most.
+
+        Args:
+            brief: for who is kept waiting by it: without the version of its command, and bad news that took long
+                may be those of a moment ago.
+        """
+        if brief and (news := self._bad_news()) is not None:
+            return news.status
         async with self._inquiry() as inquiry:
-            return await inquiry.status(await inquiry.look())
+            return await inquiry.status(await inquiry.look(), brief=brief)
 
     async def find_url(self) -> str:
         """Where its server answers, else where it would. Never raises, never wakes it."""
@@ -72,16 +84,34 @@ class LMStudioProgram:
             return (await inquiry.look()).url
 
     async def connect(self) -> LMStudioClient:
-        """A client for where its server answers, or would: nothing is promised of it. Close it after use."""
-        places = self.places
-        url = await self.find_url()
-        found = await asyncio.to_thread(find_installation, places) if is_here(url) else None
+        """A client for where its server answers. Close it after use.
+
+        Raises:
+            ProviderUnavailable, ForeignServer: it does not; with the state it is in, and what mends it.
+        """
+        self.raise_bad_news()
+        begun, places = monotonic(), self.places
+        async with self._inquiry() as inquiry:
+            seen = await inquiry.look()
+            if not seen.answers:
+                status = await inquiry.status(seen, brief=True)
+                self._news = _News(status, error_of(seen, status), begun, monotonic())
+                raise self._news.error
+        here = is_here(seen.url)
         return LMStudioClient(
-            replace(self.settings, url=url),
-            lms=lms_of(found, places) if found else None,
+            replace(self.settings, url=seen.url),
+            lms=lms_of(seen.installation, places) if here else None,
             cache=cache_folder(self.home),
-            models_folder=await asyncio.to_thread(models_folder, places) if found else None,
+            models_folder=await asyncio.to_thread(models_folder, places) if here else None,
         )
+
+    def raise_bad_news(self) -> None:
+        """Raise what `connect` raised a moment ago, if that took long: nobody is to wait for it twice."""
+        if (news := self._bad_news()) is not None:
+            raise news.error
+
+    def _bad_news(self) -> _News | None:
+        return self._news if self._news is not None and monotonic() < self._news.until else None
 
     async def lms(self) -> Lms:
         """Its command on this computer.
@@ -116,6 +146,7 @@ class LMStudioProgram:
             ProviderUnavailable: it is set to be on another computer, or does not answer in time.
             CommandFailed: its command failed.
         """
+        self._news = None
         async with self._inquiry() as inquiry:
             return await switching.start(inquiry, port, _since(waiting))
 
@@ -187,6 +218,14 @@ class LMStudioProgram:
         """
         async with (await self.lms()).log(source, only=only, stats=stats) as lines:
             yield lines
+
+
+class _News:
+    """That it does not answer, and until when that is believed: the longer the longer it took to find out."""
+
+    def __init__(self, status: LMStudioStatus, error: BridgeError, begun: float, ended: float) -> None:
+        self.status, self.error = status, error
+        self.until = ended + (5 * (ended - begun) if ended - begun > DEAR else 0.0)
 
 
 def _since(waiting: Waiting | None) -> Callable[[str], None]:

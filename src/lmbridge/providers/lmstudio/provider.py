@@ -18,11 +18,14 @@ from typing import ClassVar, Final, Literal, assert_never
 from lmbridge.clients.lmstudio import LMStudioClient, LMStudioSettings
 from lmbridge.core.errors import (
     BridgeError,
+    BrokenAnswer,
     ForeignServer,
     ModelGone,
+    ModelNotFound,
     ProviderNeedsKey,
     ProviderUnavailable,
     UnsupportedParameter,
+    WrongModel,
 )
 from lmbridge.core.events import Embeddings, Event
 from lmbridge.core.models import Instance, LoadOptions, ModelInfo
@@ -36,6 +39,8 @@ from lmbridge.wire.lmstudio.requests import prepare_chat, prepare_completion, pr
 
 LISTED_FOR: Final = 3.0
 """Seconds for which a listing is believed, so that a burst of requests asks for it once."""
+SURE_FOR: Final = 5.0
+"""Seconds for which a model that was there is believed to be, and its address to be LM Studio's."""
 
 
 class LMStudioProvider:
@@ -100,8 +105,8 @@ class LMStudioProvider:
 
     async def probe(self) -> ProviderState:
         """Look for it. Never raises, never wakes it."""
-        status = await self._program.status()
-        return ProviderState(self.id, _state(status), status.detail, _hint(status), status.version)
+        status = await self._program.status(brief=True)
+        return ProviderState(self.id, _state(status), status.detail, status.advice, status.version)
 
     async def _open(self, *, start: bool = False) -> LMStudioClient:
         """A client of an LM Studio that answers.
@@ -112,17 +117,7 @@ class LMStudioProvider:
         Raises:
             ProviderUnavailable, ProviderTimeout, ProviderNeedsKey, ForeignServer.
         """
-        try:
-            return await self._live.get(start=start and self._settings.autostart)
-        except ProviderUnavailable as error:
-            raise await self._explained(error) from error
-
-    async def _explained(self, error: ProviderUnavailable) -> ProviderUnavailable:
-        """The same with the state that LM Studio is in, and the command that mends it."""
-        status = await self._program.status()
-        if status.state == "ready":
-            return error
-        return ProviderUnavailable(self.id, status.detail.rstrip(".") or error.reason, hint=_hint(status))
+        return await self._live.get(start=start and self._settings.autostart)
 
     # -- what it has ------------------------------------------------------------------------------
 
@@ -144,11 +139,8 @@ class LMStudioProvider:
                 client = await self._open()
                 models = await client.fetch_models()
                 self._loaded = tuple(self._instance(client, m, i) for m in models for i in m.loaded)
-            except BridgeError as error:  # the probe is there to tell why
-                models = (
-                    [] if isinstance(error, ForeignServer | ProviderNeedsKey) else self._program.cached_models()
-                )
-                self._loaded = ()
+            except BridgeError:  # the probe is there to tell why, and so is loading one of them
+                models, self._loaded = self._program.cached_models(), ()
             self._listed = tuple(self._info(model) for model in models if model.kind != "other")
             self._listed_until = monotonic() + LISTED_FOR
 
@@ -227,28 +219,74 @@ class LMStudioProvider:
 
     async def gone(self, instance: Instance) -> BridgeError:
         """Wait until it turns out that somebody else unloaded it: LM Studio tells nobody, so errors do."""
-        return await asyncio.shield(self._loan(instance).end)
+        loan = self._loans.get(instance.key)
+        return self._gone(instance) if loan is None else await asyncio.shield(loan.end)
+
+    def sure_of(self, instance: Instance) -> bool:
+        """Whether it was looked at a moment ago."""
+        loan = self._loans.get(instance.key)
+        return loan is not None and monotonic() < loan.sure_until
+
+    async def confirm(self, instance: Instance) -> bool:
+        """Make sure that LM Studio still answers at its address, and has it.
+
+        Raises:
+            ProviderUnavailable, ForeignServer: it does not. ProviderNeedsKey: the token was taken back.
+        """
+        loan = self._loans.get(instance.key)
+        if loan is None:
+            return False
+        async with loan.asking:
+            if monotonic() >= loan.sure_until:
+                self._live.forget()
+                reason = await self._reason(loan)
+                if isinstance(reason, ProviderNeedsKey):
+                    raise reason
+                if reason is not None:
+                    self._end(loan, reason)
+                loan.sure_until = monotonic() + SURE_FOR
+        if loan.end.done() and not isinstance(reason := loan.end.result(), ModelGone):
+            raise reason
+        return not loan.end.done()
 
     async def doubt(self, instance: Instance, error: BridgeError) -> BridgeError:
         """Whether an error means that the instance was unloaded by somebody else, or that LM Studio is down."""
+        suspicious = isinstance(
+            error, ProviderUnavailable | ForeignServer | BrokenAnswer | WrongModel | ModelNotFound
+        )
         loan = self._loans.get(instance.key)
-        reason = await self._reason(instance, error) if loan is not None else None
-        if loan is None or reason is None:
+        if loan is None:  # somebody else met its end before
+            return self._gone(instance) if suspicious else error
+        self._live.forget()
+        reason = await self._reason(loan)
+        if reason is None or not (suspicious or isinstance(reason, ModelGone)):
             return error
-        self._loans.pop(instance.key, None)
-        if not loan.end.done():
-            loan.end.set_result(reason)
+        self._end(loan, reason)
         return reason
 
-    async def _reason(self, instance: Instance, error: BridgeError) -> BridgeError | None:
+    async def _reason(self, loan: _Loan) -> BridgeError | None:
+        """Why a model cannot be asked any more; None when it can, or nobody knows."""
         try:
             client = await self._open()
             models = await client.fetch_models()
-        except BridgeError as found:
-            return found if isinstance(error, ProviderUnavailable) else None
-        there = {loaded.id for model in models for loaded in model.loaded}
-        known = any(model.knows_loaded for model in models)
-        return ModelGone(self.id, instance.model.id) if known and instance.endpoint.model not in there else None
+        except (ProviderUnavailable, ForeignServer, ProviderNeedsKey) as found:
+            return found
+        except BridgeError:
+            return None  # it is LM Studio, and busy
+        name = loan.instance.endpoint.model
+        there = not any(model.knows_loaded for model in models) or any(
+            loaded.id == name for model in models for loaded in model.loaded
+        )
+        # It may have moved to another port, its models with it.
+        return None if there and client.url == loan.client.url else self._gone(loan.instance)
+
+    def _gone(self, instance: Instance) -> ModelGone:
+        return ModelGone(self.id, instance.model.id)
+
+    def _end(self, loan: _Loan, reason: BridgeError) -> None:
+        self._loans.pop(loan.instance.key, None)
+        if not loan.end.done():
+            loan.end.set_result(reason)
 
     async def download(self, name: str, progress: DownloadProgress | None = None) -> str:
         """Let LM Studio download a model.
@@ -269,7 +307,7 @@ class LMStudioProvider:
         """
         loan = self._loans.get(instance.key)
         if loan is None:
-            raise ModelGone(self.id, instance.model.id)
+            raise self._gone(instance)
         return loan
 
     # -- asking -----------------------------------------------------------------------------------
@@ -309,12 +347,15 @@ class _Loan:
     Attributes:
         client: that asks it. end: the news that it is gone.
         must_unload: nobody else gives its memory back when we are gone.
+        sure_until: until when it is believed to be there. asking: held by who finds out.
     """
 
-    __slots__ = ("client", "end", "instance", "must_unload")
+    __slots__ = ("asking", "client", "end", "instance", "must_unload", "sure_until")
 
     def __init__(self, client: LMStudioClient, instance: Instance, *, must_unload: bool) -> None:
         self.client, self.instance, self.must_unload = client, instance, must_unload
+        self.sure_until = monotonic() + SURE_FOR
+        self.asking = asyncio.Lock()
         self.end: asyncio.Future[BridgeError] = asyncio.get_running_loop().create_future()
 
 
@@ -330,11 +371,6 @@ def _state(status: LMStudioStatus) -> Literal["ready", "unavailable", "needs_key
             return "unavailable"
         case _:
             assert_never(status.state)
-
-
-def _hint(status: LMStudioStatus) -> str:
-    """What mends a state, as a sentence."""
-    return " ".join(filter(None, (f"Run `{status.command}`." if status.command else "", status.hint)))
 
 
 def _refuse(options: LoadOptions) -> None:

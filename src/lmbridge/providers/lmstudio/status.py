@@ -10,13 +10,14 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from lmbridge.clients.lmstudio import Identity
-from lmbridge.core.errors import BridgeError, ProviderNeedsKey
+from lmbridge.core.errors import BridgeError, ForeignServer, ProviderNeedsKey, ProviderUnavailable
 from lmbridge.machine.lmstudio.install import Installation
 from lmbridge.providers.lmstudio.look import Look
 from lmbridge.wire.lmstudio.models import LMStudioModel
 
 State: TypeAlias = Literal["not_installed", "not_bootstrapped", "server_down", "ready", "needs_token", "foreign"]
 
+PROVIDER: Final = "lmstudio"
 DOWNLOAD: Final = "https://lmstudio.ai/download"
 BOOTSTRAP: Final = "lmbridge lmstudio bootstrap"
 START: Final = "lmbridge lmstudio start"
@@ -70,6 +71,11 @@ class LMStudioStatus(Struct, frozen=True):
             raise KeyError(name)
         return getattr(self, name)
 
+    @property
+    def advice(self) -> str:
+        """What mends it, as a sentence or two; "" when it is ready."""
+        return " ".join(filter(None, (f"Run `{self.command}`." if self.command else "", self.hint)))
+
 
 def judge(
     look: Look,
@@ -112,6 +118,13 @@ def judge(
         command=command,
         hint=hint,
     )
+
+
+def error_of(look: Look, status: LMStudioStatus) -> BridgeError:
+    """The error that a state is for who needs LM Studio and does not get an answer from it."""
+    if look.identity.kind == "foreign" and status.state == "foreign":
+        return ForeignServer(PROVIDER, look.url, look.identity.reason, hint=status.advice)
+    return ProviderUnavailable(PROVIDER, status.detail.rstrip("."), hint=status.advice)
 
 
 def _state(

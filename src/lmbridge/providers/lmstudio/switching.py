@@ -33,10 +33,10 @@ from lmbridge.machine.lmstudio.lms import Limits, Lms
 from lmbridge.machine.locks import locked
 from lmbridge.machine.ports import holder_pid
 from lmbridge.providers.lmstudio import kept
-from lmbridge.providers.lmstudio.inquiry import PROVIDER, Inquiry
+from lmbridge.providers.lmstudio.inquiry import Inquiry
 from lmbridge.providers.lmstudio.kept import Started
 from lmbridge.providers.lmstudio.look import Look, lms_of, port_of
-from lmbridge.providers.lmstudio.status import START, LMStudioStatus, no_command, other_port
+from lmbridge.providers.lmstudio.status import PROVIDER, START, LMStudioStatus, no_command, other_port
 
 Tell: TypeAlias = Callable[[str], None]
 """Told what is waited for, now and then."""

@@ -10,13 +10,14 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.contract.lmstudio import EVERY, FAKES, Studio
 from tests.fakes.lmstudio import FakeInstall, install_fake
-from tests.fakes.lmstudio.install import alive, until
+from tests.fakes.lmstudio.install import ROOT, alive, until
 
 CHAT = "qwen/qwen3-4b-2507"
 
@@ -347,6 +348,20 @@ def test_the_server_ends_with_the_process_it_lives_for(tmp_path: Path) -> None:
         owner.kill()
         owner.wait()
         until(lambda: not alive(pid))
+
+
+def test_a_person_can_run_the_server_alone(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.fakes.lmstudio", "--home", str(tmp_path / ".lmstudio"), "--port", "0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd=ROOT, text=True
+    ) as server:
+        try:
+            assert server.stdout is not None
+            studio = Studio(server.stdout.readline().strip(), CHAT, "", {}, {}, None)
+            assert studio._ask("GET /lmstudio-greeting", None, {}).json == {"lmstudio": True}
+        finally:
+            server.terminate()
+    assert server.returncode == 0
 
 
 def test_the_server_ends_when_nobody_asks_anything(place: FakeInstall) -> None:

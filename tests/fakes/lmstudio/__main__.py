@@ -1,7 +1,8 @@
 """A fake LM Studio as a program of its own: what the app and the daemon of a fake installation start.
 
-`python -m tests.fakes.lmstudio --home FOLDER` reads from that home how it shall be, and ends by itself: when it is
-told, when nobody asks anything of it for a while, when its test is over, and after a limit in any case.
+`python -m tests.fakes.lmstudio --home FOLDER --port 0` also serves a person who wants to try something: it makes
+the home if there is none, and prints its URL. It reads from the home how it shall be, and ends by itself: when it
+is told, when nobody asks anything of it for a while, when its test is over, and after a limit in any case.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import time
 from pathlib import Path
 
 from tests.fakes.lmstudio import home
-from tests.fakes.lmstudio.install import first_start
+from tests.fakes.lmstudio.home import Wishes
+from tests.fakes.lmstudio.install import first_start, install_fake
 from tests.fakes.lmstudio.server import FakeLMStudio, running
 
 
@@ -98,7 +100,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.app is not None:
         first_start(options.home, options.app)
-    asyncio.run(Program(options.home, options.kind).run(options.port))
+    elif not (options.home / home.FAKE).exists():  # started by a person: it is he who ends it
+        install_fake(options.home.parent, home_folder=options.home, configured=False, app=False)
+        home.write_wishes(options.home, Wishes(os.getpid(), idle_s=3600.0, life_s=86400.0))
+    asyncio.run(Program(options.home.resolve(), options.kind).run(options.port))
 
 
 if __name__ == "__main__":

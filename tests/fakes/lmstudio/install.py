@@ -142,6 +142,7 @@ def install_fake(
     jit: bool = True,
     models: Sequence[FakeModel] = ON_DISK,
     owner: int | None = None,
+    home_folder: Path | None = None,
 ) -> FakeInstall:
     """Make a user's folder with LM Studio in it. Use it in a `with`, or call `stop`.
 
@@ -154,14 +155,18 @@ def install_fake(
         configured: its REST server has run before, so that its port is known.
         port: of that server; None for a free one.
         owner: process that the server lives for; None for this one.
+        home_folder: LM Studio's home; None for the one of *where*.
     """
     folder.mkdir(parents=True, exist_ok=True)
     user_home = folder.resolve()
-    place = {
-        "default": user_home / ".lmstudio",
-        "legacy": user_home / ".cache" / "lm-studio",
-        "pointer": user_home / "elsewhere" / "LM Studio home",
-    }[where]
+    place = (
+        home_folder
+        or {
+            "default": user_home / ".lmstudio",
+            "legacy": user_home / ".cache" / "lm-studio",
+            "pointer": user_home / "elsewhere" / "LM Studio home",
+        }[where]
+    )
     if where == "pointer":
         (user_home / ".lmstudio-home-pointer").write_text(str(place), "utf-8")
     search = [str(place / "bin")] * on_path + ["/usr/bin", "/bin"]

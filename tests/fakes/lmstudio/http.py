@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterator
 from email.utils import formatdate
@@ -138,7 +139,8 @@ class Connection:
 
     def reset(self) -> None:
         """Close with a reset instead of a goodbye."""
-        self.writer.get_extra_info("socket").setsockopt(1, 13, struct.pack("ii", 1, 0))  # SO_LINGER, at once
+        at_once = struct.pack("ii", 1, 0)
+        self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
         raise ConnectionResetError
 
     async def silence(self) -> None:

@@ -113,12 +113,17 @@ class FakeInstall:
         if (pid := self.pid) is not None:
             os.kill(pid, signal.SIGTERM)
             try:
-                until(lambda: not alive(pid), 5)
+                until(lambda: self._gone(pid), 5)
             except TimeoutError:
                 os.kill(pid, signal.SIGKILL)
-                until(lambda: not alive(pid))
+                until(lambda: self._gone(pid))
         if self._started is not None:
             self._started.wait(10)
+
+    def _gone(self, pid: int) -> bool:
+        if self._started is not None:
+            self._started.poll()  # or it would stay as a zombie of ours
+        return not alive(pid)
 
     def __enter__(self) -> FakeInstall:
         return self

@@ -4,9 +4,10 @@ import asyncio
 from contextlib import suppress
 
 import pytest
+from tests.doors.gateway.asking import until
 from tests.fakes.provider import ScriptedProvider, ScriptedRuntime
 
-from lmbridge.core.errors import DownloadFailed, InvalidRequest, ModelNotFound
+from lmbridge.core.errors import DownloadFailed, InvalidRequest, ModelNotFound, ShuttingDown
 from lmbridge.core.models import Download, ModelInfo
 from lmbridge.core.requests import ChatRequest
 from lmbridge.hub.hub import Hub
@@ -58,14 +59,14 @@ async def test_the_last_one_to_leave_stops_a_download() -> None:
         assert (await hub.download("org/new")).id == "org/new"  # and may be begun again
 
 
-async def test_closing_the_hub_stops_a_download() -> None:
+async def test_closing_the_hub_stops_a_download_and_tells_who_waits() -> None:
     runtime = ScriptedRuntime([HERE])
     runtime.gate.clear()
     async with Hub([runtime]) as hub:
         waiting = asyncio.ensure_future(hub.download("org/new"))
         await runtime.downloading.wait()
     assert runtime.stopping.is_set()
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(ShuttingDown):
         await waiting
 
 
@@ -120,7 +121,20 @@ async def test_loading_a_missing_model_downloads_it_when_the_settings_allow_it()
         assert (await hub.load("org/new@q4_k_m")).model == "org/new@q4_k_m"
 
 
-@pytest.mark.parametrize("name", ["nonsense", "https://example.org/x", "../../x", "other:org/new", "a b/c"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nonsense",
+        "https://example.org/x",
+        "../../x",
+        "../..",
+        "-x/y",
+        ".a/b",
+        "a/" + "b" * 200,
+        "other:org/new",
+        "a b/c",
+    ],
+)
 async def test_no_other_name_makes_anything_be_downloaded(name: str) -> None:
     runtime = ScriptedRuntime([HERE], fetches=True)
     async with Hub([runtime]) as hub:
@@ -138,3 +152,27 @@ async def test_a_missing_model_is_an_error_when_the_settings_do_not_allow_it() -
         with pytest.raises(ModelNotFound):
             await hub.answer(ChatRequest("org/new", "x"))
     assert runtime.downloads == []
+
+
+async def test_requests_cannot_cause_any_number_of_downloads_at_the_same_time() -> None:
+    runtime = ScriptedRuntime([HERE], fetches=True)
+    runtime.gate.clear()
+    async with Hub([runtime]) as hub, asyncio.TaskGroup() as group:
+        asked = [group.create_task(hub.load(name)) for name in ("org/a", "org/b", "org/a")]
+        await until(lambda: len(runtime.downloads) == 2)
+        with pytest.raises(DownloadFailed, match="lmbridge get org/c"):
+            await hub.answer(ChatRequest("org/c", "hello"))
+        person = group.create_task(hub.download("org/d"))
+        runtime.gate.set()
+        assert [(await task).model for task in asked] == ["org/a", "org/b", "org/a"]
+        assert (await person).id == "org/d"
+        assert (await hub.load("org/c")).model == "org/c"
+
+
+async def test_a_download_without_a_name_is_refused_by_whoever_would_get_it() -> None:
+    runtime = ScriptedRuntime([])
+    runtime.failure = InvalidRequest("That is no name.")
+    async with Hub([runtime]) as hub:
+        with pytest.raises(InvalidRequest, match="no name"):
+            await hub.download("runtime:")
+    assert runtime.downloads == [""]

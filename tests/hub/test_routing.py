@@ -28,16 +28,42 @@ ALL = [QWEN, TINY, BROKEN, EMBED, TWIN_A, TWIN_B, SAME, TAGGED]
         ("OLLAMA:lmbridge-tiny", SAME),
         ("llama3:8b", TAGGED),
         ("ollama:llama3:8b", TAGGED),
+        ("embedded:qwen3-8b", QWEN),
+        ("Embedded:QWEN3-8B", QWEN),
     ],
 )
 def test_a_name_finds_its_model(name: str, model: ModelInfo) -> None:
     assert find(name, ALL) is model
 
 
-@pytest.mark.parametrize("name", ["twin", "qwen3", "", "qwen/qwen3-8b-instruct"])
+@pytest.mark.parametrize(
+    "name",
+    ["twin", "qwen3", "", "qwen/qwen3-8b-instruct", "embedded:twin", "ollama:qwen3-8b", "embedded:", ":", "::"],
+)
 def test_a_name_that_fits_none_or_several_is_not_guessed(name: str) -> None:
     with pytest.raises(ModelNotFound):
         find(name, ALL)
+
+
+def test_a_name_that_settings_gave_may_stand_for_the_end_of_a_models_name() -> None:
+    names = {
+        "fast": "embedded:qwen3-8b",
+        "mine": "ollama:LMBRIDGE-tiny",
+        "odd": "embedded:odd",
+        "gone": "embedded:no",
+    }
+    assert find("fast", ALL, names) is find("embedded:fast", ALL, names) is QWEN
+    assert find("mine", ALL, names) is SAME
+    for name in ("ollama:fast", "odd", "gone", "embedded:gone"):
+        with pytest.raises(ModelNotFound):
+            find(name, ALL, names)
+
+
+def test_of_two_that_fit_the_one_that_can_be_asked_now_is_meant() -> None:
+    old, now = ModelInfo("org/qwen", "lmstudio", stale_s=9.0), ModelInfo("org/qwen", "embedded")
+    assert find("org/qwen", [old, now]) is find("qwen", [old, now]) is now
+    assert find("lmstudio:qwen", [old, now]) is old
+    assert find("qwen", [old]) is old
 
 
 def test_the_nearest_name_is_suggested() -> None:

@@ -124,7 +124,7 @@ class Catalogue:
         for namer in self._namers:
             meant = namer.names.get(kind)
             if meant and any(m.provider == namer.id and not m.stale_s for m in mine):
-                return routing.resolve(f"{namer.id}:{meant}", kind, mine)
+                return routing.resolve(f"{namer.id}:{meant}", kind, mine, self._names())
         loaded = self._held() | {i.model.qualified for i in await self.kept()}
         try:
             return routing.choose(kind, mine, loaded, self._servers())

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
 
-from lmbridge.core.errors import InvalidRequest
+from lmbridge.core.errors import DownloadFailed, InvalidRequest, ShuttingDown
 from lmbridge.core.models import Download
 from lmbridge.core.provider import Downloader, DownloadProgress, Provider
 from lmbridge.hub.background import Background
 
-_FETCHABLE = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?", re.ASCII)
+_FETCHABLE = re.compile(r"\w[\w.-]{0,99}/\w[\w.-]{0,99}(@\w[\w.-]{0,39})?", re.ASCII)
 """Names that a request may cause to be downloaded: those of a catalogue, never an address."""
+MOST_UNASKED: Final = 2
+"""Models that requests may cause to be downloaded at the same time: whoever may ask could fill the disk."""
 
 
 class _Flight:
@@ -40,6 +45,7 @@ class Downloads:
     def __init__(self, providers: Sequence[Provider]) -> None:
         self._able: list[tuple[Provider, Downloader]] = [(p, p) for p in providers if isinstance(p, Downloader)]
         self._flights: dict[tuple[str, str], _Flight] = {}
+        self._unasked: Counter[str] = Counter()
         self._background = Background()
 
     async def choose(self, owner: str) -> Downloader:
@@ -67,6 +73,26 @@ class Downloads:
                     return downloader
         return None
 
+    @contextmanager
+    def unasked(self, name: str) -> Iterator[None]:
+        """Around the download of a model that merely was asked a question.
+
+        Raises:
+            DownloadFailed: there are enough of them already.
+        """
+        if name not in self._unasked and len(self._unasked) >= MOST_UNASKED:
+            raise DownloadFailed(
+                name,
+                f"{MOST_UNASKED} other models are being downloaded for who asked them",
+                hint=f"Ask again when they are here, or run `lmbridge get {name}`.",
+            )
+        self._unasked[name] += 1
+        try:
+            yield
+        finally:
+            self._unasked[name] -= 1
+            self._unasked += Counter()  # without those at 0
+
     async def get(self, provider: Downloader, name: str, progress: DownloadProgress | None) -> str:
         """Download *name*; returns the id of the model. Who comes while it is under way joins.
 
@@ -78,7 +104,7 @@ class Downloads:
         if flight is None:
             flight = self._flights[key] = _Flight()
             task = self._background.start(self._fly(key, provider, name, flight))
-            flight.result.add_done_callback(lambda _: task.cancel())
+            flight.result.add_done_callback(lambda _: task.cancel())  # it ended, or nobody waits for it
         if progress is not None:
             flight.listeners.append(progress)
             if flight.latest is not None:
@@ -110,7 +136,9 @@ class Downloads:
                 del self._flights[key]
 
     async def aclose(self) -> None:
-        """Stop what is under way."""
+        """Stop what is under way; who waits for it is told."""
+        for flight in self._flights.values():
+            flight.result.set_exception(ShuttingDown())
         await self._background.aclose()
 
 

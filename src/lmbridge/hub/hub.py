@@ -93,8 +93,8 @@ class Hub:
         self, name: str, *, provider: str = "", progress: DownloadProgress | None = None
     ) -> ModelInfo:
         """Get a model that is not here yet; see `AnyHub.download`."""
-        owner, _, rest = name.partition(":")
-        if not provider and rest and owner in {p.id for p in self.providers}:
+        owner, colon, rest = name.partition(":")
+        if not provider and colon and owner in self._by_id:
             provider, name = owner, rest
         if provider:
             self._catalogue.provider(provider)
@@ -116,7 +116,8 @@ class Hub:
         fetcher = await self._downloads.fetcher(name)
         if fetcher is None:
             raise error
-        return await self._download(fetcher, name.removeprefix(f"{fetcher.id}:"))
+        with self._downloads.unasked(name):
+            return await self._download(fetcher, name.removeprefix(f"{fetcher.id}:"))
 
     # -- using models -----------------------------------------------------------------------------
 
@@ -176,13 +177,16 @@ class Hub:
             ModelNotFound: it is not loaded. ModelBusy: it is answering somebody.
         """
         kept = await self._catalogue.kept()
-        copy = next((i for i in kept if name == i.endpoint.model != i.model.id), None)
+        copies = [i for i in kept if i.endpoint.model != i.model.id]
+        copy = next(
+            (i for i in copies if name in (i.endpoint.model, f"{i.model.provider}:{i.endpoint.model}")), None
+        )
         model = copy.model if copy is not None else await self.find(name)
         wanted = [i for i in kept if i == copy or (copy is None and i.model.qualified == model.qualified)]
         state = next(map(_kept_state, wanted), None)
         if self._leases.holds(model):
             ours = self._leases.instance(model).endpoint
-            if copy is None or ours.model == name:
+            if copy is None or ours.model == copy.endpoint.model:
                 state = self._state(model)
                 await self._leases.unload(model)
             wanted = [i for i in wanted if i.endpoint.model != ours.model]

@@ -32,7 +32,8 @@ def find(name: str, models: Sequence[ModelInfo], names: Mapping[str, str] = NO_N
     Tried in this order, the first step with a match decides: the qualified name (`provider:id`), the
     id or file, a name that settings gave (*names*), the id in another letter case, the last part of the
     id (`org/name` by `name`) when only one model has it, and so the last parts of its file, or of the
-    folder that holds it alone (`publisher/repository`). Providers earlier in the list win.
+    folder that holds it alone (`publisher/repository`); and at last all of that among the models of a
+    provider named before a colon. Providers earlier in the list win, over them what can be asked now.
 
     Args:
         names: names that settings gave to models, such as `fast`, with the qualified names they stand for.
@@ -42,10 +43,10 @@ def find(name: str, models: Sequence[ModelInfo], names: Mapping[str, str] = NO_N
     """
     if not models:
         raise NoModels
-    for matches in _steps(name, models, names):
-        if matches:
-            return matches[0]
-    raise ModelNotFound(name, [m.id for m in models])
+    found = _match(name, models, names)
+    if found is None:
+        raise ModelNotFound(name, [m.qualified if ":" in name else m.id for m in models])
+    return found
 
 
 def usable(model: ModelInfo, kind: ModelKind) -> ModelInfo:
@@ -85,6 +86,17 @@ def choose(
     )
 
 
+def _match(name: str, models: Sequence[ModelInfo], names: Mapping[str, str]) -> ModelInfo | None:
+    for matches in _steps(name, models, names):
+        if matches:
+            return min(matches, key=lambda m: m.stale_s > 0)
+    owner, _, rest = name.partition(":")
+    mine = [m for m in models if m.provider.casefold() == owner.casefold()]
+    if not rest or not mine:
+        return None
+    return _match(rest, mine, {word: meant for word, meant in names.items() if meant.startswith(f"{owner}:")})
+
+
 def _steps(name: str, models: Sequence[ModelInfo], names: Mapping[str, str]) -> Iterator[list[ModelInfo]]:
     if not name:
         return
@@ -92,9 +104,7 @@ def _steps(name: str, models: Sequence[ModelInfo], names: Mapping[str, str]) -> 
     yield [m for m in models if m.qualified == name]
     yield [m for m in models if name in (m.id, m.path)]
     if name in names:
-        meant = names[name]
-        yield [m for m in models if m.qualified == meant]
-        raise ModelNotFound(meant, [m.qualified for m in models])
+        yield [find(names[name], models)]
     yield [m for m in models if m.id.casefold() == folded or m.qualified.casefold() == folded]
     tails = [m for m in models if m.id.casefold().rpartition("/")[2] == folded]
     yield _single(tails)
@@ -107,4 +117,5 @@ def _steps(name: str, models: Sequence[ModelInfo], names: Mapping[str, str]) -> 
 
 def _single(found: list[ModelInfo]) -> list[ModelInfo]:
     """What was found if it is one model, else nothing: one of several would be a guess."""
-    return found if len({m.qualified for m in found}) == 1 else []
+    now = [m for m in found if not m.stale_s] or found
+    return now if len({m.qualified for m in now}) == 1 else []

@@ -299,9 +299,11 @@ async def test_it_is_started_when_it_is_needed_and_the_settings_allow_it(
 
 
 async def test_the_settings_name_models(tmp_path: Path) -> None:
-    names = {"fast": "qwen/qwen3-1.7b", "model": CHAT, "embedding_model": EMBED}
+    names = {"fast": "Qwen3-1.7B", "model": "fast", "embedding_model": EMBED}
     async with served(tmp_path, **names) as up, Hub([up.provider]) as hub:
-        assert (await hub.resolve("fast")).id == "qwen/qwen3-1.7b"
+        for name in ("fast", "lmstudio:fast", "", "lmstudio:"):
+            assert (await hub.resolve(name)).id == "qwen/qwen3-1.7b"
+    async with served(tmp_path / "other", model=CHAT, embedding_model=EMBED) as up, Hub([up.provider]) as hub:
         assert (await hub.resolve("")).id == CHAT
         assert (await hub.embed(EmbedRequest("", ("a", "b")))).model == EMBED
 
@@ -329,6 +331,9 @@ async def test_all_that_is_in_its_memory_is_shown_and_can_be_unloaded(tmp_path: 
         up.fake.hold(EMBED)
         assert {state.name or state.model for state in await hub.instances()} == {CHAT, f"{CHAT}:2", EMBED}
         await hub.unload(f"{CHAT}:2")
+        assert up.in_memory == {CHAT, EMBED}
+        up.fake.hold(CHAT, identifier="mine")
+        await hub.unload("lmstudio:mine")
         assert up.in_memory == {CHAT, EMBED}
         await hub.unload(EMBED)
         await hub.unload(CHAT)

@@ -33,9 +33,10 @@ def test_a_process_that_ended_and_was_not_waited_for_counts_as_gone() -> None:
         assert processes.birth(child.pid) == ""
 
 
-def test_no_process_has_the_id_zero_or_less() -> None:
+def test_no_process_has_the_id_zero_or_less_or_one_beyond_all_numbers() -> None:
     assert not processes.exists(0)
     assert not processes.exists(-1)
+    assert not processes.exists(10**30)
     assert processes.name_of(-1) == ""
 
 

@@ -35,7 +35,7 @@ def exists(pid: int) -> bool:
         return bool(_birth_on_windows(pid))
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # no system has ids as large as that
         return False
     except PermissionError:
         return True

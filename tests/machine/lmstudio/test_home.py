@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,30 @@ def test_paths_of_windows_are_translated_where_its_drives_are_mounted(places: Pl
     written(side.user_home / ".lmstudio-home-pointer", "D:\\LM Studio\\home\r\n")
     assert home_folder(side) == places.root / "mnt/d/LM Studio/home"
     assert places.local("C:\\Users\\Ada") is None
+
+
+@pytest.mark.parametrize("moved", ["/" + "long" * 2000, "~nobody-of-that-name/x", "/a\nb", "/x\ud800", "/a\0b"])
+def test_a_models_folder_that_cannot_be_is_not_there(places: Places, moved: str) -> None:
+    written(places.user_home / ".lmstudio/settings.json", {"downloadsFolder": moved})
+    assert models_folder(places) is None
+
+
+def test_a_models_folder_below_the_users_own_is_found(places: Places) -> None:
+    (places.user_home / "big/models").mkdir(parents=True)
+    written(places.user_home / ".lmstudio/settings.json", {"downloadsFolder": "~/big/models"})
+    assert models_folder(places) == places.user_home / "big/models"
+
+
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(places: Places) -> None:
+    os.mkfifo(places.user_home / ".lmstudio-home-pointer")
+    assert home_folder(places) == places.user_home / ".lmstudio"
+
+
+def test_a_user_whom_the_system_does_not_know_has_no_lm_studio(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", unknown)
+    here = Places.here({})
+    assert not home_folder(here).exists()
+    assert models_folder(here) is None

@@ -52,6 +52,30 @@ def test_a_command_that_may_not_be_run_is_told(places: Places) -> None:
     assert "not a program that may be run" in found.problems[0]
 
 
+def test_a_command_that_leads_nowhere_is_told(places: Places) -> None:
+    (home(places) / "bin").mkdir(parents=True)
+    (home(places) / "bin/lms").symlink_to("/nowhere/lms")
+    found = find_installation(places)
+    assert found.lms is None
+    assert "not a program that may be run" in found.problems[0]
+
+
+@pytest.mark.parametrize("pointed", ["/" + "long" * 2000, "/locked away"])
+def test_a_folder_that_may_not_be_looked_into_is_no_fault(places: Places, pointed: str) -> None:
+    written(places.user_home / ".lmstudio-home-pointer", pointed)
+    locked = home(places)
+    (locked / "bin").mkdir(parents=True)
+    locked.chmod(0)
+    try:
+        assert not find_installation(places).installed
+        (places.user_home / ".lmstudio-home-pointer").unlink()
+        found = find_installation(places)
+    finally:
+        locked.chmod(0o700)
+    # Root may look everywhere.
+    assert found.problems == (() if os.getuid() == 0 else (f"{locked} may not be looked into.",))
+
+
 def test_the_app_without_its_command_is_installed_and_not_bootstrapped(places: Places) -> None:
     image = program(places.user_home / "Downloads/LM-Studio-0.4.25-1-x64.AppImage")
     found = find_installation(places)

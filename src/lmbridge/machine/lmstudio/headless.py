@@ -93,7 +93,7 @@ def plan(installation: Installation, *, daemon: bool | None = None) -> list[Chan
         steps.append(Change("Start LM Studio without a window", command=DAEMON))
     else:
         steps.insert(0, _switched(installation, *SERVICE))
-    notes = [] if not (installation.home / "preferences.json").exists() else [Change(PREFERENCES)]
+    notes = [Change(PREFERENCES)] if os.path.exists(installation.home / "preferences.json") else []
     return [*(step for step in steps if step is not None), *notes]
 
 

@@ -2,6 +2,8 @@
 
 LM Studio's own command writes the pointer file when it is missing, even when it is merely asked for help;
 who only looks must not.
+
+`os.path` is asked rather than `pathlib`, which raises where we may not look: what is locked away is not there.
 """
 
 from __future__ import annotations
@@ -51,7 +53,10 @@ class Places(Struct, frozen=True):
         """
         mine = os.environ if environ is None else environ
         named = mine.get("USERPROFILE" if sys.platform == "win32" else "HOME", "")
-        home = Path(named) if named and Path(named).is_absolute() else Path.home()
+        try:
+            home = Path(named) if named and Path(named).is_absolute() else Path.home()
+        except RuntimeError:  # a user whom the system does not know, as in a container
+            home = Path(os.path.abspath(os.sep), "nonexistent")
         return cls(mine, home, sys.platform, Path(home.anchor or "/"))
 
     @property
@@ -68,7 +73,8 @@ class Places(Struct, frozen=True):
         found = _WINDOWS_PATH.match(path)
         if found and self.drives is not None:
             return self.drives / found[1].lower() / path[3:].replace("\\", "/")
-        if not path or "\0" in path or (found and sys.platform != "win32"):
+        # What is written down may be anything; what is no name of a file could not even be shown.
+        if not path or not path.isprintable() or (found and sys.platform != "win32"):
             return None
         return Path(path)
 
@@ -100,7 +106,7 @@ def home_folder(places: Places | None = None) -> Path:
     if pointed is not None and pointed.is_absolute():
         return pointed
     old = user_home / ".cache" / "lm-studio"
-    return old if old.is_dir() else user_home / ".lmstudio"
+    return old if os.path.isdir(old) else user_home / ".lmstudio"
 
 
 def models_folder(places: Places | None = None) -> Path | None:
@@ -110,14 +116,19 @@ def models_folder(places: Places | None = None) -> Path | None:
     places = places or Places.here()
     home = home_folder(places)
     moved = table_of(home / "settings.json").get("downloadsFolder")
-    named = places.local(moved) if isinstance(moved, str) else None
-    folder = named.expanduser() if named is not None else home / "models"
-    return folder if folder.is_dir() else None
+    folder = places.local(moved) if isinstance(moved, str) else None
+    if folder is None:
+        folder = home / "models"
+    elif folder.parts[:1] == ("~",):
+        folder = places.user_home.joinpath(*folder.parts[1:])
+    return folder if os.path.isdir(folder) else None
 
 
 def text_of(path: Path) -> str:
     """The text of a small file; "" when there is none that can be read."""
     try:
+        if not os.path.isfile(path):  # a pipe would be waited for
+            return ""
         with path.open("rb") as file:
             return file.read(MOST_BYTES).decode("utf-8-sig")
     except (OSError, ValueError):

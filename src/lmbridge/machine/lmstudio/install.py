@@ -123,7 +123,7 @@ def _look(places: Places) -> Installation:
         host if isinstance(host, str) else "",
         settings.get("cors") is True,
         _sdk(home, places),
-        pointed=(places.user_home / POINTER).exists(),
+        pointed=os.path.exists(places.user_home / POINTER),
         problems=tuple(problems),
     )
 
@@ -136,8 +136,10 @@ def _find_lms(home: Path, places: Places, problems: list[str]) -> tuple[Path | N
     at_home = home / "bin" / name
     if _runs(at_home, places):
         return at_home, False
-    if at_home.exists():
+    if os.path.lexists(at_home):
         problems.append(f"{at_home} is not a program that may be run.")
+    elif os.path.isdir(home) and not os.access(home, os.R_OK | os.X_OK):
+        problems.append(f"{home} may not be looked into.")
     return None, False
 
 
@@ -149,10 +151,7 @@ def _search_path(places: Places) -> Iterator[Path]:
 
 
 def _runs(path: Path, places: Places) -> bool:
-    try:
-        return path.is_file() and (places.system == "win32" or os.access(path, os.X_OK))
-    except (OSError, ValueError):
-        return False
+    return os.path.isfile(path) and (places.system == "win32" or os.access(path, os.X_OK))
 
 
 def _find_app(home: Path, places: Places, problems: list[str]) -> Path | None:

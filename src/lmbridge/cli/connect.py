@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
+from lmbridge.cli import ending
 from lmbridge.cli.provider import LMSTUDIO, WITHOUT_LMSTUDIO
 from lmbridge.core.errors import BridgeError, ModelNotFound, ProviderUnavailable, error_from_code
 from lmbridge.core.hub import AnyHub
@@ -19,7 +19,7 @@ THIS_PROCESS = "this process"
 
 
 def with_hub(work: Callable[[AnyHub], Awaitable[T]], *, gateway: bool | None = None, model: str = "") -> T:
-    """Run *work* with a hub, and close the hub behind it, also after Ctrl-C.
+    """Run *work* with a hub, and close the hub behind it, also after Ctrl-C or `kill`.
 
     Args:
         gateway: True insists on a running gateway, False does without, None leaves it to the settings.
@@ -32,7 +32,7 @@ def with_hub(work: Callable[[AnyHub], Awaitable[T]], *, gateway: bool | None = N
 
     files = [Path(model)] if os.path.isabs(model) else []
 
-    async def run() -> T:
+    async def connected() -> T:
         async with connect(gateway=gateway, files=files) as hub:
             try:
                 return await work(hub)
@@ -41,7 +41,7 @@ def with_hub(work: Callable[[AnyHub], Awaitable[T]], *, gateway: bool | None = N
             except ProviderUnavailable as error:
                 raise _not_installed(error) or error from error
 
-    return asyncio.run(run())
+    return ending.run(connected())
 
 
 def _not_installed(error: ProviderUnavailable) -> BridgeError | None:

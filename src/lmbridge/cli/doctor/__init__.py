@@ -34,11 +34,10 @@ def command(ctx: click.Context, model: str, as_json: bool) -> None:
     With MODEL also whether this one would fit into memory. Nothing is started, downloaded or changed, and
     LM Studio is made to load nothing. Ends with 0 if something here can answer and MODEL would fit.
     """
-    import asyncio
-
+    from lmbridge.cli import ending
     from lmbridge.cli.doctor.examination import examine
 
-    outcome = asyncio.run(examine(model, _nothing if as_json else _Table().tell))
+    outcome = ending.run(examine(model, _nothing if as_json else _Table().tell))
     if as_json:
         render.json(outcome.told())
     else:

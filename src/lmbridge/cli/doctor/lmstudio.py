@@ -12,7 +12,7 @@ from lmbridge.core.models import InstanceState, ModelInfo
 from lmbridge.hub.hub import Hub
 from lmbridge.machine.lmstudio.install import Installation, find_installation
 from lmbridge.providers.lmstudio.program import LMStudioProgram
-from lmbridge.providers.lmstudio.status import LMStudioStatus
+from lmbridge.providers.lmstudio.status import BOOTSTRAP, LMStudioStatus, no_command
 
 PART = "LM Studio"
 
@@ -38,7 +38,8 @@ def _installed(checks: Checklist, status: LMStudioStatus, there: Installation) -
     where = there.app or there.llmster
     checks.add(PART, "installed", Found(str(where) if where else "only its command"))
     if there.lms is None:
-        checks.add(PART, "command", _failed(status))
+        reason, hint = no_command(there)
+        checks.add(PART, "command", Found(reason, "failed", hint, BOOTSTRAP))
     elif there.lms_on_path:
         checks.add(PART, "command", Found(str(there.lms)))
     else:

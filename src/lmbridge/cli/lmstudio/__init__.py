@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -43,13 +42,14 @@ def with_program(work: Callable[[LMStudioProgram], Coroutine[Any, Any, T]]) -> T
     Raises:
         RuntimeMissing: it is not here; told with what works anyway. And whatever *work* raises.
     """
+    from lmbridge.cli import ending
     from lmbridge.cli.lmstudio.program import missing, program_of
     from lmbridge.config import load_config
     from lmbridge.core.errors import RuntimeMissing
 
     program = program_of(load_config())
     try:
-        return asyncio.run(work(program))
+        return ending.run(work(program))
     except RuntimeMissing as error:
         raise missing(error) from error
 

@@ -82,10 +82,10 @@ class Hub:
 
     async def instances(self) -> Sequence[InstanceState]:
         """The models in memory, and who waits for them; those that a runtime holds by itself too."""
-        states = self._leases.states()
-        ours = {(s.provider, s.model) for s in states}
-        kept = {(i.model.provider, i.endpoint.model): i for i in await self._catalogue.kept()}
-        return [*states, *(_kept_state(i) for i in kept.values() if (i.model.provider, i.model.id) not in ours)]
+        kept = {_called(i): i for i in await self._catalogue.kept()}
+        # After the question, as what is ours may have changed while it was asked.
+        ours = {_called(i) for i in self._leases.instances()}
+        return [*self._leases.states(), *(_kept_state(i) for name, i in kept.items() if name not in ours)]
 
     # -- getting models ---------------------------------------------------------------------------
 
@@ -261,6 +261,11 @@ class Leasing:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._hub.release(self._lease)
+
+
+def _called(instance: Instance) -> tuple[str, str]:
+    """Whose instance, and what its runtime calls it."""
+    return instance.model.provider, instance.endpoint.model
 
 
 def _kept_state(instance: Instance) -> InstanceState:

@@ -457,6 +457,10 @@ class Leases:
         """The instance of a model in memory."""
         return self._held[model.qualified].instance
 
+    def instances(self) -> list[Instance]:
+        """Everything in memory."""
+        return [held.instance for held in self._held.values()]
+
     def names(self) -> set[str]:
         """Qualified names of the models in memory."""
         return set(self._held)

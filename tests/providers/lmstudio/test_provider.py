@@ -355,3 +355,15 @@ def test_a_bad_setting_is_named() -> None:
     for table in ({"url": "ftp://x"}, {"urll": "x"}, {"autostart": "perhaps"}):
         with pytest.raises(ConfigInvalid, match="lmstudio"):
             LMStudioProvider.create(table, context)
+
+
+async def test_another_quantization_is_asked_for_by_its_own_name(tmp_path: Path) -> None:
+    async with served(tmp_path) as up, Hub([up.provider]) as hub:
+        other = await up.model("google/gemma-3-4b@q8_0")
+        assert (other.quantization, other.vision) == ("Q8_0", True)
+        assert (await hub.resolve("gemma-3-4b")).id == "google/gemma-3-4b"
+        assert (await hub.answer(ChatRequest("gemma-3-4b@q8_0", "hello"))).text
+        (state,) = await hub.instances()
+        assert (state.model, state.kept) == ("google/gemma-3-4b@q8_0", False)
+        await hub.unload("gemma-3-4b@q8_0")
+        assert up.in_memory == set()

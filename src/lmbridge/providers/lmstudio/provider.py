@@ -9,11 +9,13 @@ says so, after which the next request loads it again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from itertools import count
 from time import monotonic
 from typing import ClassVar, Final, Literal, assert_never
+
+from msgspec.structs import replace
 
 from lmbridge.clients.lmstudio import LMStudioClient, LMStudioSettings
 from lmbridge.core.errors import (
@@ -141,8 +143,16 @@ class LMStudioProvider:
                 self._loaded = tuple(self._instance(client, m, i) for m in models for i in m.loaded)
             except BridgeError:  # the probe is there to tell why, and so is loading one of them
                 models, self._loaded = self._program.cached_models(), ()
-            self._listed = tuple(self._info(model) for model in models if model.kind != "other")
+            self._listed = tuple(info for model in models if model.kind != "other" for info in self._infos(model))
             self._listed_until = monotonic() + LISTED_FOR
+
+    def _infos(self, model: LMStudioModel) -> Iterator[ModelInfo]:
+        """A model, and its other quantizations, which are asked for by names of their own."""
+        info = self._info(model)
+        yield info
+        for name in model.variants:
+            if name != model.selected_variant:
+                yield replace(info, id=name, quantization=name.partition("@")[2].upper())
 
     def _info(self, model: LMStudioModel) -> ModelInfo:
         return ModelInfo(
@@ -202,6 +212,7 @@ class LMStudioProvider:
         found = await client.resolve(loaded.model, model.kind)
         fresh = loaded.id not in before
         instance = self._instance(client, found, loaded, (options.ttl or 0.0) if fresh else 0.0)
+        instance = replace(instance, model=model)  # which may be one of its quantizations
         self._loans[instance.key] = _Loan(
             client, instance, must_unload=bool(fresh and options.ttl and ttl is None)
         )

@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING, Literal
 
 import click
+from msgspec.structs import replace
 
 from lmbridge.cli import render
 from lmbridge.cli.command import BridgeCommand, json_option, model_name
@@ -44,7 +45,12 @@ if TYPE_CHECKING:
 @click.option(
     "--kv-type", type=click.Choice(["f16", "q8_0", "q4_0"]), help="Number format of the context's memory."
 )
-@click.option("--ttl", type=click.FloatRange(min=0), metavar="SECONDS", help="Unload after so long idle; 0 never.")
+@click.option(
+    "--ttl",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Unload after so long idle; 0 never, as is usual in LM Studio.",
+)
 @provider_option("Whose model.")
 @get_option
 @click.option("--no-gateway", is_flag=True, help="Do not start a gateway where none runs; fail instead.")
@@ -86,13 +92,14 @@ class _Wanted:
     """What is to be loaded, and how."""
 
     def __init__(self, name: str, provider: str, options: LoadOptions, *, get: bool) -> None:
-        self.name, self._provider, self._options, self._get = name, provider, options, get
+        self.name, self.options = name, options
+        self._provider, self._get = provider, get
 
     async def load(self, hub: AnyHub) -> InstanceState:
         """Load it, downloaded first if need be."""
         name = await self.present(hub)
         with loading(f"Loading {render.printable(name)}") as moved:
-            return await hub.load(name, self._options, moved)
+            return await hub.load(name, self.options, moved)
 
     async def present(self, hub: AnyHub) -> str:
         """Its name, once it is here."""
@@ -107,6 +114,7 @@ def _without_gateway(wanted: _Wanted) -> InstanceState | None:
     from lmbridge.core.provider import Keeper
     from lmbridge.hub.hub import Hub
     from lmbridge.machine.gateway_file import running
+    from lmbridge.machine.lmstudio.install import find_installation
 
     if os.path.isabs(wanted.name) or running(load_config().home) is not None:
         return None
@@ -116,7 +124,11 @@ def _without_gateway(wanted: _Wanted) -> InstanceState | None:
         wanted.name = await wanted.present(hub)
         model = await hub.find(wanted.name)
         kept = any(isinstance(each, Keeper) for each in hub.providers if each.id == model.provider)
-        return await wanted.load(hub) if kept else None
+        if not kept or (wanted.options.ttl and find_installation().lms is None):
+            return None  # a gateway has to mind the time, too, where LM Studio's command is not there for that
+        if wanted.options.ttl is None:
+            wanted.options = replace(wanted.options, ttl=0)  # else it would go when we do
+        return await wanted.load(hub)
 
     return with_hub(load, gateway=False)
 

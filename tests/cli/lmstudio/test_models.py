@@ -251,3 +251,27 @@ def test_a_get_without_a_terminal_can_be_interrupted(started: Run, user: FakeIns
         process.stderr.readline()
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE_S) == 130
+
+
+# -- how long a model stays ------------------------------------------------------------------------
+
+
+def test_a_model_that_is_loaded_stays_until_it_is_unloaded_as_in_lm_studio(
+    started: Run, user: FakeInstall
+) -> None:
+    assert started("load", QWEN.key).returncode == 0
+    assert started("load", THINKER.key, "--ttl", "60").returncode == 0
+    held = {each["identifier"]: each["ttlMs"] for each in json.loads(user.run("ps", "--json").stdout)}
+    assert held == {QWEN.key: None, THINKER.key: 60_000}
+
+
+def test_without_its_command_a_model_stays_too_and_only_a_gateway_can_mind_a_time(
+    started: Run, user: FakeInstall
+) -> None:
+    user.lms.rename(user.lms.with_name("elsewhere"))
+    assert started("load", QWEN.key).returncode == 0
+    assert in_memory(started) == [QWEN.key]
+    done = started("load", THINKER.key, "--ttl", "60", "--no-gateway")
+    assert done.returncode == 11, done.stderr
+    assert in_memory(started) == [QWEN.key]
+    user.lms.with_name("elsewhere").rename(user.lms)

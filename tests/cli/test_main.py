@@ -120,9 +120,37 @@ def test_what_the_caller_has_closed_is_not_written_to(tmp_path: Path, arguments:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
 def test_a_full_disk_under_the_output_is_an_error_of_its_own(tmp_path: Path) -> None:
     command = ["sh", "-c", f'exec "{sys.executable}" -m lmbridge ls > /dev/full']
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=at_home(tmp_path), check=False)
+    environ = at_home(tmp_path)
+    environ.pop("PYTHONUNBUFFERED", None)  # with it nothing would be left to be written at the end
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environ, check=False)
     assert done.returncode == 5
-    assert "No space left" in done.stderr
+    assert done.stderr.count("No space left") == 1
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+def test_a_full_disk_that_shows_at_the_very_end_is_told_too(tmp_path: Path) -> None:
+    environ = at_home(tmp_path)
+    environ.pop("PYTHONUNBUFFERED", None)
+    script = (
+        "import lmbridge.cli.main as m, sys; m._run = lambda arguments: sys.stdout.write('x') and 0; m.main([])"
+    )
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, env=environ, check=False
+        )
+    assert done.returncode == 5
+    assert done.stderr.count("No space left") == 1
+
+
+def test_a_terminal_without_our_symbols_still_tells_good_from_bad(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "lmbridge", "doctor"]
+    environ = {**at_home(tmp_path), "PYTHONIOENCODING": "ascii", "LMBRIDGE_DISABLED": "lmstudio"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environ, check=False)
+    assert "+ version" in done.stdout
+    assert "- gateway" in done.stdout
+    assert "?" not in done.stdout
 
 
 def test_a_wrong_option_is_an_error_that_names_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,6 @@
+import io
 import json
+import sys
 import traceback
 
 import pytest
@@ -25,6 +27,31 @@ def test_a_pipe_gets_no_colours_and_a_terminal_none_that_it_did_not_want(monkeyp
     assert render.paint("x", "bold", stream=screen) == "\x1b[1mx\x1b[0m"  # type: ignore[arg-type]
     monkeypatch.setenv("NO_COLOR", "1")
     assert render.paint("x", "bold", stream=screen) == "x"  # type: ignore[arg-type]
+
+
+def test_a_sentence_is_broken_between_words_where_a_terminal_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    def shown(text: str, hang: int = 0, room: str = "20") -> list[str]:
+        monkeypatch.setenv("COLUMNS", room)
+        screen = Terminal()
+        monkeypatch.setattr(sys, "stdout", screen)
+        render.sentence(text, hang)
+        return screen.getvalue().splitlines()
+
+    assert shown("one two three four five six") == ["one two three four", "five six"]
+    assert shown("  ✓ name   words of it that go on", 4) == ["  ✓ name   words of", "    it that go on"]
+    assert shown("\x1b[2mone two three four\x1b[0m five", 2) == ["\x1b[2mone two three four\x1b[0m", "  five"]
+    assert shown("see https://example.org/a/long/path now") == ["see https://example.org/a/long/path", "now"]
+    assert shown("first line\nsecond line") == ["first line", "second line"]
+    assert shown("one two three four five", 18)[1] == "      five"  # never only blanks
+
+
+def test_a_sentence_in_a_pipe_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    render.sentence("word " * 100)
+    assert capsys.readouterr().out.count("\n") == 1
 
 
 def test_a_table_aligns_its_columns_and_leaves_empty_ones_out(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ Commands load when they are named, so that `lmbridge --version` imports click an
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -45,6 +46,12 @@ SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     }
 )
 """Section of the help, command, its short help. The command NAME is `command` in `lmbridge.cli.NAME`."""
+
+
+SPARE: Mapping[str, str] = MappingProxyType(
+    {"✓": "+", "✗": "x", "–": "-", "●": "*", "○": "o", "…": "...", "→": "->", "←": "<-", "━": "=", "·": "."}  # noqa: RUF001 - a dash, no minus
+)
+"""What stands for our own symbols where the terminal's encoding lacks them; they must not all become a `?`."""
 
 
 class ReaderGone(Exception):
@@ -115,13 +122,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and end the process with the exit code of `exits.EXITS`."""
     arguments = sys.argv[1:] if arguments is None else arguments
     _open_what_is_closed()
+    codecs.register_error("spare", _spare)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # A character that the terminal's encoding lacks must not end an answer halfway.
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors="spare")
     try:
-        code = _run(list(arguments))
-        sys.stdout.flush()
+        code = _flushed(_run(list(arguments)))
     except (BrokenPipeError, ReaderGone):
         code = _reader_gone()
     except KeyboardInterrupt:
@@ -167,8 +174,33 @@ def _run(arguments: list[str]) -> int:
     return returned if isinstance(returned, int) else 0
 
 
+def _spare(error: UnicodeError) -> tuple[str, int]:
+    """What is written for characters that cannot be encoded."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(SPARE.get(character, "?") for character in error.object[error.start : error.end]), error.end
+
+
+def _flushed(code: int) -> int:
+    """The exit code, once everything is written; that it cannot be is told, unless it was before."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        from lmbridge.cli import render
+
+        code = code or render.failure(error, as_json=False)
+        _drop_output()
+    return code
+
+
 def _reader_gone() -> int:
     """The exit code when nobody reads any more; said without a word."""
-    # What is still buffered must not be written at exit, where it would fail again.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _drop_output()
     return 141
+
+
+def _drop_output() -> None:
+    """What is still buffered must not be written at exit, where it would fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

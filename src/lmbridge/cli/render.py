@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -63,9 +62,58 @@ def line(text: str = "") -> None:
     print(text, flush=True)
 
 
-def note(text: str = "", *styles: str) -> None:
-    """One line to standard error: for people, never part of the result."""
-    print(paint(text, *styles, stream=sys.stderr), file=sys.stderr, flush=True)
+def sentence(text: str, hang: int = 0) -> None:
+    """What people read, to standard output: broken between words where a terminal ends, one line elsewhere.
+
+    Args:
+        hang: blanks before each line but the first.
+    """
+    line(_wrapped(text, hang, sys.stdout))
+
+
+def note(text: str = "", *styles: str, hang: int = 0) -> None:
+    """A sentence to standard error: for people, never part of the result."""
+    print(paint(_wrapped(text, hang, sys.stderr), *styles, stream=sys.stderr), file=sys.stderr, flush=True)
+
+
+def _wrapped(text: str, hang: int, stream: TextIO) -> str:
+    """*text* with line feeds between words, so that no line is wider than the terminal.
+
+    A word that fits on no line stays where it is, whole: addresses and paths are to be copied.
+    """
+    if not is_terminal(stream):
+        return text
+    room = columns(stream)
+    hang = min(hang, room // 3)
+    lines: list[str] = []
+    for part in text.split("\n"):
+        first, *words = part.split(" ")
+        shown, wide = first, _width(first)
+        for word in words:
+            more = _width(word)
+            if wide + 1 + more > room and hang + more <= room and shown.strip():
+                lines.append(shown.rstrip(" "))
+                shown, wide = " " * hang + word, hang + more
+            else:
+                shown, wide = f"{shown} {word}", wide + 1 + more
+        lines.append(shown)
+    return "\n".join(lines)
+
+
+def columns(stream: TextIO) -> int:
+    """How wide the terminal is that *stream* goes to."""
+    told = os.environ.get("COLUMNS", "")
+    if told.isdecimal() and int(told):
+        return int(told)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (ValueError, OSError):
+        return 80
+
+
+def _width(text: str) -> int:
+    """Columns it takes; colour codes take none."""
+    return len(click.unstyle(text))
 
 
 def write(text: str) -> None:
@@ -92,7 +140,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequen
     filled = [number for number, name in enumerate(header) if not name or any(row[number] for row in rows)]
     lines = [[printable(row[number]) for number in filled] for row in [header, *rows]]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    room = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else 10_000
+    room = columns(sys.stdout) if is_terminal(sys.stdout) else 10_000
     for number, cells in enumerate(lines):
         padded = [
             f"{cell:>{width}}" if name in right else f"{cell:<{width}}"
@@ -112,7 +160,7 @@ def changing_line() -> Iterator[Callable[[str], None]]:
     """
 
     def show(text: str) -> None:
-        room = shutil.get_terminal_size().columns - 1
+        room = columns(sys.stderr) - 3  # a terminal that shows ^C must not begin a new line
         plain = click.unstyle(text)
         print(f"\r\x1b[2K{text if len(plain) <= room else plain[:room]}", end="", file=sys.stderr, flush=True)
 
@@ -125,7 +173,8 @@ def changing_line() -> Iterator[Callable[[str], None]]:
 def bar(fraction: float, cells: int = 24) -> str:
     """A bar for standard error that is full at 1."""
     full = round(max(0.0, min(1.0, fraction)) * cells)
-    return paint("━" * full, "green", stream=sys.stderr) + paint("━" * (cells - full), "dim", stream=sys.stderr)
+    rest = "━" if coloured(sys.stderr) else "·"  # without colours they must differ
+    return paint("━" * full, "green", stream=sys.stderr) + paint(rest * (cells - full), "dim", stream=sys.stderr)
 
 
 def console() -> Console:
@@ -201,9 +250,9 @@ def _tell(code: str, message: str, hint: str, *, as_json: bool, param: str | Non
         json({"error": {"code": code, "message": message, "hint": hint, "param": param}})
         return
     name = paint("lmbridge:", "red", "bold", stream=sys.stderr)
-    note(f"{name} {printable(message)}")
+    note(f"{name} {printable(message)}", hang=2)
     if hint:
-        note(f"  {printable(hint)}", "dim")
+        note(f"  {printable(hint)}", "dim", hang=2)
 
 
 def size(count: int | None) -> str:

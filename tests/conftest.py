@@ -1,5 +1,6 @@
 """What every test has: one event loop flavour, a way to ask a real LM Studio, a count of the faults tried."""
 
+import signal
 from collections import Counter
 from collections.abc import Callable
 
@@ -28,6 +29,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     counts = config.stash.get(TRIED, Counter())
     for whose, number in sorted(counts.items()):
         terminalreporter.write_line(f"{whose}: {number} combinations of a fault and a call, each as it should be")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let Ctrl-C reach the programs under test: a script's `make test &` starts with it ignored, which is inherited."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -32,7 +32,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let Ctrl-C reach the programs under test: a script's `make test &` starts with it ignored, which is inherited."""
+    """Let Ctrl-C reach the programs under test: what a script runs in its background starts with it ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

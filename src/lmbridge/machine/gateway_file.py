@@ -11,7 +11,6 @@ import os
 import socket
 import stat
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from msgspec import Struct
 
 from lmbridge.core.errors import AlreadyRunning, ConfigInvalid, NoSpace
 from lmbridge.machine import processes
+from lmbridge.machine.files import write_whole
 from lmbridge.machine.locks import locked
 
 NAME, LOCK = "gateway.json", "gateway.lock"
@@ -69,16 +69,10 @@ class GatewayFile(Struct, frozen=True):
         Raises:
             NoSpace: the disk is full. OSError: the folder cannot be made or written.
         """
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # mkstemp makes the file with mode 0600 and under a name nobody can foresee.
-        handle, name = tempfile.mkstemp(prefix=".gateway-", dir=home)
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(msgspec.json.encode(self))
-            Path(name).replace(home / NAME)
-        except BaseException as error:
-            Path(name).unlink(missing_ok=True)
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            write_whole(home / NAME, msgspec.json.encode(self))
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
                 raise NoSpace(str(home / NAME)) from error
             raise
         return home / NAME

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lmbridge.clients.lmstudio import cache as cache_module
 from lmbridge.clients.lmstudio.cache import ModelCache
 from lmbridge.wire.lmstudio.models import LMStudioModel, LoadedInstance
 
@@ -60,3 +61,17 @@ def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path) -> None:
         "file",
         blocked.path.name,
     }
+
+
+def test_an_unchanged_list_is_written_only_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = ModelCache(tmp_path, URL)
+    cache.keep([MODEL])
+    cache.path.unlink()
+    cache.keep([MODEL])
+    assert not cache.path.exists()
+    cache.keep([MODEL, LMStudioModel("c/d")])
+    assert len(cache.read()) == 2
+    cache.path.unlink()
+    monkeypatch.setattr(cache_module, "KEEP_AGAIN", 0.0)
+    cache.keep([MODEL, LMStudioModel("c/d")])
+    assert len(cache.read()) == 2

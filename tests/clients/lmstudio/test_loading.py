@@ -42,6 +42,17 @@ async def test_a_model_is_loaded_as_it_is_wanted(client: LMStudioClient, fake: F
     assert load.body == {"model": QWEN, "context_length": 8192, "parallel": 2, "flash_attention": True}
 
 
+@pytest.mark.parametrize("command", [False, True])
+async def test_two_programs_at_once_load_it_once(fake: FakeLMStudio, tmp_path: Path, command: bool) -> None:
+    fake.runtime.load_s = 0.2
+    lms, ttl = (lms_of(fake), 60) if command else (None, None)
+    one, two = (client_of(fake, cache=tmp_path / "cache", lms=lms) for _ in range(2))
+    async with one, two, asyncio.TaskGroup() as group:
+        first, second = (group.create_task(each.load_model(QWEN, ttl=ttl)) for each in (one, two))
+    assert (first.result().id, second.result().id, ids(fake)) == (QWEN, QWEN, [QWEN])
+    assert [one.owns(QWEN), two.owns(QWEN)].count(True) == 1
+
+
 async def test_an_instance_that_suffices_is_used_whoever_loaded_it(
     client: LMStudioClient, fake: FakeLMStudio
 ) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,10 +13,13 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from lmbridge.machine.files import write_whole
 from lmbridge.wire.lmstudio.models import LMStudioModel
 
 MOST_BYTES: Final = 32 * 2**20
 """A file larger than this is not one of ours."""
+KEEP_AGAIN: Final = 300.0
+"""Seconds after which an unchanged list is written again, for its age's sake: it is asked for all the time."""
 
 
 class _Kept(Struct):
@@ -38,14 +39,19 @@ class ModelCache:
     def __init__(self, folder: Path, url: str) -> None:
         self.url = url
         self.path = folder / f"lmstudio-models-{sha256(url.encode()).hexdigest()[:12]}.json"
+        self._written: list[LMStudioModel] = []
+        self._written_at = 0.0
 
     def keep(self, models: Sequence[LMStudioModel]) -> None:
         """Keep a list that was just asked for."""
         # What is in memory now is not when somebody reads this.
         known = [replace(model, loaded=(), loading=False, knows_loaded=False) for model in models]
+        now = time.time()
+        if known == self._written and 0 <= now - self._written_at < KEEP_AGAIN:
+            return
         with suppress(OSError):
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write(self.path, msgspec.json.encode(_Kept(self.url, time.time(), known)))
+            write_whole(self.path, msgspec.json.encode(_Kept(self.url, now, known)))
+            self._written, self._written_at = known, now
 
     def read(self) -> list[LMStudioModel]:
         """The list that was kept, every model with its age in seconds; [] when there is none."""
@@ -58,16 +64,3 @@ class ModelCache:
             return []
         age = max(0.001, time.time() - kept.time)  # never 0, which means: just asked for
         return [replace(model, stale_s=age) for model in kept.models]
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Put it there whole or not at all."""
-    # mkstemp makes the file with mode 0600 and under a name nobody can foresee.
-    handle, name = tempfile.mkstemp(prefix=".lmstudio-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

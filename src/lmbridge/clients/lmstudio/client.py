@@ -56,7 +56,8 @@ class LMStudioClient:
         http: sends every request, by its own limits; it is not closed. None makes one.
         lms: LM Studio's command on this computer, for what its HTTP cannot do.
         provider: id named in errors and events.
-        cache: folder in which lists of models are kept for when it is down; None keeps none.
+        cache: folder in which lists of models are kept for when it is down, and the locks by which processes that
+            load the same model take turns; None does neither.
         models_folder: where its models go, so that the room there is looked at before a download.
         habits: pauses and repetitions, for tests.
 
@@ -81,7 +82,7 @@ class LMStudioClient:
         self._link = Link(settings, provider, http, habits)
         self._cache = ModelCache(cache, self._link.url) if cache is not None else None
         self._catalogue = Catalogue(self._link, self._cache)
-        self._loader = Loader(self._link, self._catalogue, lms, self._tasks)
+        self._loader = Loader(self._link, self._catalogue, lms, self._tasks, cache)
         self._downloader = Downloader(self._link, self._catalogue, lms, models_folder)
         self._asking = Asking(self._link, self._catalogue)
 
@@ -196,6 +197,10 @@ class LMStudioClient:
         """
         wish = Wish(context_length, parallel, flash_attention, ttl, identifier, replace)
         return await self._loader.load(name, wish, progress)
+
+    def owns(self, instance_id: str) -> bool:
+        """Whether this client loaded an instance; others belong to somebody else."""
+        return self._loader.owns(instance_id)
 
     async def unload_model(self, name: str) -> tuple[str, ...]:
         """Unload one instance by its id, or every instance of a model; the ids. Not being loaded is no error.

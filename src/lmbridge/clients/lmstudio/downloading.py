@@ -47,6 +47,9 @@ GOES_ON: Final = "LM Studio itself goes on with it: see Downloads in its window.
 WINDOW_HINT: Final = (
     "See Downloads in LM Studio's window, then run it again: what is here is not downloaded twice."
 )
+UNKNOWN_HINT: Final = (
+    "https://lmstudio.ai/models lists what LM Studio can download; owner/repository of Hugging Face works as well."
+)
 HUB: Final = "https://huggingface.co/"
 
 _ENDINGS: Final = ("-gguf", "-mlx", "-4bit", "-8bit")
@@ -176,14 +179,15 @@ class Downloader:
     async def _begin(self, wanted: Wanted) -> DownloadJob:
         """Its catalogue knows names; whatever it does not know may be a repository."""
         address, name = encode_download(wanted.address, wanted.quantization), encode_download(wanted.name)
-        if wanted.link or wanted.quantization:
-            return await self._post(address, wanted)
-        try:
-            return await self._post(name, wanted)
-        except ModelNotFound:
-            if "/" not in wanted.name:
-                raise
-        return await self._post(address, wanted)
+        bodies = [address] if wanted.link or wanted.quantization else [name]
+        bodies += [address] if bodies == [name] and "/" in wanted.name else []
+        for body in bodies:
+            try:
+                return await self._post(body, wanted)
+            except ModelNotFound as error:
+                unknown = error
+        unknown.message = f"LM Studio finds no model {wanted.label!r} to download."
+        raise with_hint(unknown, UNKNOWN_HINT)
 
     async def _post(self, body: dict[str, object], wanted: Wanted) -> DownloadJob:
         link = self._link

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from pathlib import Path
 from time import monotonic
 from typing import TypeAlias
 
@@ -32,9 +35,10 @@ from lmbridge.core.errors import (
     WrongModel,
 )
 from lmbridge.core.provider import Progress
+from lmbridge.machine.locks import turn
 from lmbridge.wire.lmstudio.errors import decode_failure
 from lmbridge.wire.lmstudio.management import LOAD, UNLOAD, decode_loaded, decode_unloaded, encode_load
-from lmbridge.wire.lmstudio.models import LMStudioModel, LoadedInstance
+from lmbridge.wire.lmstudio.models import Generation, LMStudioModel, LoadedInstance
 from lmbridge.wire.openai.errors import is_error
 
 _Tell: TypeAlias = Callable[[float], None]
@@ -47,10 +51,14 @@ class Loader:
     Args:
         lms: its command, where it is on this computer.
         tasks: owns the loads under way.
+        folder: in which files are kept by which processes take turns; None where they do not.
     """
 
-    def __init__(self, link: Link, catalogue: Catalogue, lms: LmsCommand | None, tasks: Tasks) -> None:
+    def __init__(
+        self, link: Link, catalogue: Catalogue, lms: LmsCommand | None, tasks: Tasks, folder: Path | None
+    ) -> None:
         self._link, self._catalogue, self._lms, self._tasks = link, catalogue, lms, tasks
+        self._folder = folder
         self._flights: dict[str, _Loading] = {}
         self._over = 0
         self._ours: set[str] = set()
@@ -121,10 +129,30 @@ class Loader:
         return instance
 
     async def _load(self, found: Found, wish: Wish, flight: _Loading) -> LoadedInstance:
+        instance = plans.reusable(*_meant(found, wish))
+        if instance is not None:
+            return instance
         generation = await self._catalogue.ready_generation()
-        if found.instance is not None:  # asked for by the name of one instance: then it is this one, or none
-            wish = replace(wish, identifier=found.instance.id)
-        model = _of_variant(found)
+        async with self._turn(found.model.key) as waited:
+            if waited:  # most likely for somebody who loaded it
+                found = await self._catalogue.find(found.asked, None, fresh=True)
+            return await self._load_now(found, wish, flight, generation)
+
+    @asynccontextmanager
+    async def _turn(self, key: str) -> AsyncIterator[bool]:
+        """Be the only process that loads a model: for two at once LM Studio would make two copies of it."""
+        if self._folder is None:
+            yield False
+            return
+        # A few files for all models; two that share one wait for each other without need.
+        number = sha256(f"{self._link.url} {key}".encode()).hexdigest()[0]
+        async with turn(self._folder / f"lmstudio-load-{number}.lock", self._link.settings.load_timeout) as waited:
+            yield waited
+
+    async def _load_now(
+        self, found: Found, wish: Wish, flight: _Loading, generation: Generation
+    ) -> LoadedInstance:
+        model, wish = _meant(found, wish)
         if (instance := plans.reusable(model, wish)) is not None:
             return instance
         await self._check_identifier(model, wish)
@@ -153,6 +181,10 @@ class Loader:
                     hint="Choose another name.",
                     param="identifier",
                 )
+
+    def owns(self, instance: str) -> bool:
+        """Whether an instance was loaded here."""
+        return instance in self._ours
 
     # -- the roads --------------------------------------------------------------------------------
 
@@ -305,12 +337,14 @@ class Loader:
             await asyncio.sleep(habits.look_again)
 
 
-def _of_variant(found: Found) -> LMStudioModel:
+def _meant(found: Found, wish: Wish) -> tuple[LMStudioModel, Wish]:
     """The model with the instances that are what was asked for: another quantization is something else."""
     model, asked = found.model, found.asked.casefold()
-    if found.instance is not None or asked in (model.key.casefold(), model.selected_variant.casefold()):
-        return model
-    return replace(model, loaded=tuple(i for i in model.loaded if i.id.casefold() == asked))
+    if found.instance is not None:  # asked for by the name of one instance: then it is this one, or none
+        return model, replace(wish, identifier=found.instance.id)
+    if asked in (model.key.casefold(), model.selected_variant.casefold()):
+        return model, wish
+    return replace(model, loaded=tuple(i for i in model.loaded if i.id.casefold() == asked)), wish
 
 
 class _Answered(Struct):

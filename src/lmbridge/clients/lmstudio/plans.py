@@ -114,7 +114,7 @@ def _refused(instance: LoadedInstance, wish: Wish) -> BridgeError:
     has = f"with a context of {instance.context_length:,} tokens" if instance.context_length else "otherwise"
     name = "context_length" if wish.context_length is not None else "parallel"
     return InvalidRequest(
-        f"{instance.id!r} is loaded {has} by somebody else, and LM Studio cannot change that while it is loaded.",
+        f"{instance.id!r} is in LM Studio's memory {has}, and LM Studio cannot change that while it is there.",
         hint=f"`lmbridge unload {instance.id}` unloads it; then load it again.",
         param=name,
     )

@@ -64,6 +64,7 @@ class Inquiry:
             seen,
             listed,
             default_model=self.settings.model,
+            token=bool(self.settings.token),
             named=bool(self.settings.url),
             holder=who,
             holder_is_lmstudio=is_it,

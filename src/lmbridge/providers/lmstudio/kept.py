@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from lmbridge.machine import processes
-from lmbridge.machine.home import private_folder
+from lmbridge.machine.files import write_whole
 
 STARTED: Final = "lmstudio-started.json"
 
@@ -46,7 +44,7 @@ class Started(Struct, frozen=True):
 def remember_start(home: Path, started: Started) -> None:
     """Remember that lmbridge started a server; forgotten where lmbridge's folder cannot be written."""
     with suppress(OSError):
-        _write(home / STARTED, msgspec.json.encode(started))
+        write_whole(home / STARTED, msgspec.json.encode(started))
 
 
 def remembered_start(home: Path) -> Started | None:
@@ -61,16 +59,3 @@ def forget_start(home: Path) -> None:
     """The server that lmbridge started is stopped."""
     with suppress(OSError):
         (home / STARTED).unlink(missing_ok=True)
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Put it there whole or not at all, readable for its owner only."""
-    private_folder(path.parent)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -202,7 +202,6 @@ class LMStudioProvider:
         """
         _refuse(options)
         client = await self._open(start=True)
-        before = {i.id for m in await client.fetch_models() for i in m.loaded}
         # Where LM Studio itself can keep the time it stays loaded when we are gone; else `aclose` unloads it.
         ttl = int(options.ttl) if options.ttl and options.ttl >= 1 and client.has_command else None
         loaded = await client.load_model(
@@ -210,7 +209,7 @@ class LMStudioProvider:
         )
         self._listed_until = 0.0
         found = await client.resolve(loaded.model, model.kind)
-        fresh = loaded.id not in before
+        fresh = client.owns(loaded.id)
         instance = self._instance(client, found, loaded, (options.ttl or 0.0) if fresh else 0.0)
         instance = replace(instance, model=model)  # which may be one of its quantizations
         self._loans[instance.key] = _Loan(

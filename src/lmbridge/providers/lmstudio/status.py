@@ -82,6 +82,7 @@ def judge(
     listed: Sequence[LMStudioModel] | BridgeError | None = None,
     *,
     default_model: str = "",
+    token: bool = False,
     named: bool = False,
     holder: str = "",
     holder_is_lmstudio: bool = False,
@@ -92,14 +93,14 @@ def judge(
 
     Args:
         listed: its models, or why they cannot be had; None when nobody asked.
-        default_model: name in the settings for callers who name none.
+        default_model: name in the settings for callers who name none. token: whether the settings have one.
         named: the address is one of the settings, and not found.
         holder: who listens at the address, as far as the system tells. holder_is_lmstudio: LM Studio itself does.
         version: of its command, for when the program itself does not tell.
     """
     found = look.installation
     state = _state(look, listed, named, holder_is_lmstudio)
-    detail, command, hint = _words(state, look, listed, holder)
+    detail, command, hint = _words(state, look, listed, holder, token)
     loaded = [] if listed is None or isinstance(listed, BridgeError) else [m for m in listed if m.loaded]
     return LMStudioStatus(
         state,
@@ -150,14 +151,14 @@ def _is_foreign(identity: Identity) -> bool:
 
 
 def _words(
-    state: State, look: Look, listed: Sequence[LMStudioModel] | BridgeError | None, holder: str
+    state: State, look: Look, listed: Sequence[LMStudioModel] | BridgeError | None, holder: str, token: bool
 ) -> tuple[str, str, str]:
     """The state in a sentence, the command that mends it, and what else is to be known."""
     match state:
         case "ready":
             return f"LM Studio answers at {look.url}.", "", ""
         case "needs_token":
-            return _needs_token(look)
+            return _needs_token(look, token)
         case "not_installed":
             said = (
                 "LM Studio is not installed: neither its app nor its daemon nor its command is on this computer."
@@ -165,7 +166,7 @@ def _words(
             return (
                 said,
                 _install_command(),
-                f"That installs its daemon, which needs no screen; the app: {DOWNLOAD}",
+                f"That installs its daemon, which needs no screen; {_APP}",
             )
         case "not_bootstrapped":
             program = look.installation.program
@@ -177,19 +178,18 @@ def _words(
             return _down(look, listed)
 
 
-def _needs_token(look: Look) -> tuple[str, str, str]:
+def _needs_token(look: Look, token: bool) -> tuple[str, str, str]:
     setting = "$env:LM_API_TOKEN = 'TOKEN'" if sys.platform == "win32" else "export LM_API_TOKEN=TOKEN"
     hint = "LM Studio makes tokens in Developer > Server Settings > Manage Tokens; TOKEN stands for one of them."
     return (
-        f"LM Studio answers at {look.url} and wants an API token, or refuses the one it was given.",
+        f"LM Studio answers at {look.url} and {'refuses the API token it was given' if token else 'wants an API token'}.",
         setting,
         hint,
     )
 
 
 def _foreign(look: Look, holder: str) -> tuple[str, str, str]:
-    who = f" ({holder})" if holder else ""
-    said = f"Something other than LM Studio{who} has the address {look.url}: {look.identity.reason}."
+    said = f"Not LM Studio but {holder or 'another program'} has the address {look.url}: {look.identity.reason}."
     if not look.local:
         return said, "lmbridge doctor", "Correct `url` of [lmstudio] in lmbridge.toml."
     port = other_port(look)
@@ -203,7 +203,9 @@ def _down(look: Look, listed: Sequence[LMStudioModel] | BridgeError | None) -> t
     if look.identity.kind == "silent":
         said = f"LM Studio holds {look.url} and does not answer: {look.identity.reason}."
         return said, RESTART, "If that does not help, quit LM Studio itself."
-    said = f"LM Studio's server does not run at {look.url}: {look.identity.reason}."
+    # One address in a sentence is enough.
+    where = "" if urlsplit(look.url).netloc in look.identity.reason else f" at {look.url}"
+    said = f"LM Studio's server does not run{where}: {look.identity.reason}."
     if not look.local:
         return (
             said,
@@ -250,5 +252,8 @@ def _install_command() -> str:
 def no_command(found: Installation) -> tuple[str, str]:
     """Why its command cannot be called, and what to do about it."""
     if not found.installed:
-        return "LM Studio is not installed on this computer.", f"Install it: `{_install_command()}`, or {DOWNLOAD}"
+        return (
+            "LM Studio is not installed on this computer.",
+            f"`{_install_command()}` installs its daemon; {_APP}",
+        )
     return "LM Studio's command `lms` is not in its place yet.", f"`{BOOTSTRAP}` puts it there."

@@ -7,10 +7,8 @@ port, and that it failed although the server runs. What counts is who answers af
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from time import monotonic
 from typing import Final, TypeAlias
 
@@ -25,12 +23,11 @@ from lmbridge.core.errors import (
     ProviderUnavailable,
     RuntimeMissing,
 )
-from lmbridge.machine.home import private_folder
 from lmbridge.machine.lmstudio.home import Places
 from lmbridge.machine.lmstudio.install import Installation, find_installation
 from lmbridge.machine.lmstudio.launch import AS_SERVICE, launch
 from lmbridge.machine.lmstudio.lms import Limits, Lms
-from lmbridge.machine.locks import locked
+from lmbridge.machine.locks import turn
 from lmbridge.machine.ports import holder_pid
 from lmbridge.providers.lmstudio import kept
 from lmbridge.providers.lmstudio.inquiry import Inquiry
@@ -249,28 +246,13 @@ async def _wait_for_command(places: Places, program: str, patience: float, tell:
     )
 
 
-@asynccontextmanager
-async def _alone(inquiry: Inquiry, tell: Tell) -> AsyncIterator[None]:
-    """Be the one who starts or stops it while the `with` lasts; two at once would reset each other's server.
+def _alone(inquiry: Inquiry, tell: Tell) -> AbstractAsyncContextManager[bool]:
+    """Be the one who starts or stops it: two at once would reset each other's server.
 
     Somebody who never finishes is waited for as long as a start may take, no longer.
     """
-    lock = _opened(inquiry.home / LOCK)
-    try:
-        ends = monotonic() + inquiry.settings.start_timeout
-        while lock is not None and not locked(lock) and monotonic() < ends:
-            tell("waiting for another start or stop to end")
-            await asyncio.sleep(LOOK_AGAIN)
-        yield
-    finally:
-        if lock is not None:
-            os.close(lock)
-
-
-def _opened(path: Path) -> int | None:
-    """The file to lock; None where it cannot be made, which keeps nobody from starting LM Studio."""
-    try:
-        private_folder(path.parent)
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError:
-        return None
+    return turn(
+        inquiry.home / LOCK,
+        inquiry.settings.start_timeout,
+        lambda: tell("waiting for another start or stop to end"),
+    )

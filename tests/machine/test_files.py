@@ -1,0 +1,25 @@
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from lmbridge.machine.files import write_whole
+
+
+def test_a_file_is_its_owners_alone_and_so_are_folders_made_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "file"
+    write_whole(path, b"one")
+    write_whole(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert os.listdir(path.parent) == ["file"]
+    if os.name == "posix":
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_where_it_cannot_be_written_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "file" / "in the way").mkdir(parents=True)
+    with pytest.raises(OSError, match="file"):
+        write_whole(tmp_path / "file", b"data")
+    assert os.listdir(tmp_path) == ["file"]

@@ -53,10 +53,27 @@ def test_a_quantization_beside_the_name_wins() -> None:
     assert understand("a/b@q4", "q8").label == "a/b@q8"
 
 
-@pytest.mark.parametrize("name", ["", " ", "a b", "a\nb", "https://example.com/a/b", "https://huggingface.co/a"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", " ", "a b", "a\nb", "../..", "-x/y", "a/b/c", "a/b?c=d", "a%2fb", "a\\b", "lmstudio:", "x" * 101),
+        *(
+            "https://example.com/a/b",
+            "https://huggingface.co/a",
+            "https://huggingface.co/../b",
+            "file:///etc/passwd",
+        ),
+    ],
+)
 def test_what_is_no_name_is_refused(name: str) -> None:
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(InvalidRequest, match=r"name of a model|are downloaded from"):
         understand(name)
+
+
+@pytest.mark.parametrize("rest", ["blob/main/x-Q8_0.gguf", "x-Q8_0.gguf", "tree/other"])
+def test_a_file_or_a_branch_is_not_taken_for_the_repository_it_is_in(rest: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"no file by its name.*a/b@q4_k_m"):
+        understand(f"https://huggingface.co/a/b/{rest}")
 
 
 def test_what_arrived_is_known_by_its_name_or_for_being_new() -> None:
@@ -106,7 +123,7 @@ async def test_what_the_catalogue_does_not_know_may_be_a_repository(
     assert (await client.get_model(REPOSITORY)).key == "qwen3-0.6b"
     assert fake.routes.count(POST) == 2
     for name in ("nobody/has-this", "zzz"):
-        with pytest.raises(ModelNotFound, match="Cannot find a model to download"):
+        with pytest.raises(ModelNotFound, match="finds no model .* to download.*lmstudio.ai/models"):
             await client.download_model(name)
 
 

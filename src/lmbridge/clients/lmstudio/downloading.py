@@ -7,6 +7,7 @@ ends with whoever waits for it, and keeps what is there.
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -51,7 +52,11 @@ UNKNOWN_HINT: Final = (
     "https://lmstudio.ai/models lists what LM Studio can download; owner/repository of Hugging Face works as well."
 )
 HUB: Final = "https://huggingface.co/"
+NAMES_HINT: Final = "Names are such as `openai/gpt-oss-20b`."
 
+_HOSTS: Final = ("huggingface.co", "lmstudio.ai")
+# Put behind an address, anything else would lead elsewhere.
+_NAME: Final = re.compile(r"\w[\w.+-]{0,99}(?:/\w[\w.+-]{0,99})?")
 _ENDINGS: Final = ("-gguf", "-mlx", "-4bit", "-8bit")
 _Tell: TypeAlias = Callable[[Download], None]
 
@@ -91,25 +96,35 @@ def understand(name: str, quantization: str = "") -> Wanted:
     """
     name = name.strip()
     if not name or not name.isprintable() or any(c.isspace() for c in name):
-        raise InvalidRequest(
-            "That is no name of a model to download.", hint="Names are such as `openai/gpt-oss-20b`."
-        )
+        raise InvalidRequest("That is no name of a model to download.", hint=NAMES_HINT)
     bare, _, inside = name.partition("@")
     wanted = quantization or inside
     head, _, _ = bare.partition("/")
-    if "://" not in bare and head.lower() not in ("huggingface.co", "lmstudio.ai"):
+    if "://" not in bare and head.lower() not in _HOSTS:
+        if not _NAME.fullmatch(bare):
+            raise InvalidRequest(f"{bare[:80]!r} is no name of a model to download.", hint=NAMES_HINT)
         return Wanted(bare, wanted)
-    parts = urlsplit(bare if "://" in bare else f"https://{bare}")
+    return _at(bare if "://" in bare else f"https://{bare}", wanted)
+
+
+def _at(address: str, quantization: str) -> Wanted:
+    """What is at an address."""
+    parts = urlsplit(address)
     path = [part for part in parts.path.split("/") if part]
     host = (parts.hostname or "").removeprefix("www.")
     if host == "lmstudio.ai":
         path = path[1:] if path[:1] == ["models"] else path
-    if host not in ("huggingface.co", "lmstudio.ai") or len(path) < 2:
+    if host not in _HOSTS or not _NAME.fullmatch("/".join(path[:2])) or len(path) < 2:
         raise InvalidRequest(
             "Models are downloaded from huggingface.co or from LM Studio's catalogue.",
             hint=f"An address is such as `{HUB}owner/repository`.",
         )
-    return Wanted("/".join(path[:2]), wanted, link=host == "huggingface.co")
+    if path[2:] not in ([], ["tree", "main"]):  # to be cut off, it would be another model than was asked for
+        raise InvalidRequest(
+            "LM Studio downloads one quantization of a repository, and no file by its name.",
+            hint=f"Name the quantization: `{HUB}{'/'.join(path[:2])}@q4_k_m`.",
+        )
+    return Wanted("/".join(path[:2]), quantization, link=host == "huggingface.co")
 
 
 class Downloader:

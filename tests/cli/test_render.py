@@ -45,6 +45,9 @@ def test_a_sentence_is_broken_between_words_where_a_terminal_ends(monkeypatch: p
     assert shown("  ✓ name   words of it that go on", 4) == ["  ✓ name   words of", "    it that go on"]
     assert shown("\x1b[2mone two three four\x1b[0m five", 2) == ["\x1b[2mone two three four\x1b[0m", "  five"]
     assert shown("see https://example.org/a/long/path now") == ["see https://example.org/a/long/path", "now"]
+    assert shown("Run it with `lmbridge ls`. Now.") == ["Run it with", "`lmbridge ls`. Now."]
+    assert shown("Run `one two three four five`, no?") == ["Run `one two three", "four five`, no?"]
+    assert shown("one ` two three four five") == ["one ` two three four", "five"]
     assert shown("first line\nsecond line") == ["first line", "second line"]
     assert shown("one two three four five", 18)[1] == "      five"  # never only blanks
 

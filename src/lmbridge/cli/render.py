@@ -79,7 +79,8 @@ def note(text: str = "", *styles: str, hang: int = 0) -> None:
 def _wrapped(text: str, hang: int, stream: TextIO) -> str:
     """*text* with line feeds between words, so that no line is wider than the terminal.
 
-    A word that fits on no line stays where it is, whole: addresses and paths are to be copied.
+    A word that fits on no line stays where it is, whole: addresses and paths are to be copied. So are commands,
+    which `backticks` make one word as long as that fits on a line.
     """
     if not is_terminal(stream):
         return text
@@ -87,7 +88,7 @@ def _wrapped(text: str, hang: int, stream: TextIO) -> str:
     hang = min(hang, room // 3)
     lines: list[str] = []
     for part in text.split("\n"):
-        first, *words = part.split(" ")
+        first, *words = _words(part, room - hang)
         shown, wide = first, _width(first)
         for word in words:
             more = _width(word)
@@ -98,6 +99,19 @@ def _wrapped(text: str, hang: int, stream: TextIO) -> str:
                 shown, wide = f"{shown} {word}", wide + 1 + more
         lines.append(shown)
     return "\n".join(lines)
+
+
+def _words(text: str, most: int) -> list[str]:
+    """What is between the blanks; a command between backticks is one word unless it is wider than *most*."""
+    words: list[str] = []
+    command: list[str] = []
+    for word in text.split(" "):
+        command.append(word)
+        if "".join(command).count("`") % 2 == 0:
+            whole = " ".join(command)
+            words += [whole] if _width(whole) <= most else command
+            command = []
+    return words + command
 
 
 def columns(stream: TextIO) -> int:

@@ -335,7 +335,7 @@ class ForeignServer(BridgeError):
     def __init__(self, provider: str, url: str, reason: str, *, hint: str = "") -> None:
         self.provider, self.url, self.reason = provider, url, reason
         super().__init__(
-            f"Something other than {provider} answers at {url}: {reason}.",
+            f"Something other than the provider {provider!r} answers at {url}: {reason}.",
             hint=hint or "Stop that program, or correct the URL in lmbridge.toml.",
         )
 

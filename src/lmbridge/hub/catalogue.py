@@ -155,7 +155,10 @@ class Catalogue:
             raise ProviderNeedsKey(owner, None, hint=state.hint)
         told = state.detail.removeprefix(f"The provider {owner!r} cannot be reached: ").rstrip(".") or state.state
         if state.state == "foreign":
-            raise ForeignServer(owner, "its address", told, hint=state.hint)
+            error = ForeignServer(owner, "its address", told, hint=state.hint)
+            error.message = state.detail or error.message  # the whole sentence already
+            error.args = (f"{error.message} {error.hint}",)
+            raise error
         raise ProviderUnavailable(owner, told, hint=state.hint)
 
     def _servers(self) -> set[str]:

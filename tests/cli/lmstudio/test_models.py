@@ -129,7 +129,7 @@ def test_a_list_of_a_server_that_is_down_is_shown_with_its_age_and_the_reason(
     done = started("ls", "--provider", "lmstudio")
     assert done.returncode == 0
     assert QWEN.key in done.stdout
-    assert re.search(r"This list is .* old\..* does not run .*`lmbridge lmstudio start`", done.stdout)
+    assert re.search(r"This list is .* old\..* does not run: .*`lmbridge lmstudio start`", done.stdout)
 
 
 def test_status_tells_the_state_of_lm_studio_and_the_command_that_mends_it(lmbridge: Run) -> None:

@@ -25,7 +25,7 @@ def test_status_tells_one_screen_with_the_command_that_mends_it(lmbridge: Run, u
     done = lmbridge("lmstudio", "status")
     assert (done.returncode, done.stderr) == (4, "")
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("○ LM Studio's server does not run at ")
+    assert lines[0].startswith("○ LM Studio's server does not run: ")
     assert any(line.split()[:2] == ["✓", "installed"] and str(user.app) in line for line in lines)
     assert any(line.split()[:2] == ["✓", "command"] and str(user.lms) in line for line in lines)
     assert any(line.split()[:2] == ["✗", "server"] for line in lines)

@@ -255,7 +255,7 @@ async def test_a_command_that_believes_it_has_the_port_is_not_believed(
                 group.create_task(listen())
             seen.append(stage)
 
-        with pytest.raises(ForeignServer, match="Something other than lmstudio"):
+        with pytest.raises(ForeignServer, match="Something other than the provider 'lmstudio'"):
             await program.start(port=taken, waiting=tell)
         listening.set()
 
@@ -338,11 +338,11 @@ async def test_without_its_command_nothing_is_started(make_install: MakeInstall,
     nothing = LMStudioProgram(
         nothing.settings, home=tmp_path, places=replace(nothing.places, user_home=tmp_path, root=tmp_path)
     )
-    with pytest.raises(RuntimeMissing, match="Install it"):
+    with pytest.raises(RuntimeMissing, match="installs its daemon"):
         await nothing.start()
-    with pytest.raises(RuntimeMissing, match="Install it"):
+    with pytest.raises(RuntimeMissing, match="installs its daemon"):
         await nothing.bootstrap()
-    with pytest.raises(RuntimeMissing, match="Install it"):
+    with pytest.raises(RuntimeMissing, match="installs its daemon"):
         await nothing.headless_plan()
 
 

@@ -62,7 +62,7 @@ def test_an_address_in_the_settings_that_is_foreign_is_told_even_where_nothing_i
 
 
 def test_the_holder_of_the_port_is_named() -> None:
-    assert "(ollama (pid 7))" in judge(seen(WHOLE, FOREIGN), holder="ollama (pid 7)").detail
+    assert "but ollama (pid 7) has" in judge(seen(WHOLE, FOREIGN), holder="ollama (pid 7)").detail
 
 
 def test_an_lm_studio_that_does_not_answer_is_no_foreign_program() -> None:
@@ -74,6 +74,9 @@ def test_an_lm_studio_that_does_not_answer_is_no_foreign_program() -> None:
 def test_a_token_that_is_wanted_is_not_a_server_that_is_down() -> None:
     status = judge(seen(WHOLE, ANSWERS), ProviderNeedsKey("lmstudio", 401))
     assert (status.state, status.server_running) == ("needs_token", True)
+    assert "wants an API token" in status.detail
+    given = judge(seen(WHOLE, ANSWERS), ProviderNeedsKey("lmstudio", 401), token=True)
+    assert "refuses the API token it was given" in given.detail
     assert "LM_API_TOKEN" in status.command
     assert "Manage Tokens" in status.hint
 

@@ -46,7 +46,11 @@ def _facts(status: LMStudioStatus) -> Iterator[tuple[bool | None, str, str]]:
     yield status.bootstrapped, "command", status.lms_path or "there is no `lms`"
     yield status.server_running, "server", status.api_endpoint if status.server_running else "not running"
     if status.server_running and status.state != "foreign":
-        yield status.state != "needs_token", "token", "wanted" if status.state == "needs_token" else "not missing"
+        yield (
+            status.state != "needs_token",
+            "token",
+            "one that is valid is wanted" if status.state == "needs_token" else "accepted, or not asked for",
+        )
         by = "lmbridge" if status.started_by_us else "somebody else"
         yield None, "started by", by
         yield None, "in memory", ", ".join(status.models_loaded) or "no model"

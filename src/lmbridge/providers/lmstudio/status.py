@@ -181,11 +181,8 @@ def _words(
 def _needs_token(look: Look, token: bool) -> tuple[str, str, str]:
     setting = "$env:LM_API_TOKEN = 'TOKEN'" if sys.platform == "win32" else "export LM_API_TOKEN=TOKEN"
     hint = "LM Studio makes tokens in Developer > Server Settings > Manage Tokens; TOKEN stands for one of them."
-    return (
-        f"LM Studio answers at {look.url} and {'refuses the API token it was given' if token else 'wants an API token'}.",
-        setting,
-        hint,
-    )
+    wants = "refuses the API token it was given" if token else "wants an API token"
+    return f"LM Studio answers at {look.url} and {wants}.", setting, hint
 
 
 def _foreign(look: Look, holder: str) -> tuple[str, str, str]:

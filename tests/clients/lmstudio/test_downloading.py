@@ -123,7 +123,7 @@ async def test_what_the_catalogue_does_not_know_may_be_a_repository(
     assert (await client.get_model(REPOSITORY)).key == "qwen3-0.6b"
     assert fake.routes.count(POST) == 2
     for name in ("nobody/has-this", "zzz"):
-        with pytest.raises(ModelNotFound, match="finds no model .* to download.*lmstudio.ai/models"):
+        with pytest.raises(ModelNotFound, match=r"finds no model .* to download.*lmstudio.ai/models"):
             await client.download_model(name)
 
 

@@ -46,7 +46,7 @@ def test_our_own_instances_make_room() -> None:
 
 def test_somebody_elses_instance_is_left_alone_unless_that_is_asked_for() -> None:
     with pytest.raises(
-        InvalidRequest, match=r"'m:2' is in LM Studio's memory with a context of 32,768 tokens.*lmbridge unload m:2"
+        InvalidRequest, match=r"'m:2' is in LM Studio's memory with a context of 32,768 tokens.*unload m:2"
     ):
         in_the_way(model(SMALL, LARGE), Wish(40000), {"m"})
     with pytest.raises(InvalidRequest, match="memory otherwise") as raised:

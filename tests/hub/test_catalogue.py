@@ -16,6 +16,7 @@ from lmbridge.core.errors import (
 )
 from lmbridge.core.models import ModelInfo
 from lmbridge.core.provider import Provider
+from lmbridge.hub import catalogue
 from lmbridge.hub.hub import Hub
 
 LOCAL = ModelInfo("mine", "scripted", size_bytes=5)
@@ -114,3 +115,26 @@ async def test_a_provider_that_does_not_exist_is_named() -> None:
     async with hub(ScriptedRuntime([BIG])) as it:
         with pytest.raises(InvalidRequest, match=r"no provider 'nobody'.*runtime, scripted"):
             await it.download("x/y", provider="nobody")
+
+
+async def test_a_model_that_has_just_come_is_found_although_the_list_is_believed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(catalogue, "AGAIN_S", 0.0)
+    runtime = ScriptedRuntime([])
+    async with hub(runtime) as it:
+        for search in (it.resolve, it.find):
+            runtime._offered = ()
+            it._catalogue.forget()
+            assert list(await it.models()) == [LOCAL]
+            runtime._offered = (SMALL,)
+            assert await search("org/small") == SMALL
+
+
+async def test_that_a_model_is_missing_is_believed_for_a_moment() -> None:
+    runtime = ScriptedRuntime([BIG])
+    async with hub(runtime) as it:
+        await it.models()
+        runtime._offered = (BIG, SMALL)
+        with pytest.raises(ModelNotFound):
+            await it.resolve("org/small")

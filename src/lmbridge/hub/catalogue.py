@@ -21,6 +21,8 @@ from lmbridge.hub import routing
 
 FRESH_S = 3.0
 """How long a list of models is believed before the providers are asked again."""
+AGAIN_S = 0.5
+"""How long it is believed that a model is not there."""
 
 
 class Catalogue:
@@ -74,16 +76,11 @@ class Catalogue:
         """
         if (known := self.known(name, kind)) is not None:
             return known
-        models = await self.models()
         name = name or self._defaults[kind]
         owner = name.removesuffix(":")
         if not name or (name != owner and owner in self._by_id):
-            return await self._choose(owner, kind, models)
-        try:
-            found = routing.resolve(name, kind, models, self._names())
-        except (ModelNotFound, NoModels):
-            await self._raise_if_down(name)
-            raise
+            return await self._choose(owner, kind, await self.models())
+        found = await self._sought(name, lambda models: routing.resolve(name, kind, models, self._names()))
         self._resolved[name, kind] = found
         return found
 
@@ -95,8 +92,19 @@ class Catalogue:
         """
         if not name or name.endswith(":"):
             return await self.resolve(name, "chat")
+        return await self._sought(name, lambda models: routing.find(name, models, self._names()))
+
+    async def _sought(self, name: str, seek: Callable[[Sequence[ModelInfo]], ModelInfo]) -> ModelInfo:
+        """What *seek* finds; where it finds nothing, among the models of now: a server may just have come up."""
+        models, asked_now = await self.models(), monotonic() - self._listed_at < AGAIN_S
         try:
-            return routing.find(name, await self.models(), self._names())
+            return seek(models)
+        except (ModelNotFound, NoModels):
+            if not asked_now:
+                self.forget()
+                models = await self.models()
+        try:
+            return seek(models)
         except (ModelNotFound, NoModels):
             await self._raise_if_down(name)
             raise

@@ -141,10 +141,10 @@ class LMStudioProvider:
                 client = await self._open()
                 models = await client.fetch_models()
                 self._loaded = tuple(self._instance(client, m, i) for m in models for i in m.loaded)
+                self._listed_until = monotonic() + LISTED_FOR
             except BridgeError:  # the probe is there to tell why, and so is loading one of them
                 models, self._loaded = self._program.cached_models(), ()
             self._listed = tuple(info for model in models if model.kind != "other" for info in self._infos(model))
-            self._listed_until = monotonic() + LISTED_FOR
 
     def _infos(self, model: LMStudioModel) -> Iterator[ModelInfo]:
         """A model, and its other quantizations, which are asked for by names of their own."""

@@ -38,8 +38,8 @@ app built on Electron, as LM Studio is, does not open under it."""
 
 _FAMILIES: Final = ("AWS_", "AZURE_", "GOOGLE_", "GCP_", "CLOUDSDK_", "LD_", "DYLD_")
 _SECRET_NAME: Final = re.compile(
-    r"(?:^|_)(?:API)?(?:TOKEN|KEY|SECRET|PASS|PASSWD|PASSWORD|PASSPHRASE|CREDENTIAL|COOKIE|AUTH|AUTHTOKEN)S?$"
-    r"|_PWD$|(?:PASSWORD|APIKEY)$"
+    r"SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL"
+    r"|(?:^|_)(?:API)?(?:TOKEN|KEY|PASS|PAT|COOKIE|AUTH|AUTHTOKEN)S?$|_PWD$|APIKEY$"
 )
 # A password inside an address, as in `DATABASE_URL`. The address of a proxy is let through: without it there
 # may be no download.
@@ -50,8 +50,8 @@ _PROXIES: Final = frozenset(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "FTP_PROX
 def child_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment for a program of the user: ours without secrets and without what loads foreign code.
 
-    Left out are known names, whole families (`AWS_`, `LD_`, …), names that end like a secret (`_TOKEN`,
-    `_KEY`, `_PASSWORD`, …), and values with a password inside an address, those of proxies excepted.
+    Left out are known names, whole families (`AWS_`, `LD_`, …), names that speak of a secret (`PASSWORD`) or end
+    like one (`_TOKEN`, `_KEY`, …), and values with a password inside an address, those of proxies excepted.
 
     Args:
         environ: the environment to start from; default this process's.

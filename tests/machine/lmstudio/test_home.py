@@ -134,3 +134,7 @@ def test_a_user_whom_the_system_does_not_know_has_no_lm_studio(monkeypatch: pyte
     here = Places.here({})
     assert not home_folder(here).exists()
     assert models_folder(here) is None
+
+
+def test_what_is_shown_of_the_places_holds_no_secret(places: Places) -> None:
+    assert "hush" not in repr(with_variables(places, LM_API_TOKEN="hush"))

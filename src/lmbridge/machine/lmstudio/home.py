@@ -44,6 +44,9 @@ class Places(Struct, frozen=True):
     root: Path = Path("/")
     drives: Path | None = None
 
+    def __repr__(self) -> str:
+        return f"Places({str(self.user_home)!r}, {self.system!r})"  # the variables may hold secrets
+
     @classmethod
     def here(cls, environ: Mapping[str, str] | None = None) -> Places:
         """This machine and this user.

@@ -16,7 +16,8 @@ from lmbridge.core.requests import ChatRequest, EmbedRequest
 from lmbridge.hub.activity import Activity
 from lmbridge.hub.catalogue import Catalogue
 from lmbridge.hub.downloads import Downloads
-from lmbridge.hub.leases import Lease, Leases
+from lmbridge.hub.lease import Lease
+from lmbridge.hub.leases import Leases
 from lmbridge.hub.routing import usable
 
 DEFAULT_TTL_S = 3600.0

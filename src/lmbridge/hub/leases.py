@@ -7,8 +7,8 @@ event loop, so the state needs no locks: it only changes between two awaits.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import count
 from time import monotonic
 from typing import TypeAlias
@@ -17,17 +17,16 @@ from msgspec.structs import replace
 
 from lmbridge.core.errors import (
     BridgeError,
-    BrokenAnswer,
     LoadFailed,
     ModelBusy,
     NotEnoughMemory,
-    ProviderUnavailable,
     ShuttingDown,
 )
 from lmbridge.core.models import Instance, InstanceState, LoadOptions, ModelInfo
-from lmbridge.core.provider import Keeper, Progress, Provider
+from lmbridge.core.provider import Progress, Provider
 from lmbridge.hub.activity import Activity
 from lmbridge.hub.background import Background
+from lmbridge.hub.lease import Held, Lease
 from lmbridge.hub.residency import (
     Effect,
     Grant,
@@ -44,83 +43,7 @@ from lmbridge.hub.residency import (
     seconds_left,
 )
 
-CRASH_NEWS_S = 2.0
-"""How long a broken answer waits to learn whether its engine died."""
-
 ProviderOf: TypeAlias = Callable[[str], Provider]
-
-
-class Lease:
-    """A model in use: loaded, and staying loaded until the `async with` ends.
-
-    Attributes:
-        model, instance, provider: who answers.
-        waited_s: seconds from asking to having it, loading included.
-    """
-
-    __slots__ = ("_held", "alone", "instance", "model", "provider", "waited_s")
-
-    def __init__(self, held: _Held, alone: bool, waited_s: float) -> None:
-        self._held = held
-        self.model, self.instance, self.provider = held.model, held.instance, held.provider
-        self.alone, self.waited_s = alone, waited_s
-
-    async def explain(self, error: BridgeError) -> BridgeError:
-        """The reason behind an error met while asking the instance: its crash, if it died, else *error*."""
-        if self._held.keeper is not None:
-            reason = await self._held.keeper.doubt(self.instance, error)
-            if reason is not error:
-                # Who asks again at once must not be given what is gone.
-                await asyncio.wait([self._held.gone], timeout=CRASH_NEWS_S)
-            return reason
-        if not self.instance.memory or not isinstance(error, BrokenAnswer | ProviderUnavailable):
-            return error
-        news, _ = await asyncio.wait([self._held.gone], timeout=CRASH_NEWS_S)
-        return self._held.gone.result() if news else error
-
-    @property
-    def certain(self) -> bool:
-        """Whether the instance is known to be there: others may unload what a runtime keeps by itself."""
-        return self._held.certain
-
-    async def confirm(self) -> bool:
-        """Whether the instance is there still; asks its runtime.
-
-        Raises:
-            ProviderUnavailable, ForeignServer, ProviderNeedsKey: it cannot be asked.
-        """
-        keeper = self._held.keeper
-        if keeper is None or await keeper.confirm(self.instance):
-            return True
-        await asyncio.wait([self._held.gone], timeout=CRASH_NEWS_S)
-        return False
-
-    @asynccontextmanager
-    async def explaining(self) -> AsyncIterator[None]:
-        """Around work with the instance: an error inside is raised as what `explain` makes of it."""
-        try:
-            yield
-        except BridgeError as error:
-            reason = await self.explain(error)
-            if reason is error:
-                raise
-            raise reason from error
-
-
-class _Held:
-    """A loaded instance, its provider, and the news of its end."""
-
-    __slots__ = ("gone", "instance", "keeper", "model", "provider", "watcher")
-
-    def __init__(self, model: ModelInfo, instance: Instance, provider: Provider) -> None:
-        self.model, self.instance, self.provider = model, instance, provider
-        self.keeper = provider if isinstance(provider, Keeper) else None
-        self.gone: asyncio.Future[BridgeError] = asyncio.get_running_loop().create_future()
-        self.watcher: asyncio.Task[None] | None = None
-
-    @property
-    def certain(self) -> bool:
-        return self.keeper is None or self.keeper.sure_of(self.instance)
 
 
 class _Waiter:
@@ -130,7 +53,7 @@ class _Waiter:
 
     def __init__(self, want: Want, model: ModelInfo, need: int, progress: Progress | None) -> None:
         self.want, self.model, self.need, self.progress = want, model, need, progress
-        self.future: asyncio.Future[_Held] = asyncio.get_running_loop().create_future()
+        self.future: asyncio.Future[Held] = asyncio.get_running_loop().create_future()
 
 
 class Leases:
@@ -153,7 +76,7 @@ class Leases:
         self._provider_of, self._options, self._clock = provider_of, options, clock
         self._activity = activity or Activity()
         self._residents: dict[str, Resident] = {}
-        self._held: dict[str, _Held] = {}
+        self._held: dict[str, Held] = {}
         self._queue: dict[int, _Waiter] = {}
         self._chosen: dict[str, LoadOptions] = {}
         self._loaded_with: dict[str, LoadOptions] = {}
@@ -181,15 +104,12 @@ class Leases:
             ProviderNeedsKey, ShuttingDown.
         """
         lease = self.at_once(model, alone) or await self._wait_for(model, alone, progress)
-        if lease.certain:
-            return lease
         try:
-            there = await lease.confirm()
+            if await lease.confirm():
+                return lease
         except BaseException:
             self.release(lease)
             raise
-        if there:
-            return lease
         self.release(lease)
         return await self._wait_for(model, alone, progress)
 
@@ -234,11 +154,11 @@ class Leases:
 
     def release(self, lease: Lease) -> None:
         """End a lease."""
-        self._give_back(lease.model.qualified, lease._held)
+        self._give_back(lease.model.qualified, lease.held)
         if self._queue:
             self._settle()
 
-    def _give_back(self, name: str, held: _Held) -> None:
+    def _give_back(self, name: str, held: Held) -> None:
         if self._held.get(name) is not held:
             return  # it crashed meanwhile; what is loaded now is another instance
         resident = self._residents[name]
@@ -331,7 +251,7 @@ class Leases:
             self._load_failed(name, LoadFailed(model.id, f"{type(error).__name__}: {error}"))
         else:
             self._activity.loaded(model.provider, model.id, self._clock() - began)
-            self._loaded(name, _Held(model, instance, provider), options)
+            self._loaded(name, Held(model, instance, provider), options)
         self._settle()
 
     def _loading(self, name: str, done: float) -> None:
@@ -340,7 +260,7 @@ class Leases:
             if waiter.want.model == name and waiter.progress is not None:
                 waiter.progress(done)
 
-    def _loaded(self, name: str, held: _Held, options: LoadOptions) -> None:
+    def _loaded(self, name: str, held: Held, options: LoadOptions) -> None:
         self._held[name] = held
         self._loaded_with[name] = options
         self._residents[name] = Resident(
@@ -363,7 +283,7 @@ class Leases:
                 del self._queue[ticket]
                 _fail(waiter, error)
 
-    async def _watch(self, name: str, held: _Held) -> None:
+    async def _watch(self, name: str, held: Held) -> None:
         error = await held.provider.gone(held.instance)
         held.gone.set_result(error)
         if self._held.get(name) is held:

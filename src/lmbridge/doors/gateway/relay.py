@@ -28,7 +28,7 @@ from lmbridge.doors.gateway.asgi import JSON, Request
 from lmbridge.doors.gateway.heartbeat import Heartbeat
 from lmbridge.hub.activity import Tally
 from lmbridge.hub.hub import Hub
-from lmbridge.hub.leases import Lease
+from lmbridge.hub.lease import Lease
 from lmbridge.wire.openai.choices import Choices
 from lmbridge.wire.openai.errors import decode_error, is_error
 from lmbridge.wire.openai.tap import UsageTap

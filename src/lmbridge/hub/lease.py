@@ -1,0 +1,88 @@
+"""A lease: one caller's hold on a loaded instance, and what he can learn of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from lmbridge.core.errors import BridgeError, BrokenAnswer, ProviderUnavailable
+from lmbridge.core.models import Instance, ModelInfo
+from lmbridge.core.provider import Keeper, Provider
+
+CRASH_NEWS_S = 2.0
+"""How long a broken answer waits to learn whether its engine died."""
+
+
+class Held:
+    """A loaded instance in the hands of the hub, and the news of its end.
+
+    Attributes:
+        keeper: its provider, if that keeps models by itself. watcher: waits for the end.
+    """
+
+    __slots__ = ("gone", "instance", "keeper", "model", "provider", "watcher")
+
+    def __init__(self, model: ModelInfo, instance: Instance, provider: Provider) -> None:
+        self.model, self.instance, self.provider = model, instance, provider
+        self.keeper = provider if isinstance(provider, Keeper) else None
+        self.gone: asyncio.Future[BridgeError] = asyncio.get_running_loop().create_future()
+        self.watcher: asyncio.Task[None] | None = None
+
+    @property
+    def certain(self) -> bool:
+        """Whether it is known to be there: others may unload what a runtime keeps by itself."""
+        return self.keeper is None or self.keeper.sure_of(self.instance)
+
+
+class Lease:
+    """A model in use: loaded, and staying loaded until the `async with` ends.
+
+    Attributes:
+        held: what this is a hold on. model, instance, provider: who answers.
+        alone: nobody else may have one meanwhile.
+        waited_s: seconds from asking to having it, loading included.
+    """
+
+    __slots__ = ("alone", "held", "instance", "model", "provider", "waited_s")
+
+    def __init__(self, held: Held, alone: bool, waited_s: float) -> None:
+        self.held = held
+        self.model, self.instance, self.provider = held.model, held.instance, held.provider
+        self.alone, self.waited_s = alone, waited_s
+
+    async def explain(self, error: BridgeError) -> BridgeError:
+        """The reason behind an error met while asking the instance: its crash, if it died, else *error*."""
+        if self.held.keeper is not None:
+            reason = await self.held.keeper.doubt(self.instance, error)
+            if reason is not error:
+                # Who asks again at once must not be given what is gone.
+                await asyncio.wait([self.held.gone], timeout=CRASH_NEWS_S)
+            return reason
+        if not self.instance.memory or not isinstance(error, BrokenAnswer | ProviderUnavailable):
+            return error
+        news, _ = await asyncio.wait([self.held.gone], timeout=CRASH_NEWS_S)
+        return self.held.gone.result() if news else error
+
+    async def confirm(self) -> bool:
+        """Whether the instance is there still; asks its runtime where that is not certain.
+
+        Raises:
+            ProviderUnavailable, ForeignServer, ProviderNeedsKey: it cannot be asked.
+        """
+        keeper = self.held.keeper
+        if keeper is None or self.held.certain or await keeper.confirm(self.instance):
+            return True
+        await asyncio.wait([self.held.gone], timeout=CRASH_NEWS_S)
+        return False
+
+    @asynccontextmanager
+    async def explaining(self) -> AsyncIterator[None]:
+        """Around work with the instance: an error inside is raised as what `explain` makes of it."""
+        try:
+            yield
+        except BridgeError as error:
+            reason = await self.explain(error)
+            if reason is error:
+                raise
+            raise reason from error

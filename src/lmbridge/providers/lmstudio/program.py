@@ -76,13 +76,6 @@ class LMStudioProgram:
         async with self._inquiry() as inquiry:
             return await inquiry.status(await inquiry.look(), brief=brief)
 
-    async def find_url(self) -> str:
-        """Where its server answers, else where it would. Never raises, never wakes it."""
-        if self.settings.url:
-            return self.settings.url
-        async with self._inquiry() as inquiry:
-            return (await inquiry.look()).url
-
     async def connect(self) -> LMStudioClient:
         """A client for where its server answers. Close it after use.
 

@@ -117,6 +117,14 @@ def test_what_the_caller_has_closed_is_not_written_to(tmp_path: Path, arguments:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("group", ["lmstudio", "gateway", "keys"])
+def test_the_commands_of_a_group_are_listed_as_one_needs_them_each_in_a_line(group: str) -> None:
+    listed = CliRunner().invoke(lmbridge, [group, "--help"], terminal_width=80).output
+    commands = listed.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
+    assert commands[0].split()[0] == {"lmstudio": "status", "gateway": "start", "keys": "create"}[group]
+    assert not [line for line in commands if line.endswith("...")]
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
 def test_a_full_disk_under_the_output_is_an_error_of_its_own(tmp_path: Path) -> None:
     command = ["sh", "-c", f'exec "{sys.executable}" -m lmbridge ls > /dev/full']

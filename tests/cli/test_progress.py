@@ -61,6 +61,12 @@ def test_where_nobody_looks_a_wait_tells_each_stage_and_every_few_seconds(
     ]
 
 
+def test_a_quick_look_says_nothing_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.waiting("Looking for LM Studio", quiet=True):
+        pass
+    assert capsys.readouterr() == ("", "")
+
+
 def test_a_name_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with progress.downloading("evil\x1b[2J"):
         pass

@@ -3,6 +3,7 @@ import json
 import sys
 import traceback
 
+import click
 import pytest
 
 from lmbridge.cli import render
@@ -60,6 +61,23 @@ def test_a_sentence_in_a_pipe_is_one_line(capsys: pytest.CaptureFixture[str]) ->
 def test_a_table_aligns_its_columns_and_leaves_empty_ones_out(capsys: pytest.CaptureFixture[str]) -> None:
     render.table(("NAME", "SIZE", "WHY"), [("short", "9", ""), ("much longer", "1000", "")], right=("SIZE",))
     assert capsys.readouterr().out == "NAME         SIZE\nshort           9\nmuch longer  1000\n"
+
+
+def test_a_table_leaves_out_what_can_be_spared_before_it_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    def shown(room: str) -> list[str]:
+        monkeypatch.setenv("COLUMNS", room)
+        screen = Terminal()
+        monkeypatch.setattr(sys, "stdout", screen)
+        render.table(("NAME", "QUANT", "CAN"), [("qwen", "Q4_K_M", "tools")], spare=("QUANT",))
+        return click.unstyle(screen.getvalue()).splitlines()
+
+    assert shown("19") == ["NAME  QUANT   CAN", "qwen  Q4_K_M  tools"]
+    assert shown("18") == ["NAME  CAN", "qwen  tools"]
+    assert shown("9") == ["NAME  CAN", "qwen  to…"]
 
 
 def test_a_table_in_a_pipe_is_not_cut_off(capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,13 +34,20 @@ class BridgeCommand(click.Command):
 
 
 class BridgeGroup(click.Group):
-    """A group of commands, such as `lmbridge keys`; its help ends with examples too."""
+    """A group of commands, such as `lmbridge keys`; its help ends with examples too.
+
+    Its commands are listed in the order in which they were added: what one needs first comes first.
+    """
 
     command_class = BridgeCommand
 
     def __init__(self, *args: Any, examples: Sequence[Example] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.examples = tuple(examples)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names, in the order of the help."""
+        return list(self.commands)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples."""

@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from lmbridge.cli import ending
+from lmbridge.cli import ending, render
 from lmbridge.cli.provider import LMSTUDIO, WITHOUT_LMSTUDIO
 from lmbridge.core.errors import BridgeError, ModelNotFound, ProviderUnavailable, error_from_code
 from lmbridge.core.hub import AnyHub
+from lmbridge.core.provider import ProviderState
 
 T = TypeVar("T")
 
@@ -37,11 +38,41 @@ def with_hub(work: Callable[[AnyHub], Awaitable[T]], *, gateway: bool | None = N
             try:
                 return await work(hub)
             except ModelNotFound as error:
-                raise (_unknown_there(files[0], hub.where) if files and gateway else None) or error from None
+                told = _unknown_there(files[0], hub.where) if files and gateway else await _unasked(hub, error)
+                raise told or error from None
             except ProviderUnavailable as error:
                 raise _not_installed(error) or error from error
 
     return ending.run(connected())
+
+
+async def lmstudio_unasked(hub: AnyHub) -> ProviderState | None:
+    """The state of an LM Studio that is there, or set to be elsewhere, and cannot be asked for its models now."""
+    state = next((state for state in await hub.probe() if state.provider == LMSTUDIO), None)
+    if state is None or state.state == "ready":
+        return None
+    from lmbridge.cli.lmstudio.program import program_of
+    from lmbridge.config import load_config
+    from lmbridge.machine.lmstudio.install import find_installation
+
+    there = find_installation().installed or program_of(load_config()).settings.url
+    return state if there else None
+
+
+def unseen(state: ProviderState) -> str:
+    """What is said of an LM Studio that cannot be asked what it holds."""
+    return render.printable(
+        f"What LM Studio holds cannot be seen. {state.detail.rstrip('.')}. {state.hint}".strip()
+    )
+
+
+async def _unasked(hub: AnyHub, error: ModelNotFound) -> BridgeError | None:
+    """The same error, and that LM Studio may have the model, where it cannot be asked."""
+    state = await lmstudio_unasked(hub)
+    if state is None:
+        return None
+    hint = f"{error.hint} LM Studio may have it. {state.detail.rstrip('.')}. {state.hint}".strip()
+    return error_from_code(error.code, error.message, hint, error.param)
 
 
 def _not_installed(error: ProviderUnavailable) -> BridgeError | None:

@@ -63,6 +63,6 @@ def _tell(model: ModelInfo, last: Download | None, seconds: float, *, as_json: b
         return
     size = f", {render.size(model.size_bytes)}" if model.size_bytes else ""
     how = "was here already" if there else f"is here{size}, after {render.duration(seconds)}"
-    render.line(f"{render.printable(model.id)} ({model.provider}) {how}.")
+    render.sentence(f"{render.printable(model.id)} ({model.provider}) {how}.")
     use = "chat" if model.kind == "chat" else "load"
     render.line(render.paint(f"`lmbridge {use} {render.printable(model.qualified)}` uses it.", "dim"))

@@ -146,7 +146,7 @@ def _tell(state: InstanceState, context_length: int | None, *, as_json: bool) ->
     facts = [f"{state.context_length:,} tokens of context" if state.context_length else ""]
     facts += [f"{state.slots} at a time" if state.slots else "", render.size(state.memory) if state.memory else ""]
     told = ", ".join(filter(None, facts))
-    render.line(f"{render.printable(state.model)} ({state.provider}) is loaded{f': {told}' if told else ''}.")
+    render.sentence(f"{render.printable(state.model)} ({state.provider}) is loaded{f': {told}' if told else ''}.")
 
 
 def _make_sure_of_gateway(model: str, *, may_start: bool) -> None:

@@ -85,20 +85,23 @@ def _show(
         usable = [model for model in group if not model.problem]
         if usable:
             rows = [_row(model, loaded.get((model.provider, model.id), "")) for model in usable]
-            render.table(HEADER, rows, right=("SIZE", "CONTEXT"))
+            render.table(HEADER, rows, right=("SIZE", "CONTEXT"), spare=("QUANT",))
         for model in group:
             if model.problem:
-                render.line(f"{render.paint('!', 'yellow')}  {render.printable(f'{model.id}: {model.problem}')}")
+                render.sentence(
+                    f"{render.paint('!', 'yellow')}  {render.printable(f'{model.id}: {model.problem}')}", 3
+                )
         old = max(model.stale_s for model in group)
         said = [f"This list is {render.duration(max(1.0, old))} old." if old else ""]
         said += [_why(down[provider])] if provider in down else []
         if told := " ".join(filter(None, said)):
-            render.line(f"{render.paint('!', 'yellow')}  {render.paint(render.printable(told), 'dim')}")
+            render.sentence(f"{render.paint('!', 'yellow')}  {render.paint(render.printable(told), 'dim')}", 3)
     for state in down.values() if all_of_them else ():
         if state.provider not in groups:
-            render.line()
+            if groups:
+                render.line()
             name, why = render.paint(render.printable(state.provider), "bold"), render.printable(_why(state))
-            render.line(f"{name}  {render.paint(why, 'dim')}")
+            render.sentence(f"{name}  {render.paint(why, 'dim')}")
 
 
 def _why(state: ProviderState) -> str:

@@ -23,6 +23,8 @@ from rich.text import Text
 from lmbridge.cli.render import printable
 
 FRAME_S = 0.08
+LONG_S = 2.0
+"""Seconds without a word after which it is told what is waited for, and for how long: a load may take minutes."""
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
@@ -213,8 +215,12 @@ class MarkdownStream:
     def _frame(self) -> None:
         """Draw what has changed, several times a second, however fast the words come."""
         if not self._begun:
-            turn = int((monotonic() - self._started) / FRAME_S)
-            self._draw([], Text(f"{SPINNER[turn % len(SPINNER)]} {self._waiting}", "dim"))
+            seconds = monotonic() - self._started
+            told = [self._waiting]
+            if seconds >= LONG_S:
+                told = [self._waiting or "waiting for the model", f"{seconds:.0f} s"]
+            spinner = SPINNER[int(seconds / FRAME_S) % len(SPINNER)]
+            self._draw([], Text(f"{spinner} {', '.join(told)}", "dim"))
         elif self._dirty:
             self._draw(self._flow.settle(), _segments(self._flow.tail()))
         self._timer = asyncio.get_running_loop().call_later(FRAME_S, self._frame)

@@ -104,15 +104,21 @@ class _Lines:
 
 
 @contextmanager
-def waiting(text: str) -> Iterator[Callable[[str, float], None]]:
-    """Something that takes a while: the `with` body tells the stage it is in, and the seconds since the begin."""
+def waiting(text: str, *, quiet: bool = False) -> Iterator[Callable[[str, float], None]]:
+    """Something that takes a while: the `with` body tells the stage it is in, and the seconds since the begin.
+
+    Args:
+        quiet: say nothing where nobody looks.
+    """
     if not render.can_redraw(sys.stderr):
-        render.note(f"{text} …")
+        if not quiet:
+            render.note(f"{text} …")
         yield _Stages().feed
         return
     with render.changing_line() as show:
         show(f"{text} …")
-        yield lambda stage, seconds: show(f"{text}: {render.printable(stage)} … {seconds:.0f} s")
+        # The stage last, as the end of a line is cut off where it is too long: the clock is the sign of life.
+        yield lambda stage, seconds: show(f"{text}, {seconds:.0f} s: {render.printable(stage)} …")
 
 
 class _Stages:

@@ -9,11 +9,12 @@ import click
 
 from lmbridge.cli import render
 from lmbridge.cli.command import BridgeCommand, gateway_option, json_option
-from lmbridge.cli.provider import check_provider, provider_option
+from lmbridge.cli.provider import LMSTUDIO, check_provider, provider_option
 
 if TYPE_CHECKING:
     from lmbridge.core.hub import AnyHub
     from lmbridge.core.models import InstanceState
+    from lmbridge.core.provider import ProviderState
 
 
 @click.command(
@@ -29,26 +30,31 @@ def command(provider: str, as_json: bool, gateway: bool | None) -> None:
     """
     import msgspec
 
-    from lmbridge.cli.connect import THIS_PROCESS, with_hub
+    from lmbridge.cli.connect import THIS_PROCESS, lmstudio_unasked, unseen, with_hub
 
-    async def look(hub: AnyHub) -> tuple[Sequence[InstanceState], str]:
+    async def look(hub: AnyHub) -> tuple[Sequence[InstanceState], str, ProviderState | None]:
         await check_provider(hub, provider)
-        return [state for state in await hub.instances() if provider in ("", state.provider)], hub.where
+        states = [state for state in await hub.instances() if provider in ("", state.provider)]
+        return states, hub.where, await lmstudio_unasked(hub) if provider in ("", LMSTUDIO) else None
 
-    states, where = with_hub(look, gateway=gateway)
+    states, where, unasked = with_hub(look, gateway=gateway)
     if as_json:
         render.json({"where": where, "models": [msgspec.structs.asdict(state) for state in states]})
         return
     if not states and where == THIS_PROCESS:
-        render.line("No gateway is running, so no model stays in memory here. `lmbridge load MODEL` loads one.")
-        return
-    show(states)
+        render.sentence("No gateway is running, and no model is in memory. `lmbridge load MODEL` loads one.")
+    else:
+        show(states)
+    if unasked is not None:
+        render.note(unseen(unasked), "dim")
 
 
 def show(states: Sequence[InstanceState]) -> None:
     """The table of the models in memory."""
     if not states:
-        render.line("No model is in memory. One is loaded when it is first asked, or by `lmbridge load MODEL`.")
+        render.sentence(
+            "No model is in memory. One is loaded when it is first asked, or by `lmbridge load MODEL`."
+        )
         return
     header = ("MODEL", "PROVIDER", "STATE", "ANSWERING", "WAITING", "CONTEXT", "MEMORY", "STAYS")
     render.table(header, [_row(state) for state in states], right=("ANSWERING", "WAITING", "CONTEXT", "MEMORY"))

@@ -143,18 +143,26 @@ def json(value: object) -> None:
     line((msgspec.json.format(data, indent=2) if is_terminal(sys.stdout) else data).decode())
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = (), spare: Sequence[str] = ()
+) -> None:
     """Columns under a header, those without a single entry left out.
 
     The last column is cut off where the terminal ends; a pipe gets all of it.
 
     Args:
         right: headers of the columns that are flush right.
+        spare: headers of columns that are left out where the terminal has no room for all.
     """
-    filled = [number for number, name in enumerate(header) if not name or any(row[number] for row in rows)]
-    lines = [[printable(row[number]) for number in filled] for row in [header, *rows]]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     room = columns(sys.stdout) if is_terminal(sys.stdout) else 10_000
+    filled = [number for number, name in enumerate(header) if not name or any(row[number] for row in rows)]
+    while True:
+        lines = [[printable(row[number]) for number in filled] for row in [header, *rows]]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        drop = next((number for number in filled if header[number] in spare), None)
+        if drop is None or sum(widths) + 2 * len(widths) - 2 <= room:
+            break
+        filled.remove(drop)
     for number, cells in enumerate(lines):
         padded = [
             f"{cell:>{width}}" if name in right else f"{cell:<{width}}"

@@ -121,4 +121,4 @@ def _instances(states: Sequence[InstanceState]) -> None:
 def _line(name: str, text: str, *, marked: bool = False) -> None:
     # A mark carries invisible colour codes, which count for the width.
     hidden = len(name) - len(click.unstyle(name)) if marked else 0
-    render.line(f"{name:<{14 + hidden}}{text}")
+    render.sentence(f"{name:<{14 + hidden}}{text}", 14)

@@ -8,11 +8,12 @@ import click
 
 from lmbridge.cli import render
 from lmbridge.cli.command import BridgeCommand, json_option, model_name
-from lmbridge.cli.provider import check_provider, provider_option, qualified
+from lmbridge.cli.provider import LMSTUDIO, check_provider, provider_option, qualified
 
 if TYPE_CHECKING:
     from lmbridge.core.hub import AnyHub
     from lmbridge.core.models import InstanceState
+    from lmbridge.core.provider import ProviderState
 
 
 @click.command(
@@ -35,40 +36,48 @@ def command(model: str | None, every: bool, provider: str, as_json: bool) -> Non
     """
     import msgspec
 
-    from lmbridge.cli.connect import with_hub
+    from lmbridge.cli.connect import lmstudio_unasked, unseen, with_hub
 
     if (model is None) != every:
         raise click.UsageError(
             "Name a model, or say --all." if model is None else "Name a model or say --all, not both."
         )
 
-    async def unload(hub: AnyHub) -> list[InstanceState]:
+    async def unload(hub: AnyHub) -> tuple[list[InstanceState], ProviderState | None]:
         await check_provider(hub, provider)
         if model is not None:
-            return [await _unload(hub, qualified(model, provider))]
+            return [await _unload(hub, qualified(model, provider))], None
         states = [state for state in await hub.instances() if provider in ("", state.provider)]
         # Several copies of a model go with one word.
-        return [await _unload(hub, name) for name in dict.fromkeys(f"{s.provider}:{s.model}" for s in states)]
+        names = dict.fromkeys(f"{state.provider}:{state.model}" for state in states)
+        unasked = await lmstudio_unasked(hub) if provider in ("", LMSTUDIO) else None
+        return [await _unload(hub, name) for name in names], unasked
 
-    gone = with_hub(unload)
+    gone, unasked = with_hub(unload)
     if as_json:
         render.json({"unloaded": [msgspec.structs.asdict(state) for state in gone]})
         return
     for state in gone:
         freed = f", {render.size(state.memory)} are free again" if state.memory else ""
-        render.line(f"{render.printable(state.model)} ({state.provider}) is unloaded{freed}.")
+        render.sentence(f"{render.printable(state.model)} ({state.provider}) is unloaded{freed}.")
     if not gone:
         render.line("No model is in memory.")
+    if unasked is not None:
+        render.note(unseen(unasked), "dim")
 
 
 async def _unload(hub: AnyHub, name: str) -> InstanceState:
     """Unload one; a name that is known but not in memory is told apart from one that nobody has."""
-    from lmbridge.core.errors import ModelNotFound, error_from_code
+    from lmbridge.cli.connect import lmstudio_unasked
+    from lmbridge.core.errors import ModelNotFound, ProviderUnavailable, error_from_code
 
     try:
         return await hub.unload(name)
     except ModelNotFound as error:
-        if any(name in (model.id, model.qualified) for model in await hub.models()):
+        known = [model for model in await hub.models() if name in (model.id, model.qualified)]
+        if any(model.stale_s for model in known) and (state := await lmstudio_unasked(hub)):
+            raise ProviderUnavailable(state.provider, state.detail.rstrip("."), hint=state.hint) from None
+        if known:
             told = error_from_code(
                 error.code, f"{name!r} is not in memory.", "`lmbridge ps` shows what is.", "model"
             )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,15 @@ def test_a_token_that_is_missing_stops_what_needs_it(tmp_path: Path, home: Path)
         good = lmbridge("doctor", "--json", env={"LM_API_TOKEN": GOOD_TOKEN})
         assert states(good)["token"] == "ok"
         assert GOOD_TOKEN not in good.stdout
+        # The command that mends it, and what else is to be known.
+        assert re.search(r"→ `(export|\$env:)[^`]*LM_API_TOKEN[^`]*`\. .*Manage Tokens", lmbridge("doctor").stdout)
+
+
+def test_an_app_that_was_never_started_is_told_once(tmp_path: Path, home: Path) -> None:
+    with install_fake(tmp_path / "u", bootstrapped=False) as fake:
+        done = runs_as(fake, home)("doctor")
+        assert "→ `lmbridge lmstudio bootstrap`" in done.stdout
+        assert done.stdout.count("lmbridge lmstudio bootstrap") == 1
 
 
 @pytest.mark.parametrize(

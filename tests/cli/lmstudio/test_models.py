@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import PATIENCE_S, Run, Terminal
-from tests.cli.lmstudio.conftest import at
+from tests.cli.lmstudio.conftest import at, runs_as
 from tests.fakes.lmstudio import GOOD_TOKEN
 from tests.fakes.lmstudio.install import FakeInstall
 from tests.fakes.lmstudio.models import GEMMA, NOMIC, QWEN, THINKER
@@ -198,6 +198,38 @@ def test_unload_of_what_is_not_loaded_says_so(started: Run) -> None:
     done = started("unload", QWEN.key)
     assert done.returncode == 3
     assert "is not in memory" in done.stderr
+
+
+def test_what_cannot_be_seen_while_the_server_is_down_is_said(started: Run, user: FakeInstall) -> None:
+    known = QWEN.key
+    assert known in started("ls").stdout
+    assert user.run("server", "stop").returncode == 0
+    for verb in (["ps"], ["ps", "--provider", "lmstudio"], ["unload", "--all"]):
+        done = started(*verb)
+        assert done.returncode == 0
+        assert "What LM Studio holds cannot be seen." in done.stderr
+        assert "`lmbridge lmstudio start`" in done.stderr
+    # It may be in the memory of the app, which goes on without its server.
+    done = started("unload", known)
+    assert done.returncode == 4
+    assert "`lmbridge lmstudio start`" in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["load", "unload", "chat"])
+def test_a_model_that_lm_studio_may_have_is_told_with_how_to_ask_it(lmbridge: Run, verb: str) -> None:
+    done = lmbridge(verb, "openai/gpt-oss-20b", *(["-p", "Hello"] if verb == "chat" else []))
+    assert done.returncode == 3
+    assert "No model named 'openai/gpt-oss-20b'" in done.stderr
+    assert "LM Studio may have it." in done.stderr
+    assert "`lmbridge lmstudio start`" in done.stderr
+
+
+def test_where_there_is_no_lm_studio_a_missing_model_is_no_occasion_to_tell_of_it(
+    stranger: FakeInstall, home: Path
+) -> None:
+    done = runs_as(stranger, home)("chat", "openai/gpt-oss-20b", "-p", "Hello")
+    assert done.returncode == 3
+    assert "LM Studio" not in done.stderr
 
 
 def test_a_chat_leaves_what_it_found_loaded(started: Run, user: FakeInstall) -> None:

@@ -114,6 +114,16 @@ def test_a_start_on_a_terminal_shows_the_seconds_in_one_line(user: FakeInstall, 
         assert terminal.wait_for_end() == 0
 
 
+def test_a_start_that_is_left_says_what_may_become_of_it(user: FakeInstall, home: Path) -> None:
+    user.inject("never-ends", "server start")
+    with Terminal(home, "lmstudio", "start", **at(user, home)) as terminal:
+        terminal.wait_for("Starting LM Studio, 1 s")
+        terminal.type("\x03")
+        terminal.wait_for("`lmbridge lmstudio status` tells.")
+        assert terminal.wait_for_end() == 130
+        assert "Traceback" not in terminal.text
+
+
 @pytest.mark.parametrize("verb", ["status", "start", "stop", "bootstrap", "log", "setup"])
 def test_without_lm_studio_every_verb_tells_what_is_missing(stranger: FakeInstall, home: Path, verb: str) -> None:
     lmbridge = runs_as(stranger, home)
@@ -136,6 +146,7 @@ def test_an_app_that_was_never_started_is_told_with_the_command_that_starts_it_o
         assert (told["state"], told["command"]) == ("not_bootstrapped", "lmbridge lmstudio bootstrap")
         assert lmbridge("lmstudio", "status").returncode == 4
         assert lmbridge("lmstudio", "log").returncode == 4
+        assert "Nothing can be changed yet." in lmbridge("lmstudio", "setup", "--dry-run").stdout
         done = lmbridge("lmstudio", "bootstrap", "--yes")
         assert done.returncode == 0, done.stderr
         assert str(fake.lms) in done.stdout
@@ -148,7 +159,10 @@ def test_a_server_that_wants_a_token_is_told_apart_from_one_that_is_down(tmp_pat
         assert lmbridge("lmstudio", "start").returncode == 0
         done = lmbridge("lmstudio", "status")
         assert done.returncode == 7
-        assert "API token" in done.stdout
+        assert "wants an API token" in done.stdout
+        refused = lmbridge("lmstudio", "status", env={"LM_API_TOKEN": "sk-lm-wrong"})
+        assert "refuses the API token it was given" in refused.stdout
+        assert "sk-lm-wrong" not in refused.stdout
         assert "LM_API_TOKEN" in done.stdout
         with_token = lmbridge("lmstudio", "status", env={"LM_API_TOKEN": GOOD_TOKEN})
         assert with_token.returncode == 0

@@ -62,9 +62,16 @@ class _Table:
         self._part = check.part
         painted = f"{render.paint(f'{part:<16}', 'bold')}{render.paint(mark, colour)} {check.name:<11}"
         detail = render.printable(check.detail)
-        render.line(painted + (render.paint(detail, "dim") if check.state == "skipped" else detail))
-        if check.state == "failed" and (said := check.hint or check.command):
-            render.line(f"{'':<18}{render.paint(f'→ {render.printable(said)}', 'cyan')}")
+        render.sentence(painted + (render.paint(detail, "dim") if check.state == "skipped" else detail), 29)
+        if check.state == "failed" and (said := _mends(check)):
+            render.sentence(f"{'':<18}{render.paint(f'→ {render.printable(said)}', 'cyan')}", 20)
+
+
+def _mends(check: Check) -> str:
+    """The command and what else is to be known; the command alone where the rest names it anyway."""
+    if not check.hint or check.command in check.hint:
+        return check.hint or check.command
+    return f"`{check.command}`. {check.hint}"
 
 
 def _conclude(outcome: Outcome) -> None:

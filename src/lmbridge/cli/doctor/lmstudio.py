@@ -52,6 +52,8 @@ def _server(checks: Checklist, status: LMStudioStatus) -> None:
     reached = status.state in ("ready", "needs_token", "foreign")
     if status.state == "not_installed":
         checks.add(PART, "server", _unseen("installed"))
+    elif status.state == "not_bootstrapped":
+        checks.add(PART, "server", _unseen("command"))
     elif reached:
         checks.add(PART, "server", Found(f"something answers at {status.api_endpoint}"))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -57,6 +58,7 @@ def with_program(work: Callable[[LMStudioProgram], Coroutine[Any, Any, T]]) -> T
 @command.command(
     "status",
     cls=BridgeCommand,
+    short_help="Tell whether it is there and answers, and what mends it.",
     examples=[
         ("lmbridge lmstudio status", "for people"),
         ("lmbridge lmstudio status --json | jq -r .command", "the command that mends it; empty when it is ready"),
@@ -72,8 +74,13 @@ def status(ctx: click.Context, as_json: bool) -> None:
     """
     from lmbridge.cli.lmstudio import screen
     from lmbridge.cli.lmstudio.program import state_exit
+    from lmbridge.cli.progress import waiting
 
-    found = with_program(lambda program: program.status())
+    async def work(program: LMStudioProgram) -> LMStudioStatus:
+        with waiting("Looking for LM Studio", quiet=True):
+            return await program.status()
+
+    found = with_program(work)
     if as_json:
         screen.json(found)
     else:
@@ -100,12 +107,17 @@ def start(port: int | None, as_json: bool) -> None:
     from lmbridge.cli.progress import waiting
 
     async def work(program: LMStudioProgram) -> tuple[LMStudioStatus, bool]:
-        before = await program.status()
+        with waiting("Looking for LM Studio", quiet=True):
+            before = await program.status()
         if before.state in ("ready", "needs_token"):
             screen.check_port(before, port)
             return before, True
-        with waiting("Starting LM Studio") as tell:
-            return await program.start(port=port, waiting=tell), False
+        try:
+            with waiting("Starting LM Studio") as tell:
+                return await program.start(port=port, waiting=tell), False
+        except asyncio.CancelledError:
+            render.note("LM Studio itself may still be starting; `lmbridge lmstudio status` tells.", "dim")
+            raise
 
     found, already = with_program(work)
     screen.check_answers(found)
@@ -123,7 +135,8 @@ def stop(as_json: bool) -> None:
     from lmbridge.cli.progress import waiting
 
     async def work(program: LMStudioProgram) -> tuple[LMStudioStatus, bool]:
-        before = await program.status()
+        with waiting("Looking for LM Studio", quiet=True):
+            before = await program.status()
         if not before.server_running:
             return await program.stop(), False  # or says what is missing, or in its place
         with waiting("Stopping LM Studio's server") as tell:
@@ -133,7 +146,7 @@ def stop(as_json: bool) -> None:
     if as_json:
         screen.json(found, stopped=ran)
     elif ran:
-        render.line("LM Studio's server has stopped. `lmbridge lmstudio start` starts it again.")
+        render.sentence("LM Studio's server has stopped. `lmbridge lmstudio start` starts it again.")
     else:
         render.line("LM Studio's server is not running.")
 
@@ -141,6 +154,7 @@ def stop(as_json: bool) -> None:
 @command.command(
     "bootstrap",
     cls=BridgeCommand,
+    short_help="Put its command `lms` into place and on PATH.",
     examples=[("lmbridge lmstudio bootstrap", "asks first"), ("lmbridge lmstudio bootstrap --yes", "does not")],
 )
 @yes_option
@@ -165,7 +179,7 @@ def bootstrap(yes: bool, as_json: bool) -> None:
     if as_json:
         screen.json(found)
     else:
-        render.line(
+        render.sentence(
             f"{found.lms_path or '`lms`'} is there, and on the PATH of every shell that is opened from now on."
         )
 
@@ -201,6 +215,7 @@ def log(source: Literal["server", "model", "runtime"], stats: bool, as_json: boo
 @command.command(
     "setup",
     cls=BridgeCommand,
+    short_help="Have it run without its window, and its server with it.",
     examples=[
         ("lmbridge lmstudio setup --dry-run", "what would be changed"),
         ("lmbridge lmstudio setup", "shows it, asks, and keeps a copy of each file"),

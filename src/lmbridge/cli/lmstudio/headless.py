@@ -36,7 +36,7 @@ async def set_up(
         render.json({"changes": told, "applied": agreed, "backups": [str(path) for path in backups]})
     elif agreed:
         for path in backups:
-            render.line(f"The file as it was is kept as {render.printable(str(path))}")
+            render.sentence(f"The file as it was is kept as {render.printable(str(path))}")
         render.line("LM Studio is set up. `lmbridge lmstudio start` starts its server now.")
     elif steps:
         render.line("Nothing was changed.")
@@ -45,11 +45,11 @@ async def set_up(
 def _show(changes: Sequence[Change], steps: Sequence[Change]) -> None:
     for change in changes:
         head, *rest = str(change).split("\n")
-        render.line(render.paint(render.printable(head), "bold"))
+        render.sentence(render.paint(render.printable(head), "bold"))
         for line in rest:
-            render.line(f"  {render.printable(line)}")
+            render.sentence(f"  {render.printable(line)}", 2)
     if not steps:
-        render.line("Nothing is left to be changed." if changes else "LM Studio is set up already.")
+        render.line("Nothing can be changed yet." if changes else "LM Studio is set up already.")
 
 
 def _told(change: Change) -> dict[str, object]:

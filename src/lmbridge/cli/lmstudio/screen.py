@@ -24,20 +24,20 @@ def show(status: LMStudioStatus) -> None:
     """One screen: what there is, what is missing, what mends it."""
     ready = status.state == "ready"
     mark = render.paint("●", "green") if ready else render.paint("○", "yellow")
-    render.line(f"{mark} {render.printable(status.detail)}")
+    render.sentence(f"{mark} {render.printable(status.detail)}", 2)
     render.line()
     for good, name, text in _facts(status):
         sign = {True: render.paint("✓", "green"), False: render.paint("✗", "red"), None: " "}[good]
-        render.line(f"  {sign} {name:<13}{render.printable(text)}")
+        render.sentence(f"  {sign} {name:<13}{render.printable(text)}", 17)
     if ready:
         return
     render.line()
     if status.command:
-        render.line(f"What mends it:  {render.paint(render.printable(status.command), 'cyan')}")
+        render.sentence(f"What mends it:  {render.paint(render.printable(status.command), 'cyan')}")
     if status.hint:
-        render.line(render.printable(status.hint))
+        render.sentence(render.printable(status.hint))
     if status.state == "not_installed":
-        render.line(WITHOUT_LMSTUDIO)
+        render.sentence(WITHOUT_LMSTUDIO)
 
 
 def _facts(status: LMStudioStatus) -> Iterator[tuple[bool | None, str, str]]:
@@ -89,10 +89,10 @@ def started(status: LMStudioStatus, *, already: bool) -> None:
     where = render.paint(render.printable(status.api_endpoint), "bold")
     if already:
         by = "lmbridge started it" if status.started_by_us else "lmbridge did not start it"
-        render.line(f"LM Studio's server runs already at {where}; {by}.")
+        render.sentence(f"LM Studio's server runs already at {where}; {by}.")
     else:
         by = "lmbridge" if status.started_by_us else "somebody else meanwhile"
-        render.line(f"LM Studio's server answers at {where}, started by {by}.")
+        render.sentence(f"LM Studio's server answers at {where}, started by {by}.")
     if status.state == "needs_token":
         render.note(f"{status.detail} {status.hint}".strip(), "yellow")
     loaded = ", ".join(map(render.printable, status.models_loaded))
@@ -101,4 +101,4 @@ def started(status: LMStudioStatus, *, already: bool) -> None:
         if loaded
         else "No model is in memory; `lmbridge ls --provider lmstudio` lists what it has"
     )
-    render.line(render.paint(f"{next_step}.", "dim"))
+    render.sentence(render.paint(f"{next_step}.", "dim"))

@@ -113,7 +113,9 @@ def _switched(installation: Installation, name: str, key: str, what: str) -> Cha
     try:
         text = _read(path)
     except FileNotFoundError:
-        return Change(what, note=f"LM Studio has not made {path} yet: start it once, then plan again.")
+        return Change(
+            what, note=f"LM Studio makes {path} when it is first started: start it once, then run this again."
+        )
     after = switched_on(text, key)
     if after is None:
         raise ConfigInvalid(

@@ -156,7 +156,7 @@ def test_without_lm_studio_it_says_what_is_missing(tmp_path: Path) -> None:
     with manager_of(nothing) as manager:
         assert manager.get_status().state == "not_installed"
         for ask in (manager.ensure_server_running, manager.fetch_models, manager.bootstrap):
-            with pytest.raises(RuntimeMissing, match="Install it"):
+            with pytest.raises(RuntimeMissing, match="installs its daemon"):
                 ask()
 
 

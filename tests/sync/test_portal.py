@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -71,6 +74,57 @@ def test_garbage_that_never_called_starts_nothing() -> None:
     del owner
     gc.collect()
     assert not set(threading.enumerate()) - before
+
+
+ENDS = """
+from lmbridge.sync.portal import LazyPortal
+async def nothing() -> None: pass
+portal = LazyPortal(nothing)
+portal.call(nothing)
+print("told")
+"""
+
+
+def test_who_forgets_to_close_it_can_still_end() -> None:
+    done = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "told\n", "")
+
+
+FORKS = """
+import os, sys
+from lmbridge.sync.portal import LazyPortal
+async def answer() -> int: return 42
+async def nothing() -> None: pass
+portal = LazyPortal(nothing, lambda: print("forked", flush=True))
+portal.call(answer)
+portal._lock.acquire()  # as another thread might have it just then
+child = os.fork()
+if child:
+    portal._lock.release()
+    portal.call(answer)
+    _, status = os.waitpid(child, 0)
+    sys.exit(os.waitstatus_to_exitcode(status))
+print(portal.call(answer), flush=True)
+portal.close()
+os._exit(7)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is nothing to fork with")
+def test_the_child_of_a_fork_has_a_loop_of_its_own() -> None:
+    done = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (7, "forked\n42\n")
+
+
+def test_a_loop_whose_leaving_fails_ends_all_the_same() -> None:
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    before, portal = threads(), LazyPortal(fail)
+    assert portal.call(double, 1) == 2
+    with pytest.raises(ZeroDivisionError):
+        portal.close()
+    assert threads() == before
 
 
 def test_several_threads_share_one_loop() -> None:

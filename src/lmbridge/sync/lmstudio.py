@@ -111,7 +111,7 @@ class LMStudioManager:
             if settings is None:
                 settings = LMStudioSettings.read(config.providers.get("lmstudio", {}))
         self._desk = _Desk(LMStudioProgram(settings, home=home, places=places))
-        self._portal = LazyPortal(self._desk.aclose)
+        self._portal = LazyPortal(self._desk.aclose, self._desk.abandon)
         self._portal.close_with(self)
 
     def __repr__(self) -> str:
@@ -263,6 +263,7 @@ class _Desk:
     def __init__(self, program: LMStudioProgram) -> None:
         self.program = program
         self._live = LiveClient(program)
+        self._abandoned: list[LiveClient] = []
 
     async def ready(self) -> LMStudioClient:
         """A client of a server that answers; it is started if it is down."""
@@ -295,6 +296,11 @@ class _Desk:
         self, name: str, download: bool | None, on_progress: DownloadProgress | None
     ) -> LoadedInstance:
         return await (await self.ready()).ensure_ready(name, download=download, on_progress=on_progress)
+
+    def abandon(self) -> None:
+        """Leave everything to the process that this one is a fork of; its connections are not ours to close."""
+        self._abandoned.append(self._live)
+        self._live = LiveClient(self.program)
 
     async def aclose(self) -> None:
         # The next loop gets its own: locks and connections belong to one.

@@ -39,6 +39,7 @@ async def test_one_comes_after_the_other(tmp_path: Path) -> None:
     async with asyncio.timeout(10):
         waited = await asyncio.gather(*(use(n) for n in range(5)))
     assert waited.count(False) == 1
+    assert list((tmp_path / "a folder").iterdir()) == []
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import errno
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -16,6 +16,8 @@ from lmbridge.machine.home import private_folder
 
 LOOK_AGAIN: Final = 0.25
 """Seconds between two tries."""
+NO_FILE: Final = -1
+"""In the place of an open file."""
 
 
 def locked(descriptor: int) -> bool:
@@ -34,37 +36,64 @@ def locked(descriptor: int) -> bool:
     return True
 
 
+def claim(path: Path) -> int | None:
+    """A file that is open and locked, made if need be; None while somebody else has it. To be given to `release`.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    # Whoever had it removed it on leaving: a lock of a file without a name keeps nobody out.
+    if locked(handle) and _is(handle, path):
+        return handle
+    os.close(handle)
+    return None
+
+
+def release(handle: int, path: Path) -> None:
+    """Let others have it; the file goes, too."""
+    with suppress(OSError):  # Windows does not remove what is open
+        path.unlink()
+    os.close(handle)
+
+
+def _is(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except OSError:
+        return False
+
+
 @asynccontextmanager
 async def turn(
     path: Path, limit: float | None = None, waiting: Callable[[], None] | None = None
 ) -> AsyncIterator[bool]:
     """Be the only one of all processes that has *path* while the `with` lasts; tells whether that took waiting.
 
-    Somebody who never finishes is waited for no longer than the limit. Where no file can be locked nobody is kept
+    Somebody who never finishes is waited for no longer than the limit. Where no file can be made nobody is kept
     out: it must not matter more than what is to be done.
 
     Args:
-        path: a file, made if need be and left there.
+        path: a file that is there meanwhile.
         limit: seconds; None waits.
         waiting: called now and then meanwhile.
     """
-    lock = _opened(path)
+    waited, begun = False, monotonic()
+    while (handle := _claimed(path)) is None and (limit is None or monotonic() < begun + limit):
+        waited = True
+        if waiting is not None:
+            waiting()
+        await asyncio.sleep(LOOK_AGAIN)
     try:
-        begun, waited = monotonic(), False
-        while lock is not None and not locked(lock) and (limit is None or monotonic() < begun + limit):
-            waited = True
-            if waiting is not None:
-                waiting()
-            await asyncio.sleep(LOOK_AGAIN)
         yield waited
     finally:
-        if lock is not None:
-            os.close(lock)
+        if handle is not None and handle != NO_FILE:
+            release(handle, path)
 
 
-def _opened(path: Path) -> int | None:
+def _claimed(path: Path) -> int | None:
     try:
         private_folder(path.parent)
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        return claim(path)
     except OSError:
-        return None
+        return NO_FILE

@@ -11,7 +11,6 @@ finished file takes its place by being renamed, at once and whole.
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +22,7 @@ from lmbridge.core.errors import DownloadFailed, NoSpace
 from lmbridge.machine.downloads.choice import Choice, RemoteFile
 from lmbridge.machine.downloads.names import is_repository
 from lmbridge.machine.file_names import SUFFIX
-from lmbridge.machine.locks import locked
+from lmbridge.machine.locks import claim, release
 
 HIDDEN: Final = ".downloads"
 LOOK_EVERY: Final = 0.25
@@ -129,9 +128,7 @@ class Shelf:
         try:
             yield
         finally:
-            with suppress(OSError):  # Windows does not remove what is open
-                self._lock.unlink()
-            os.close(handle)
+            release(handle, self._lock)
             self._remove_if_empty(self._hidden, self._hidden.parent, self._lock.parent)
             self._remove_if_empty(self.folder, self.folder.parent)
 
@@ -144,24 +141,12 @@ class Shelf:
         """The locked file; None while somebody else holds it."""
         try:
             self._lock.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
+            return claim(self._lock)
         except FileNotFoundError:
             return None  # whoever had it has just removed the empty folder
         except OSError as error:
             reason = f"{self._lock.parent} cannot be used: {error.strerror}"
             raise DownloadFailed(self._asked, reason, hint="Choose another `download_folder`.") from error
-        # Whoever held it removed it on leaving: a lock of a file without a name keeps nobody out.
-        if locked(handle) and _is(handle, self._lock):
-            return handle
-        os.close(handle)
-        return None
-
-
-def _is(handle: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(handle), path.stat())
-    except OSError:
-        return False
 
 
 def _key(file: RemoteFile) -> str:

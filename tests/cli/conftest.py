@@ -122,12 +122,14 @@ class Terminal:
         self.type(f"{text}\r")
 
     def wait_for(self, expected: str) -> str:
-        """Everything shown since the last wait, up to and with *expected*."""
+        """Everything shown since the last wait, up to and with *expected*, wherever its line was broken."""
+        # How long a line is depends on the paths in it, and so on the machine.
+        words = re.compile(re.sub(r"(?<=\S)\\ (?=\S)", r"\\s+", re.escape(expected)))
         deadline = time.monotonic() + PATIENCE_S
-        while (at := self.text.find(expected, self._seen)) < 0:
+        while not (found := words.search(self.text, self._seen)):
             if not self._read(deadline):
                 raise AssertionError(f"{expected!r} did not appear in {self.text[self._seen :]!r}")
-        begin, self._seen = self._seen, at + len(expected)
+        begin, self._seen = self._seen, found.end()
         return self.text[begin : self._seen]
 
     def shows_soon(self, expected: str, seconds: float = 1.0) -> bool:

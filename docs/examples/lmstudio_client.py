@@ -2,8 +2,7 @@
 
 import asyncio
 
-from lmbridge import LMStudioClient
-from lmbridge.core.models import Download
+from lmbridge import Download, LMStudioClient
 
 MODEL = "openai/gpt-oss-20b"
 

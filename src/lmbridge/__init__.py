@@ -74,6 +74,9 @@ if TYPE_CHECKING:
         ToolCall as ToolCall,
     )
     from lmbridge.core.models import (
+        Download as Download,
+    )
+    from lmbridge.core.models import (
         InstanceState as InstanceState,
     )
     from lmbridge.core.models import (
@@ -101,6 +104,8 @@ if TYPE_CHECKING:
     from lmbridge.sync.lmstudio import InferenceSettings as InferenceSettings
     from lmbridge.sync.lmstudio import LMStudioManager as LMStudioManager
     from lmbridge.version import __version__ as __version__
+    from lmbridge.wire.lmstudio.models import LMStudioModel as LMStudioModel
+    from lmbridge.wire.lmstudio.models import LoadedInstance as LoadedInstance
 
 _HOME = {
     "AnyHub": "core.hub",
@@ -109,6 +114,7 @@ _HOME = {
     "ChatMessage": "core.messages",
     "ChatRequest": "core.requests",
     "Config": "config",
+    "Download": "core.models",
     "EmbedRequest": "core.requests",
     "Embeddings": "core.events",
     "Event": "core.events",
@@ -118,9 +124,11 @@ _HOME = {
     "InstanceState": "core.models",
     "LMStudioClient": "clients.lmstudio",
     "LMStudioManager": "sync.lmstudio",
+    "LMStudioModel": "wire.lmstudio.models",
     "LMStudioSettings": "clients.lmstudio",
     "LMStudioStatus": "providers.lmstudio.status",
     "LoadOptions": "core.models",
+    "LoadedInstance": "wire.lmstudio.models",
     "Message": "core.messages",
     "MessageRole": "core.messages",
     "ModelInfo": "core.models",

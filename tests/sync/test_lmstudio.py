@@ -116,6 +116,12 @@ def test_no_messages_are_no_question(manager: LMStudioManager) -> None:
         manager.proxy_chat_completion([])
 
 
+def test_what_is_no_message_is_refused_with_the_form_of_one(manager: LMStudioManager) -> None:
+    with pytest.raises(InvalidRequest, match="not a dict") as raised:
+        manager.proxy_chat_completion([{"role": "user", "content": "Hello"}])  # type: ignore[list-item]
+    assert "ChatMessage(" in raised.value.hint
+
+
 def test_a_missing_model_is_downloaded_then_loaded(manager: LMStudioManager) -> None:
     told: list[Download] = []
     with pytest.raises(ModelNotFound):

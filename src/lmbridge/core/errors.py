@@ -282,13 +282,12 @@ class ProviderUnavailable(BridgeError):
     """
 
     code = "provider_unavailable"
+    HINT = "Start its server, or correct its URL in lmbridge.toml."
+    """For any provider; who knows better says more."""
 
     def __init__(self, provider: str, reason: str, *, hint: str = "") -> None:
         self.provider, self.reason = provider, reason
-        super().__init__(
-            f"The provider {provider!r} cannot be reached: {reason}.",
-            hint=hint or "Start its server, or correct its URL in lmbridge.toml.",
-        )
+        super().__init__(f"The provider {provider!r} cannot be reached: {reason}.", hint=hint or self.HINT)
 
 
 class ProviderRefused(BridgeError):

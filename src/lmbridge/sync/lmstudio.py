@@ -221,11 +221,11 @@ class LMStudioManager:
             model: default the one of the settings, else the only one in memory.
 
         Raises:
-            InvalidRequest: there are no messages. ModelNotFound: no such model, or none could be meant.
+            InvalidRequest: there are no messages, or something that is none. ModelNotFound: no such model, or none
+                could be meant.
             BridgeError: as the model's answer may fail; a broken answer is never returned as a short one.
         """
-        if not messages:
-            raise InvalidRequest("There must be at least one message.", param="messages")
+        _check_messages(messages)
         sampling = (settings or InferenceSettings()).sampling
         request = ChatRequest(model, tuple(messages), sampling=sampling)
         client = self._portal.call(self._desk.ready)
@@ -310,3 +310,13 @@ class _Desk:
 
 async def _next(events: AsyncIterator[Event]) -> Event | None:
     return await anext(events, None)
+
+
+def _check_messages(messages: Sequence[object]) -> None:
+    if not messages:
+        raise InvalidRequest("There must be at least one message.", param="messages")
+    for each in messages:
+        if not isinstance(each, ChatMessage):
+            said = f"A message is a ChatMessage, and not a {type(each).__name__}."
+            hint = 'Such as `ChatMessage(role="user", content="Hello")`.'
+            raise InvalidRequest(said, hint=hint, param="messages")

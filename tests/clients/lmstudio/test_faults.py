@@ -217,8 +217,10 @@ def complaint(error: BridgeError) -> str:
 
 
 def leftovers(folder: Path) -> str:
-    """What is there besides whole files, if anything."""
+    """What is there besides whole files and locks, which are empty and stay, if anything."""
     for path in folder.glob("**/*"):
+        if path.suffix == ".lock" and not path.stat().st_size:
+            continue
         json.loads(path.read_bytes())
         if path.suffix != ".json":
             return f" and {path.name} was left"

@@ -121,7 +121,7 @@ async def test_a_client_that_is_closed_says_so_to_who_waits(fake: FakeLMStudio) 
     caller = asyncio.ensure_future(client.load_model(QWEN))
     await fake.until(lambda: LOAD in fake.routes)
     await client.aclose()
-    with pytest.raises(ProviderUnavailable, match="this client is closed"):
+    with pytest.raises(ProviderUnavailable, match=r"this client is closed\. Make a new one\."):
         await caller
     fake.runtime.gate.set()
 

@@ -21,6 +21,11 @@ MAX_IDLE_AGE: Final = 15.0
 _MAX_HEADS: Final = 256
 
 
+def client_closed(provider: str) -> ProviderUnavailable:
+    """What who asks a closed client gets."""
+    return ProviderUnavailable(provider, "this client is closed", hint="Make a new one.")
+
+
 class HTTPClient:
     """Sends requests and keeps idle connections for the next ones. Belongs to one event loop.
 
@@ -161,7 +166,7 @@ class HTTPClient:
 
     def _check_open(self, provider: str) -> None:
         if self._closed:
-            raise ProviderUnavailable(provider, "this client is closed")
+            raise client_closed(provider)
 
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
+from lmbridge.clients.http.client import client_closed
 from lmbridge.clients.lmstudio import plans
 from lmbridge.clients.lmstudio.catalogue import Catalogue
 from lmbridge.clients.lmstudio.command import LmsCommand, needed
@@ -122,7 +123,7 @@ class Loader:
         except asyncio.CancelledError:
             caller = asyncio.current_task()
             if self._tasks.closed and caller is not None and not caller.cancelling():
-                raise ProviderUnavailable(self._link.provider, "this client is closed") from None
+                raise client_closed(self._link.provider) from None
             raise
         if progress is not None:
             progress(1.0)

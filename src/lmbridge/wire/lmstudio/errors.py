@@ -76,7 +76,7 @@ def explain(error: BridgeError, model: str = "") -> BridgeError:
             return _unknown(ProviderRefused("", None, error.message), model)
         case ProviderNeedsKey():
             return with_hint(error, PERMISSION_HINT if error.status == 403 else KEY_HINT)
-        case ProviderUnavailable() if "`url` of [lmstudio]" not in error.hint:
+        case ProviderUnavailable() if error.hint == ProviderUnavailable.HINT:
             return with_hint(error, START_HINT)
         case ProviderTimeout():
             setting = _SETTINGS.get(error.phase, "ask_timeout")

@@ -18,7 +18,7 @@ from lmbridge.core.provider import ProviderState
 from lmbridge.doors.gateway.asgi import Request
 from lmbridge.doors.gateway.settings import GatewaySettings
 from lmbridge.hub.hub import Hub
-from lmbridge.wire.openai.explain import decode_strictly
+from lmbridge.wire.strict import decode_strictly
 
 T = TypeVar("T", bound=Struct)
 

@@ -1,41 +1,13 @@
-"""Which request fields are honoured, which are accepted and ignored, and which are refused by name.
+"""Which fields of OpenAI's requests are accepted and ignored, and which are refused by name.
 
-Honoured is what the body structs of `requests` declare. The two tables here hold the rest that
-OpenAI's API knows; whatever is in neither is refused by its name as well. The reference pages are
-generated from them.
+Honoured is what the body structs of `requests` declare; whatever is in neither is refused by its name as well.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from msgspec import Struct
-
-
-class Ignored(Struct, frozen=True):
-    """A field that changes nothing here.
-
-    Attributes:
-        why: why ignoring it breaks no promise.
-    """
-
-    name: str
-    why: str
-
-
-class Refused(Struct, frozen=True):
-    """A field that cannot be honoured and would be missed if it were ignored.
-
-    Attributes:
-        unless: values that ask for nothing special, so that they may pass. `null` may always pass.
-        reason: why it is refused. hint: what to use instead.
-    """
-
-    name: str
-    reason: str
-    hint: str = ""
-    unless: tuple[str | bool | int, ...] = ()
-
+from lmbridge.wire.fields import Ignored, Refused
 
 _ACCOUNT = "It belongs to accounts and billing, which do not exist here."
 _ELSEWHERE = "It steers a cache in OpenAI's data centres; the engine keeps its own."

@@ -8,7 +8,6 @@ send back whatever an earlier answer held.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from operator import attrgetter
 from typing import Annotated, Final, Literal, TypeAlias
 
@@ -16,8 +15,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from lmbridge.core.errors import InvalidRequest, UnsupportedParameter
-from lmbridge.wire.openai.explain import decode_strictly
-from lmbridge.wire.openai.fields import CHAT_REFUSED, COMPLETION_REFUSED, EMBEDDING_REFUSED, Refused
+from lmbridge.wire.fields import refuse
+from lmbridge.wire.openai.fields import CHAT_REFUSED, COMPLETION_REFUSED, EMBEDDING_REFUSED
+from lmbridge.wire.strict import decode_strictly
 
 _Probability: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 _Penalty: TypeAlias = Annotated[float, Meta(ge=-2, le=2)]
@@ -339,7 +339,7 @@ def decode_chat_body(data: bytes) -> ChatBody:
     if body.max_tokens == 0 or body.max_completion_tokens == 0:
         raise _at_least_one("max_tokens" if body.max_tokens == 0 else "max_completion_tokens")
     if _chat_refused(body) != _NOTHING:
-        _refuse(body, CHAT_REFUSED)
+        refuse(body, CHAT_REFUSED)
     if body.modalities is not None and body.modalities != ["text"]:
         raise UnsupportedParameter(
             "modalities", "Only text can be answered.", hint='Leave it out, or send ["text"].'
@@ -367,7 +367,7 @@ def decode_completion_body(data: bytes) -> CompletionBody:
     body = decode_strictly(_completion, data)
     if body.max_tokens == 0:
         raise _at_least_one("max_tokens")
-    _refuse(body, COMPLETION_REFUSED)
+    refuse(body, COMPLETION_REFUSED)
     if isinstance(body.prompt, list):
         _check_inputs("prompt", body.prompt)
     return body
@@ -381,20 +381,13 @@ def decode_embedding_body(data: bytes) -> EmbeddingBody:
         UnsupportedParameter: a field that cannot be honoured.
     """
     body = decode_strictly(_embedding, data)
-    _refuse(body, EMBEDDING_REFUSED)
+    refuse(body, EMBEDDING_REFUSED)
     if isinstance(body.input, list):
         _check_inputs("input", body.input)
     return body
 
 
 # ---- checks that types cannot express
-
-
-def _refuse(body: Struct, table: Sequence[Refused]) -> None:
-    for field in table:
-        value: object = getattr(body, field.name)
-        if value is not None and not any(type(value) is type(ok) and value == ok for ok in field.unless):
-            raise UnsupportedParameter(field.name, field.reason, hint=field.hint)
 
 
 def _at_least_one(param: str) -> InvalidRequest:

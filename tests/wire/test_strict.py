@@ -5,7 +5,7 @@ import pytest
 from msgspec import Struct
 
 from lmbridge.core.errors import InvalidRequest, UnsupportedParameter
-from lmbridge.wire.openai.explain import decode_strictly
+from lmbridge.wire.strict import decode_strictly
 
 
 class Inner(Struct, forbid_unknown_fields=True):

@@ -1,13 +1,25 @@
 from __future__ import annotations
 
 import asyncio
+from time import perf_counter
 
 import pytest
 from tests.fakes.provider import ScriptedProvider
 
 from lmbridge.core.errors import BrokenAnswer, LoadFailed
+from lmbridge.core.events import Usage
 from lmbridge.core.models import LoadOptions, ModelInfo
-from lmbridge.hub.activity import Activity, Histogram
+from lmbridge.hub.activity import Activity, Histogram, Turn
+from lmbridge.hub.happenings import (
+    Happening,
+    ModelFailed,
+    ModelLoaded,
+    ModelLoading,
+    ModelUnloaded,
+    QueueChanged,
+    RequestEnded,
+    RequestStarted,
+)
 from lmbridge.hub.hub import Hub
 
 
@@ -20,15 +32,86 @@ def test_an_observation_lands_in_the_bucket_whose_bound_includes_it() -> None:
     assert histogram.count == 5
 
 
-def test_a_model_and_route_keep_one_tally() -> None:
+TINY = ModelInfo("tiny", "embedded")
+
+
+def begin(activity: Activity, route: str = "chat", door: str = "openai") -> Turn:
+    return activity.begin(TINY, route, door, perf_counter() - 1, caller="laptop", waited_s=0.5, ahead=2)
+
+
+def test_a_model_route_and_door_keep_one_tally() -> None:
     activity = Activity()
-    activity.tally("embedded", "tiny", "chat").requests += 1
-    activity.tally("embedded", "tiny", "chat").requests += 1
-    activity.tally("embedded", "tiny", "embedding").errors["load_failed"] += 1
-    assert [(t.model, t.route, t.requests, dict(t.errors)) for t in activity.tallies] == [
-        ("tiny", "chat", 2, {}),
-        ("tiny", "embedding", 0, {"load_failed": 1}),
+    begin(activity).end()
+    begin(activity).end()
+    begin(activity, "messages", "anthropic")
+    assert [(t.model, t.route, t.door, t.requests, t.in_flight) for t in activity.tallies] == [
+        ("tiny", "chat", "openai", 2, 0),
+        ("tiny", "messages", "anthropic", 0, 1),
     ]
+
+
+def test_what_becomes_of_a_request_is_counted() -> None:
+    activity = Activity()
+    turn = begin(activity)
+    turn.used(None)
+    turn.used(Usage(prompt_tokens=7, completion_tokens=3, cached_tokens=2))
+    assert turn.first_event() == turn.first_event() >= 1
+    turn.end()
+    (tally,) = activity.tallies
+    assert (tally.prompt_tokens, tally.completion_tokens, tally.cached_tokens) == (7, 3, 2)
+    assert (turn.prompt_tokens, turn.completion_tokens, turn.cached_tokens) == (7, 3, 2)
+    assert (tally.first_event.count, tally.duration.count, tally.waits.sum, tally.ahead.sum) == (1, 1, 0.5, 2)
+    assert turn.total_s >= 1
+
+
+def test_errors_and_callers_who_left_are_told_apart() -> None:
+    activity = Activity()
+    failed, left = begin(activity), begin(activity)
+    failed.fail("broken_answer")
+    failed.end()
+    left.cancel()
+    left.end()
+    (tally,) = activity.tallies
+    assert (dict(tally.errors), tally.cancelled, tally.requests) == ({"broken_answer": 1}, 1, 2)
+
+
+def test_what_is_under_way_is_known_until_it_ends() -> None:
+    activity = Activity()
+    one, two = begin(activity), begin(activity)
+    assert activity.turns == [one, two]
+    one.end()
+    assert activity.turns == [two]
+
+
+def test_who_listens_is_told_of_everything_until_he_is_forgotten() -> None:
+    activity, heard = Activity(), list[Happening]()
+    activity.listen(heard.append)
+    turn = begin(activity)
+    turn.used(Usage(prompt_tokens=7, completion_tokens=3))
+    turn.fail("broken_answer")
+    turn.end()
+    activity.loading("embedded", "tiny")
+    activity.loaded("embedded", "tiny", 0.2)
+    activity.load_failed("embedded", "huge", "not_enough_memory")
+    activity.unloaded("embedded", "tiny", "idle")
+    activity.queued(3)
+    activity.queued(3)
+    activity.forget(heard.append)
+    begin(activity).end()
+    who = {"number": 1, "door": "openai", "route": "chat", "provider": "embedded", "model": "tiny"}
+    started, ended, *models, queue = heard
+    assert started == RequestStarted(**who, caller="laptop", waited_s=0.5, ahead=2)  # type: ignore[arg-type]
+    assert isinstance(ended, RequestEnded)
+    assert (ended.number, ended.prompt_tokens, ended.completion_tokens) == (1, 7, 3)
+    assert (ended.error, ended.cancelled, ended.first_event_s) == ("broken_answer", False, None)
+    assert models == [
+        ModelLoading("embedded", "tiny"),
+        ModelLoaded("embedded", "tiny", 0.2),
+        ModelFailed("embedded", "huge", "not_enough_memory"),
+        ModelUnloaded("embedded", "tiny", "idle"),
+    ]
+    assert queue == QueueChanged(3)
+    assert activity.waiting == 3
 
 
 def test_loads_and_waits_are_counted_by_model() -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from typing import ClassVar
+from typing import ClassVar, Literal, TypeAlias
+
+Flaw: TypeAlias = Literal["", "missing", "unknown", "forms"]
 
 
 class BridgeError(Exception):
@@ -30,9 +32,19 @@ class BridgeError(Exception):
 
 
 class InvalidRequest(BridgeError):
-    """The request itself is wrong: malformed JSON, a wrong type, a value out of range."""
+    """The request itself is wrong: malformed JSON, a wrong type, a value out of range.
+
+    Attributes:
+        flaw: the sort of mistake, where an API has a word for it: a field that is `missing` or `unknown`, or
+            one that has none of the `forms` it may have.
+    """
 
     code = "invalid_request"
+    flaw: Flaw = ""
+
+    def __init__(self, message: str, *, hint: str = "", param: str | None = None, flaw: Flaw = "") -> None:
+        self.flaw = flaw
+        super().__init__(message, hint=hint, param=param)
 
 
 class UnsupportedParameter(InvalidRequest):
@@ -231,6 +243,33 @@ class ContextExceeded(BridgeError):
         )
 
 
+class ResponseNotFound(BridgeError):
+    """No stored answer of that id.
+
+    Attributes:
+        id: what was asked for.
+    """
+
+    code = "response_not_found"
+
+    def __init__(self, id: str, *, param: str | None = None) -> None:
+        self.id = id
+        super().__init__(
+            f"No stored response {id[:100]!r}.",
+            hint="It was sent with `store: false`, has been deleted, or is older than `gateway.store_days`.",
+            param=param,
+        )
+
+
+class PreviousResponseNotFound(ResponseNotFound):
+    """The answer that a request goes on from is not stored, or no longer."""
+
+    code = "previous_response_not_found"
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id, param="previous_response_id")
+
+
 class EngineMissing(BridgeError):
     """The embedded engine is not installed, or this machine lacks what it needs."""
 
@@ -415,6 +454,22 @@ class DownloadFailed(BridgeError):
         super().__init__(
             f"Downloading {name!r} failed: {reason.rstrip('.')}.",
             hint=hint or "Run it again: what is here already is not downloaded twice.",
+        )
+
+
+class JobNotFound(BridgeError):
+    """No download job of that id.
+
+    Attributes:
+        id: what was asked for.
+    """
+
+    code = "job_not_found"
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        super().__init__(
+            f"No download job {id[:100]!r}.", hint="Jobs are forgotten when the gateway stops; download it again."
         )
 
 

@@ -34,6 +34,11 @@ def keys_file(home: Path) -> Path:
     return home / "keys.json"
 
 
+def responses_file(home: Path) -> Path:
+    """The stored answers."""
+    return home / "responses.db"
+
+
 def logs_folder(home: Path) -> Path:
     """Logs of the gateway in the background."""
     return home / "logs"

@@ -1,13 +1,16 @@
 import errno
+import json
+import re
 import stat
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from lmbridge.core.errors import ConfigInvalid, InvalidRequest, NoSpace
-from lmbridge.hub.keys import KeyRing
+from lmbridge.hub.keys import SCOPES, KeyInfo, KeyRing
 
 
 @pytest.fixture
@@ -156,3 +159,73 @@ def test_a_write_that_fails_leaves_the_old_ring(
     assert [info.name for info in ring.list()] == ["laptop"]
     assert ring.verify(key) is not None
     assert sorted(p.name for p in ring.path.parent.iterdir()) == ["keys.json", "keys.json.lock"]
+
+
+def test_a_key_is_good_for_everything_and_for_ever_unless_told(ring: KeyRing) -> None:
+    info = ring.verify(ring.create("laptop"))
+    assert info is not None
+    assert (info.scopes, info.expires, info.expired(1e12)) == (SCOPES, 0, False)
+
+
+def test_a_key_is_good_for_what_it_was_made_for_and_no_longer(ring: KeyRing) -> None:
+    end = time.time() + 1000
+    info = ring.verify(ring.create("ci", scopes=("models", "infer", "infer"), expires=end))
+    assert info is not None
+    assert (info.scopes, info.expires) == (("infer", "models"), end)
+    assert not info.expired(end - 1)
+    assert info.expired(end)
+    assert ring.list() == [info]
+
+
+def test_a_key_whose_time_is_over_is_known_and_not_counted_as_used(ring: KeyRing) -> None:
+    key = ring.create("ci")
+    stored = json.loads(ring.path.read_text())
+    stored["keys"][0]["expires"] = 5
+    ring.path.write_text(json.dumps(stored))
+    info = ring.verify(key)
+    assert info is not None
+    assert info.expired(time.time())
+    ring.flush()
+    assert ring.list()[0].last_used == 0
+
+
+def test_the_keys_of_an_older_ring_stay_good_for_everything(ring: KeyRing) -> None:
+    key = ring.create("laptop", scopes=("infer",))
+    stored = json.loads(ring.path.read_text())
+    del stored["keys"][0]["scopes"], stored["keys"][0]["expires"]
+    ring.path.write_text(json.dumps(stored))
+    info = ring.verify(key)
+    assert info is not None
+    assert (info.scopes, info.expires) == (SCOPES, 0)
+
+
+def test_a_scope_that_nobody_knows_closes_the_ring(ring: KeyRing) -> None:
+    key = ring.create("laptop")
+    ring.path.write_text(ring.path.read_text().replace("admin", "everything"))
+    assert ring.verify(key) is None
+
+
+def test_a_key_may_have_the_form_of_lm_studios_tokens(ring: KeyRing) -> None:
+    key = ring.create("app", lmstudio_form=True)
+    assert re.fullmatch(r"sk-lm-[A-Za-z0-9]{8}:[A-Za-z0-9]{20}", key)
+    info = ring.verify(key)
+    assert info is not None
+    assert info.name == "app"
+    assert key[6:14] not in ring.path.read_text()
+    assert ring.verify(key[:-1]) is None
+
+
+@pytest.mark.parametrize("scopes", [(), ("root",), ("infer", "root")])
+def test_a_key_without_a_scope_that_is_one_is_not_made(ring: KeyRing, scopes: tuple[str, ...]) -> None:
+    with pytest.raises(InvalidRequest, match="scope"):
+        ring.create("ci", scopes=scopes)  # type: ignore[arg-type]
+    assert not ring.path.exists()
+
+
+def test_a_key_that_would_be_expired_already_is_not_made(ring: KeyRing) -> None:
+    with pytest.raises(InvalidRequest, match="expired"):
+        ring.create("ci", expires=time.time() - 1)
+
+
+def test_what_is_shown_of_a_key_holds_no_digest() -> None:
+    assert "sha256" not in KeyInfo.__struct_fields__

@@ -2,8 +2,8 @@
 
 The ring is a small JSON file that only its owner can read. Several processes share it (the command line
 makes and revokes keys while a gateway runs): writers take a lock file and replace the ring in one step,
-readers look at most once a second whether it changed. A key is 256 random bits, so a plain SHA-256 of it
-cannot be searched; a slow password hash would only make every request slow.
+readers look at most once a second whether it changed. A key is 160 random bits or more, so a plain SHA-256
+of it cannot be searched; a slow password hash would only make every request slow.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ import errno
 import os
 import re
 import secrets
+import string
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from hmac import compare_digest
 from pathlib import Path
+from typing import Final, Literal, TypeAlias, get_args
 
 import msgspec
 from msgspec import Struct
@@ -30,7 +32,12 @@ if sys.platform == "win32":
 else:
     import fcntl
 
+Scope: TypeAlias = Literal["infer", "models", "admin"]
+"""What a key is good for: asking models, changing which are here and in memory, looking after the gateway."""
+
+SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 PREFIX = "lmb-"
+LETTERS: Final = string.ascii_letters + string.digits
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@ -]{0,63}")
 
 
@@ -40,12 +47,19 @@ class KeyInfo(Struct, frozen=True):
     Attributes:
         id: eight hexadecimal digits; names the key where its name will not do.
         created, last_used: seconds since 1970; last_used is 0 for a key that was never used.
+        scopes: what it is good for. expires: seconds since 1970, 0 for never.
     """
 
     id: str
     name: str
     created: float
     last_used: float = 0.0
+    scopes: tuple[Scope, ...] = SCOPES
+    expires: float = 0.0
+
+    def expired(self, now: float) -> bool:
+        """Whether its time is over at *now*, in seconds since 1970."""
+        return 0 < self.expires <= now
 
 
 class _Stored(Struct, frozen=True):
@@ -54,10 +68,12 @@ class _Stored(Struct, frozen=True):
     sha256: str
     created: float
     last_used: float = 0.0
+    scopes: tuple[Scope, ...] = SCOPES  # a ring written before there were any has none: its keys stay good for all
+    expires: float = 0.0
 
     @property
     def info(self) -> KeyInfo:
-        return KeyInfo(self.id, self.name, self.created, self.last_used)
+        return KeyInfo(self.id, self.name, self.created, self.last_used, self.scopes, self.expires)
 
 
 class _RingFile(Struct, frozen=True):
@@ -84,22 +100,26 @@ class KeyRing:
         self._known: list[tuple[bytes, KeyInfo]] = []
         self._used: dict[str, float] = {}
 
-    def create(self, name: str) -> str:
+    def create(
+        self,
+        name: str,
+        *,
+        scopes: Sequence[Scope] = SCOPES,
+        expires: float = 0.0,
+        lmstudio_form: bool = False,
+    ) -> str:
         """Make a key and return it. This is the only time it can be seen.
 
         Args:
             name: for people; letters, digits, space and `._@-`, at most 64, not in use.
+            scopes: what it is to be good for. expires: seconds since 1970, 0 for never.
+            lmstudio_form: write it as LM Studio writes its tokens, for clients that insist on that.
 
         Raises:
-            InvalidRequest: the name is not usable.
+            InvalidRequest: the name is not usable, there is no scope, or the time is over already.
         """
-        if not NAME.fullmatch(name):
-            raise InvalidRequest(
-                f"{name!r} cannot be the name of a key.",
-                hint="Use 1 to 64 letters, digits, spaces or `._@-`, beginning with a letter or digit.",
-                param="name",
-            )
-        key = PREFIX + secrets.token_urlsafe(32)
+        _check(name, scopes, expires)
+        key = _lmstudio_form() if lmstudio_form else PREFIX + secrets.token_urlsafe(32)
         with self._locked():
             stored = self._read()
             if any(name in (old.name, old.id) for old in stored):
@@ -108,7 +128,14 @@ class KeyRing:
                     hint=f"Choose another name, or `lmbridge keys revoke {name}` first.",
                     param="name",
                 )
-            new = _Stored(secrets.token_hex(4), name, sha256(key.encode()).hexdigest(), time.time())
+            new = _Stored(
+                secrets.token_hex(4),
+                name,
+                sha256(key.encode()).hexdigest(),
+                time.time(),
+                scopes=tuple(scope for scope in SCOPES if scope in scopes),
+                expires=expires,
+            )
             self._write((*stored, new))
         return key
 
@@ -133,7 +160,7 @@ class KeyRing:
         return gone[0].info
 
     def verify(self, presented: str) -> KeyInfo | None:
-        """Whose key this is; None when it is nobody's.
+        """Whose key this is; None when it is nobody's. Whether it is expired is for the caller to see.
 
         Cheap enough for every request: one digest, one comparison for each key, no file touched more
         often than `recheck_s`. A ring that can no longer be read knows no key.
@@ -148,8 +175,8 @@ class KeyRing:
             # No early end: how long it takes must not tell which key is near.
             if compare_digest(known, digest):
                 found = info
-        if found is not None:
-            self._used[found.id] = time.time()
+        if found is not None and not found.expired(now := time.time()):
+            self._used[found.id] = now
         return found
 
     def flush(self) -> None:
@@ -222,3 +249,25 @@ class KeyRing:
             yield
         finally:
             os.close(descriptor)
+
+
+def _check(name: str, scopes: Sequence[Scope], expires: float) -> None:
+    """Whether a key can be made so; raises InvalidRequest."""
+    if not NAME.fullmatch(name):
+        raise InvalidRequest(
+            f"{name!r} cannot be the name of a key.",
+            hint="Use 1 to 64 letters, digits, spaces or `._@-`, beginning with a letter or digit.",
+            param="name",
+        )
+    if not scopes or (strange := set(scopes) - set(SCOPES)):
+        said = f"There is no scope {min(strange)!r}" if scopes else "A key without a scope is good for nothing"
+        raise InvalidRequest(f"{said}.", hint=f"Name one or more of {', '.join(SCOPES)}.", param="scopes")
+    if 0 < expires <= time.time():
+        raise InvalidRequest("The key would be expired already.", hint="Name a day to come.", param="expires")
+
+
+def _lmstudio_form() -> str:
+    """A key in the form of LM Studio's tokens (source: the pattern that its SDKs check, `sk-lm-` with 8 letters or
+    digits, a colon, and 20 more): 167 random bits."""
+    first, second = ("".join(secrets.choice(LETTERS) for _ in range(length)) for length in (8, 20))
+    return f"sk-lm-{first}:{second}"

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
-from typing import Final, Literal, TypeAlias, cast
-
-from msgspec import Struct
+from typing import Final, cast
 
 from lmbridge.core.errors import BridgeError, MethodNotAllowed, RouteNotFound, ShuttingDown
 from lmbridge.doors.gateway.asgi import NOSNIFF, Header, Receive, Request, Scope, Send
+from lmbridge.doors.gateway.family import Family
 from lmbridge.doors.gateway.guard import (
     Access,
     allowed_origin,
@@ -29,12 +28,11 @@ from lmbridge.doors.gateway.guard import (
 from lmbridge.doors.gateway.management import Management
 from lmbridge.doors.gateway.openai import OpenAIRoutes
 from lmbridge.doors.gateway.pages import Pages
+from lmbridge.doors.gateway.routes import Handler, Methods, Paths, Route, RouteTable
 from lmbridge.doors.gateway.settings import GatewaySettings
 from lmbridge.hub.hub import Hub
 from lmbridge.hub.keys import KeyRing
 from lmbridge.version import __version__
-
-Handler: TypeAlias = Callable[[Request], Awaitable[None]]
 
 PREFLIGHT: Final[tuple[Header, ...]] = (
     (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
@@ -42,21 +40,10 @@ PREFLIGHT: Final[tuple[Header, ...]] = (
     (b"access-control-allow-private-network", b"true"),
 )
 
+FAMILIES: Final[Mapping[str, Family]] = {}
+"""The family of each beginning of a path, for paths that are not there; OpenAI's for all others."""
+
 log = logging.getLogger("lmbridge.gateway")
-
-
-class Route(Struct, frozen=True):
-    """One method of one path.
-
-    Attributes:
-        key: `open` for everyone, `key` for holders of a key where one is needed, `session` for the
-            gateway file's own key alone.
-        body: whether it takes a JSON body.
-    """
-
-    handler: Handler
-    key: Literal["open", "key", "session"] = "key"
-    body: bool = False
 
 
 class Gateway:
@@ -76,32 +63,18 @@ class Gateway:
         self._access = Access(True, sha256(session_key.encode()).digest(), keys)  # closed until it is open
         self._rules = policy(settings, settings.port)
         self._stop: Callable[[], None] = lambda: None
-        self._openai = openai = OpenAIRoutes(hub, settings)
-        management = Management(hub, settings, version, self.stop)
-        pages = Pages(hub, version)
-        self._routes: dict[str, dict[str, Route]] = {
-            "/v1/chat/completions": {"POST": Route(openai.chat, body=True)},
-            "/v1/completions": {"POST": Route(openai.completion, body=True)},
-            "/v1/embeddings": {"POST": Route(openai.embeddings, body=True)},
-            "/v1/models": {"GET": Route(openai.models)},
-            "/v1/models/{id}": {"GET": Route(openai.model)},
-            "/health": {"GET": Route(pages.health, "open")},
-            "/metrics": {"GET": Route(pages.metrics)},
-            "/openapi.json": {"GET": Route(pages.openapi, "open")},
-            "/": {"GET": Route(pages.page, "open")},
-            "/api/lmbridge/status": {"GET": Route(management.status)},
-            "/api/lmbridge/models": {"GET": Route(management.models)},
-            "/api/lmbridge/models/resolve": {"POST": Route(management.resolve, body=True)},
-            "/api/lmbridge/models/load": {"POST": Route(management.load, body=True)},
-            "/api/lmbridge/models/download": {"POST": Route(management.download, body=True)},
-            "/api/lmbridge/models/unload": {"POST": Route(management.unload, body=True)},
-            "/api/lmbridge/shutdown": {"POST": Route(management.shutdown, "session", body=True)},
-        }
+        self._openai = OpenAIRoutes(hub, settings)
+        doors = (
+            self._openai,
+            Management(hub, settings, version, self.stop),
+            Pages(hub, version),
+        )
+        self._table = RouteTable([door.routes() for door in doors], FAMILIES)
 
     @property
-    def routes(self) -> dict[str, dict[str, Route]]:
-        """Every path with its methods; `{id}` stands for the rest of a path, slashes included."""
-        return self._routes
+    def routes(self) -> Paths:
+        """Every path with its methods; see `RouteTable` for placeholders."""
+        return self._table.paths
 
     def check(self) -> None:
         """Make sure that these settings open nothing by accident.
@@ -175,12 +148,13 @@ class Gateway:
             raise error
         if b"origin" in headers:
             self._let_read(request)
-        found = self._routes.get(path)
-        route = None if found is None else found.get(request.method)
+        methods = self._table.paths.get(path)
+        route = None if methods is None else methods.get(request.method)
         if route is None:
             if request.method == "OPTIONS":
                 return self._preflight
             route = self._find(request)
+        request.family = route.family
         if route.key != "open" and (
             error := authorise(self._access, headers, session_only=route.key == "session")
         ):
@@ -192,35 +166,34 @@ class Gateway:
     def _find(self, request: Request) -> Route:
         """The route of a path that is not in the table as it is, or of a method that is not."""
         path = request.path
-        methods = self._methods(path)
+        methods, request.params = self._table.find(path)
         if methods is None:
-            raise RouteNotFound(f"There is no path {path[:200]!r} here.", hint=self._hint(path))
+            raise self._nowhere(request)
         route = methods.get("GET" if request.method == "HEAD" else request.method)
         if route is None:
+            request.family = next(iter(methods.values())).family
             raise MethodNotAllowed(request.method, path[:200], _allowed(methods))
         return route
 
-    def _methods(self, path: str) -> dict[str, Route] | None:
-        methods = self._routes.get(path)
-        if methods is None and path.startswith("/v1/models/") and path != "/v1/models/":
-            methods = self._routes["/v1/models/{id}"]
-        return methods
+    def _nowhere(self, request: Request) -> RouteNotFound:
+        request.family = self._table.family(request.path)
+        return RouteNotFound(f"There is no path {request.path[:200]!r} here.", hint=self._hint(request.path))
 
     def _hint(self, path: str) -> str:
         from difflib import get_close_matches
 
-        if self._methods(f"/v1{path}") and path != "/":
+        if self._table.find(f"/v1{path}")[0] and path != "/":
             return f"The base URL of an OpenAI client ends in `/v1`: ask for /v1{path[:200]}."
         if path.startswith("/v1/v1/"):
             return f"The base URL ends in `/v1` already: ask for {path[3:203]}."
-        near = get_close_matches(path.rstrip("/"), self._routes, n=1)
+        near = get_close_matches(path.rstrip("/"), self.routes, n=1)
         return f"Did you mean {near[0]}?" if near else "GET / shows the paths there are."
 
     def _let_read(self, request: Request) -> None:
         """Let the page read the answer, errors included, if the settings name it."""
         origin = request.headers[b"origin"]
         if allowed_origin(self._rules, origin):
-            request.cors = (
+            request.also = (
                 (b"access-control-allow-origin", origin),
                 (b"access-control-expose-headers", b"retry-after, www-authenticate"),
                 (b"vary", b"origin"),
@@ -229,18 +202,18 @@ class Gateway:
     async def _preflight(self, request: Request) -> None:
         """What a page may send (Fetch standard, CORS preflight). Its headers are allowed as asked: the
         origin was named by the user, and OpenAI's clients send a dozen of their own."""
-        methods = self._methods(request.path)
+        methods, _ = self._table.find(request.path)
         if methods is None:
-            raise RouteNotFound(f"There is no path {request.path[:200]!r} here.", hint=self._hint(request.path))
+            raise self._nowhere(request)
         headers: list[Header] = [NOSNIFF, (b"allow", ", ".join(_allowed(methods)).encode())]
-        if request.cors and b"access-control-request-method" in request.headers:
+        if request.also and b"access-control-request-method" in request.headers:
             headers.extend(PREFLIGHT)
             if asked := request.headers.get(b"access-control-request-headers"):
                 headers.append((b"access-control-allow-headers", asked))
         await request.reply(204, headers, b"")
 
 
-def _allowed(methods: dict[str, Route]) -> list[str]:
+def _allowed(methods: Methods) -> list[str]:
     return [*methods, *(("HEAD",) if "GET" in methods else ()), "OPTIONS"]
 
 

@@ -6,15 +6,16 @@ Every header costs the server two regular expressions, so answers carry few, pre
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
 from lmbridge.core.errors import BridgeError, RequestTooLarge
-from lmbridge.doors.gateway.status import headers_of, status_of
-from lmbridge.wire.openai.errors import error_body
+from lmbridge.doors.gateway.family import OPENAI, Family
+from lmbridge.doors.gateway.status import headers_of
+from lmbridge.hub.activity import Turn
 
 Message: TypeAlias = MutableMapping[str, Any]
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -27,11 +28,12 @@ CONNECTION: Final = "lmbridge.connection"
 
 JSON: Final[Header] = (b"content-type", b"application/json")
 NOSNIFF: Final[Header] = (b"x-content-type-options", b"nosniff")
-EVENTS: Final[Sequence[Header]] = (
-    (b"content-type", b"text/event-stream; charset=utf-8"),
+EVENTS: Final = b"text/event-stream; charset=utf-8"
+_STREAM: Final[Sequence[Header]] = (
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),  # nginx would keep the events back
 )
+NO_PARAMS: Final[Mapping[str, str]] = {}
 LINGER: Final = 64 * 2**20
 LINGER_S: Final = 1.0
 """Bytes and seconds for which a refused body is still read and thrown away."""
@@ -61,9 +63,13 @@ class Request:
 
     Attributes:
         headers: names in lower case; of a repeated header the last value.
-        cors: headers that let a foreign page read the answer.
+        params: what stands for the placeholders in the path of its route.
+        family: how the API it was sent to writes errors.
+        also: headers that any answer to it gets.
         started: whether status and headers were sent. streaming: whether events follow them.
         counted: whether its error is in the counters already.
+        status: that was sent, 0 before that. caller: name of the key that was shown, "" for none.
+        wanted: the model that was asked for, as the caller wrote it. turn: what became of it, once it has one.
     """
 
     __slots__ = (
@@ -71,14 +77,20 @@ class Request:
         "_scope",
         "_send",
         "_unread",
+        "also",
+        "caller",
         "connection",
-        "cors",
         "counted",
+        "family",
         "headers",
         "method",
+        "params",
         "path",
         "started",
+        "status",
         "streaming",
+        "turn",
+        "wanted",
     )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,8 +98,13 @@ class Request:
         self.path: str = scope["path"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.connection: Connection = scope[CONNECTION]
-        self.cors: tuple[Header, ...] = ()
+        self.params: Mapping[str, str] = NO_PARAMS
+        self.family: Family = OPENAI
+        self.also: tuple[Header, ...] = ()
         self.started = self.streaming = self.counted = False
+        self.status = 0
+        self.caller = self.wanted = ""
+        self.turn: Turn | None = None
         self._unread = True
         self._scope, self._receive, self._send = scope, receive, send
 
@@ -131,9 +148,9 @@ class Request:
 
     async def reply(self, status: int, headers: Sequence[Header], body: bytes) -> None:
         """Answer in full. *headers* lack only the length."""
-        self.started = True
+        self.started, self.status = True, status
         length = (b"content-length", b"%d" % len(body))
-        whole = (*headers, length, *self.cors) if status != 204 else (*headers, *self.cors)
+        whole = (*headers, length, *self.also) if status != 204 else (*headers, *self.also)
         if self.connection.write_whole(self._scope, status, whole, body):
             return
         await self._send({"type": "http.response.start", "status": status, "headers": whole})
@@ -143,10 +160,16 @@ class Request:
         """Answer with a value as JSON."""
         await self.reply(status, (JSON, NOSNIFF), msgspec.json.encode(value))
 
-    async def start_events(self) -> None:
-        """Begin a stream of events; from now on an error can only be one of them."""
+    async def start_events(self, media: bytes = EVENTS) -> None:
+        """Begin a stream of events; from now on an error can only be one of them.
+
+        Args:
+            media: its content type.
+        """
         self.started = self.streaming = True
-        await self._send({"type": "http.response.start", "status": 200, "headers": (*EVENTS, *self.cors)})
+        self.status = 200
+        headers = ((b"content-type", media), *_STREAM, *self.also)
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def send(self, data: bytes, *, more: bool = True) -> None:
         """The next bytes of a stream."""
@@ -155,18 +178,18 @@ class Request:
     async def fail(self, error: BridgeError) -> None:
         """Answer with an error, in the form that fits how far the answer is.
 
-        Once a stream has begun its status cannot change any more, so the error becomes an event that
-        OpenAI's clients raise on, and no `[DONE]` follows.
+        Once a stream has begun its status cannot change any more, so the error becomes its last event.
         """
         if self.streaming:
-            await self.send(b"data: " + error_body(error) + b"\n\n", more=False)
+            await self.send(self.family.event(error), more=False)
         elif self.started:
             # Part of a fixed length is out: only a closed connection tells the truth.
             raise error
         elif isinstance(error, RequestTooLarge):
             await self._fail_unread(error)
         else:
-            await self.reply(status_of(error), (JSON, NOSNIFF, *headers_of(error)), error_body(error))
+            headers = (JSON, NOSNIFF, *headers_of(error))
+            await self.reply(self.family.status(error), headers, self.family.body(error))
 
     async def _fail_unread(self, error: BridgeError) -> None:
         """Answer before the body was read to its end.
@@ -174,11 +197,11 @@ class Request:
         Closing at once would reset the connection, and the caller, still sending, would lose the answer
         (RFC 9112, 9.6): so a limited amount is read and thrown away first.
         """
-        body = error_body(error)
+        body = self.family.body(error)
         length = (b"content-length", b"%d" % len(body))
-        headers = (JSON, NOSNIFF, length, (b"connection", b"close"), *self.cors)
-        self.started = True
-        await self._send({"type": "http.response.start", "status": status_of(error), "headers": headers})
+        headers = (JSON, NOSNIFF, length, (b"connection", b"close"), *self.also)
+        self.started, self.status = True, self.family.status(error)
+        await self._send({"type": "http.response.start", "status": self.status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body, "more_body": True})
         left = LINGER
         with suppress(TimeoutError):

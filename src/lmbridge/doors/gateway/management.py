@@ -16,6 +16,7 @@ from msgspec import Struct
 from lmbridge.core.models import Download, InstanceState, LoadOptions, ModelInfo, ModelKind
 from lmbridge.core.provider import ProviderState
 from lmbridge.doors.gateway.asgi import Request
+from lmbridge.doors.gateway.routes import Paths, Route
 from lmbridge.doors.gateway.settings import GatewaySettings
 from lmbridge.hub.hub import Hub
 from lmbridge.wire.strict import decode_strictly
@@ -114,6 +115,18 @@ class Management:
 
     def __init__(self, hub: Hub, settings: GatewaySettings, version: str, stop: Callable[[], None]) -> None:
         self._hub, self._settings, self._version, self._stop = hub, settings, version, stop
+
+    def routes(self) -> Paths:
+        """What is served here."""
+        return {
+            "/api/lmbridge/status": {"GET": Route(self.status)},
+            "/api/lmbridge/models": {"GET": Route(self.models)},
+            "/api/lmbridge/models/resolve": {"POST": Route(self.resolve, body=True)},
+            "/api/lmbridge/models/load": {"POST": Route(self.load, body=True, scope="models")},
+            "/api/lmbridge/models/download": {"POST": Route(self.download, body=True, scope="models")},
+            "/api/lmbridge/models/unload": {"POST": Route(self.unload, body=True, scope="models")},
+            "/api/lmbridge/shutdown": {"POST": Route(self.shutdown, "session", body=True, scope="admin")},
+        }
 
     async def status(self, request: Request) -> None:
         """`GET /api/lmbridge/status`"""

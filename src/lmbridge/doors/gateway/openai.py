@@ -11,6 +11,7 @@ from msgspec import Struct
 from lmbridge.core.models import InstanceState, ModelInfo, ModelKind
 from lmbridge.doors.gateway.asgi import Request
 from lmbridge.doors.gateway.relay import Ask, Language, Relay
+from lmbridge.doors.gateway.routes import Paths, Route
 from lmbridge.doors.gateway.settings import GatewaySettings
 from lmbridge.hub import routing
 from lmbridge.hub.hub import Hub
@@ -19,8 +20,6 @@ from lmbridge.wire.openai.requests import decode_chat_body, decode_completion_bo
 CHAT: Final = Language("chat", "/chat/completions", "chat", role=True)
 COMPLETION: Final = Language("completion", "/completions", "chat")
 EMBEDDING: Final = Language("embedding", "/embeddings", "embedding")
-
-PREFIX: Final = "/v1/models/"
 
 
 class ModelObject(Struct, frozen=True, kw_only=True):
@@ -69,6 +68,16 @@ class OpenAIRoutes:
         """Close every connection to a provider."""
         await self._relay.aclose()
 
+    def routes(self) -> Paths:
+        """What is served here."""
+        return {
+            "/v1/chat/completions": {"POST": Route(self.chat, body=True)},
+            "/v1/completions": {"POST": Route(self.completion, body=True)},
+            "/v1/embeddings": {"POST": Route(self.embeddings, body=True)},
+            "/v1/models": {"GET": Route(self.models)},
+            "/v1/models/{id}": {"GET": Route(self.model)},
+        }
+
     async def chat(self, request: Request) -> None:
         """`POST /v1/chat/completions`"""
         raw = await request.body(self._limit)
@@ -101,7 +110,7 @@ class OpenAIRoutes:
     async def model(self, request: Request) -> None:
         """`GET /v1/models/{id}`; ids may contain slashes."""
         models = await self._hub.models()
-        found = routing.find(request.path.removeprefix(PREFIX), models)
+        found = routing.find(request.params["id"], models)
         name = next(name for name, model in named(models) if model == found)
         await request.reply_json(self._object(found, name, await self._loaded()))
 

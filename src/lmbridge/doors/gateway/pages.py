@@ -12,6 +12,7 @@ from typing import Final
 
 from lmbridge.doors.gateway.asgi import JSON, NOSNIFF, Header, Request
 from lmbridge.doors.gateway.management import Health
+from lmbridge.doors.gateway.routes import Paths, Route
 from lmbridge.hub.hub import Hub
 
 _INLINE: Final = re.compile(rb"<(script|style)>(.*?)</\1>", re.DOTALL)
@@ -22,6 +23,15 @@ class Pages:
 
     def __init__(self, hub: Hub, version: str) -> None:
         self._hub, self._version = hub, version
+
+    def routes(self) -> Paths:
+        """What is served here."""
+        return {
+            "/": {"GET": Route(self.page, "open")},
+            "/health": {"GET": Route(self.health, "open")},
+            "/metrics": {"GET": Route(self.metrics, scope="admin")},
+            "/openapi.json": {"GET": Route(self.openapi, "open")},
+        }
 
     async def health(self, request: Request) -> None:
         """`GET /health`"""

@@ -1,15 +1,26 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from hashlib import sha256
 from itertools import product
 
 import pytest
+from msgspec import Struct
 
-from lmbridge.core.errors import ConfigInvalid, Forbidden, Unauthorized, UnsafeBind, UnsupportedMediaType
+from lmbridge.core.errors import (
+    BridgeError,
+    ConfigInvalid,
+    Forbidden,
+    Unauthorized,
+    UnsafeBind,
+    UnsupportedMediaType,
+)
 from lmbridge.doors.gateway import GatewaySettings
 from lmbridge.doors.gateway.guard import (
+    SESSION,
     Access,
+    Headers,
     authorise,
     is_loopback,
     policy,
@@ -18,6 +29,7 @@ from lmbridge.doors.gateway.guard import (
     refuse_twice,
     safe_bind,
 )
+from lmbridge.hub.keys import SCOPES, KeyInfo, Scope
 
 PORT = 1235
 ALL = "0.0.0.0"  # noqa: S104 - nothing is bound here
@@ -38,9 +50,21 @@ FOREIGN = [
 ]
 
 
+LMSTUDIO = "sk-lm-AbCd1234:abcdefghij0123456789"
+KEYS = {
+    "lmb-good": KeyInfo("1", "good", 1),
+    LMSTUDIO: KeyInfo("2", "studio", 1),
+    "lmb-infer": KeyInfo("3", "infer", 1, scopes=("infer",)),
+    "lmb-models": KeyInfo("4", "models", 1, scopes=("models",)),
+    "lmb-admin": KeyInfo("5", "admin", 1, scopes=("admin",)),
+    "lmb-late": KeyInfo("6", "late", 1, expires=time.time() + 3600),
+    "lmb-over": KeyInfo("7", "over", 1, expires=1_700_000_000),
+}
+
+
 class Ring:
-    def verify(self, presented: str) -> object | None:
-        return presented if presented == "lmb-good" else None
+    def verify(self, presented: str) -> KeyInfo | None:
+        return KEYS.get(presented)
 
 
 OPEN = Access(False, sha256(b"session").digest(), Ring())
@@ -157,58 +181,162 @@ def test_an_encoded_body_is_not_read() -> None:
     assert refuse_body({b"content-type": JSON[0], b"content-encoding": b"identity"}) is None
 
 
-FORMS: list[tuple[Mapping[bytes, bytes], bool]] = [
-    ({}, False),
-    ({b"authorization": b"Bearer lmb-good"}, True),
-    ({b"authorization": b"bearer   lmb-good "}, True),
-    ({b"x-api-key": b"lmb-good"}, True),
-    ({b"authorization": b"Bearer lmb-good", b"x-api-key": b"lmb-good"}, True),
-    ({b"authorization": b"Bearer session"}, True),
-    ({b"x-api-key": b"session"}, True),
-    ({b"authorization": b"Bearer lmb-bad"}, False),
-    ({b"x-api-key": b"lmb-bad"}, False),
-    ({b"authorization": b"Bearer lmb-good", b"x-api-key": b"lmb-bad"}, False),
-    ({b"authorization": b"Bearer lmb-bad", b"x-api-key": b"lmb-good"}, False),
-    ({b"authorization": b"Basic bG1iLWdvb2Q6", b"x-api-key": b"lmb-good"}, False),
-    ({b"authorization": b"lmb-good"}, False),
-    ({b"authorization": b"Bearer"}, False),
-    ({b"authorization": b"Bearer "}, False),
-    ({b"authorization": b""}, False),
-    ({b"x-api-key": b""}, False),
-    ({b"x-api-key": b"\xff\xfe"}, False),
-    ({b"cookie": b"key=lmb-good"}, False),
+def refused(access: Access, headers: Headers, scope: Scope = "infer") -> BridgeError | None:
+    """Why `authorise` lets somebody not in, None if it does."""
+    try:
+        authorise(access, headers, scope=scope)
+    except BridgeError as error:
+        return error
+    return None
+
+
+FORMS: list[tuple[Mapping[bytes, bytes], str | None]] = [
+    ({}, None),
+    ({b"authorization": b"Bearer lmb-good"}, "good"),
+    ({b"authorization": b"bearer   lmb-good "}, "good"),
+    ({b"x-api-key": b"lmb-good"}, "good"),
+    ({b"api-key": b"lmb-good"}, "good"),
+    ({b"authorization": b"Bearer lmb-good", b"x-api-key": b"lmb-good", b"api-key": b"lmb-good"}, "good"),
+    ({b"authorization": b"Bearer " + LMSTUDIO.encode()}, "studio"),
+    ({b"x-api-key": LMSTUDIO.encode()}, "studio"),
+    ({b"authorization": b"Bearer session"}, SESSION),
+    ({b"x-api-key": b"session"}, SESSION),
+    ({b"authorization": b"Bearer lmb-late"}, "late"),
+    ({b"authorization": b"Bearer lmb-over"}, None),
+    ({b"authorization": b"Bearer lmb-bad"}, None),
+    ({b"x-api-key": b"lmb-bad"}, None),
+    ({b"api-key": b"lmb-bad"}, None),
+    ({b"authorization": b"Bearer " + LMSTUDIO[:-1].encode()}, None),
+    ({b"authorization": b"Bearer lmb-good", b"x-api-key": b"lmb-bad"}, None),
+    ({b"authorization": b"Bearer lmb-bad", b"x-api-key": b"lmb-good"}, None),
+    ({b"x-api-key": b"lmb-good", b"api-key": b"lmb-bad"}, None),
+    ({b"authorization": b"Basic bG1iLWdvb2Q6", b"x-api-key": b"lmb-good"}, None),
+    ({b"authorization": b"lmb-good"}, None),
+    ({b"authorization": b"Bearer"}, None),
+    ({b"authorization": b"Bearer "}, None),
+    ({b"authorization": b""}, None),
+    ({b"x-api-key": b""}, None),
+    ({b"x-api-key": b"\xff\xfe"}, None),
+    ({b"cookie": b"key=lmb-good"}, None),
 ]
 
 
-@pytest.mark.parametrize(("headers", "good"), FORMS)
-def test_every_form_of_a_key_goes_through_one_decision(headers: Mapping[bytes, bytes], good: bool) -> None:
-    assert authorise(OPEN, headers) is None
-    error = authorise(CLOSED, headers)
-    assert (error is None) is good
-    assert error is None or isinstance(error, Unauthorized)
+@pytest.mark.parametrize(("headers", "name"), FORMS)
+def test_every_form_of_a_key_goes_through_one_decision(headers: Mapping[bytes, bytes], name: str | None) -> None:
+    assert authorise(OPEN, headers) == ""
+    if name is None:
+        assert isinstance(refused(CLOSED, headers), Unauthorized)
+    else:
+        assert authorise(CLOSED, headers) == name
 
 
 @pytest.mark.parametrize("access", [OPEN, CLOSED])
 @pytest.mark.parametrize(("key", "good"), [(b"session", True), (b"lmb-good", False), (b"", False)])
 def test_what_only_the_owner_may_do_needs_the_session_key_always(access: Access, key: bytes, good: bool) -> None:
-    assert (authorise(access, {b"x-api-key": key}, session_only=True) is None) is good
-    assert authorise(access, {}, session_only=True) is not None
+    if good:
+        assert authorise(access, {b"x-api-key": key}, session_only=True) == SESSION
+    else:
+        with pytest.raises(Unauthorized):
+            authorise(access, {b"x-api-key": key}, session_only=True)
+    with pytest.raises(Unauthorized):
+        authorise(access, {}, session_only=True)
 
 
-def test_the_whole_matrix_lets_in_only_what_every_rule_lets_in() -> None:
-    for host, origin, kind, (form, good) in product(
-        [OWN[0], FOREIGN[1]], [None, SAME, b"http://evil.example"], [JSON[0], NOT_JSON[1]], FORMS
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("key", ["infer", "models", "admin"])
+def test_a_key_opens_the_routes_of_its_scope_and_no_others(scope: Scope, key: Scope) -> None:
+    headers = {b"authorization": f"Bearer lmb-{key}".encode()}
+    if key == scope:
+        assert authorise(CLOSED, headers, scope=scope) == key
+        return
+    with pytest.raises(Forbidden, match=f"lacks the scope '{scope}'") as caught:
+        authorise(CLOSED, headers, scope=scope)
+    assert f"--scope {scope}" in caught.value.hint
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_key_whose_time_is_over_opens_nothing_and_says_when_it_ended(scope: Scope) -> None:
+    with pytest.raises(Unauthorized, match=r"'over' expired on 2023-11-14 at 22:13 UTC"):
+        authorise(CLOSED, {b"x-api-key": b"lmb-over"}, scope=scope)
+
+
+# -- all rules together
+
+
+class Case(Struct, frozen=True):
+    """One value of a header, and on which binds it is good."""
+
+    value: bytes | None
+    loopback: bool = False
+    wide: bool = False
+    proxied: bool = False
+
+    def good(self, bind: str) -> bool:
+        return bool(getattr(self, bind))
+
+
+BINDS = {
+    "loopback": GatewaySettings(),
+    "wide": GatewaySettings(host=ALL, cors=("https://app.example",)),
+    "proxied": GatewaySettings(hosts=("models.example",), cors=("*",), require_key=True),
+}
+HOSTS = [
+    Case(b"127.0.0.1:1235", True, True, True),
+    Case(b"LOCALHOST:1235", True, True, True),
+    Case(b"[::1]:1235", True, True, True),
+    Case(b"192.168.1.2:1235", wide=True),
+    Case(b"models.example", proxied=True),
+    Case(b"evil.example:1235"),
+    Case(b"127.0.0.1:1236"),
+    Case(b"127.0.0.1.evil.example:1235"),
+    Case(None),
+]
+PAGES = [
+    Case(None, True, True, True),
+    Case(b"https://app.example", wide=True, proxied=True),
+    Case(b"https://evil.example", proxied=True),
+    Case(b"null", proxied=True),
+    Case(b"http://127.0.0.1:3000", proxied=True),
+]
+BODIES = [
+    Case(b"application/json", True, True, True),
+    Case(b"application/json; charset=utf-8", True, True, True),
+    Case(b"text/plain"),
+    Case(b"application/x-www-form-urlencoded"),
+    Case(b"multipart/form-data; boundary=x"),
+    Case(None),
+]
+GOOD_FOR: Mapping[str, Mapping[str, bool]] = {
+    "": {"infer": False, "models": False, "admin": False},
+    "lmb-bad": {"infer": False, "models": False, "admin": False},
+    "lmb-over": {"infer": False, "models": False, "admin": False},
+    "lmb-good": {"infer": True, "models": True, "admin": True},
+    "lmb-infer": {"infer": True, "models": False, "admin": False},
+    "lmb-models": {"infer": False, "models": True, "admin": False},
+    "lmb-admin": {"infer": False, "models": False, "admin": True},
+    LMSTUDIO: {"infer": True, "models": True, "admin": True},
+    "session": {"infer": True, "models": True, "admin": True},
+}
+WAYS = [(b"authorization", b"Bearer "), (b"x-api-key", b""), (b"api-key", b"")]
+
+
+@pytest.mark.parametrize("bind", BINDS)
+def test_the_whole_matrix_lets_in_only_what_every_rule_lets_in(bind: str) -> None:
+    """Host x Origin x content type x key x its form x scope, on each bind; what is expected is only looked up."""
+    rules, tried, let_in = policy(BINDS[bind], PORT), 0, 0
+    for host, page, body, (key, scopes), (name, before), scope in product(
+        HOSTS, PAGES, BODIES, GOOD_FOR.items(), WAYS, SCOPES
     ):
-        headers = {b"host": host, b"content-type": kind, **form}
-        if origin is not None:
-            headers[b"origin"] = origin
-        let_in = (
-            refuse(rules(), headers) is None
-            and refuse_body(headers) is None
-            and authorise(CLOSED, headers) is None
-        )
-        expected = host == OWN[0] and origin in (None, SAME) and kind == JSON[0] and good
-        assert let_in is expected, headers
+        given = ((b"host", host.value), (b"origin", page.value), (b"content-type", body.value))
+        headers = {header: value for header, value in given if value is not None}
+        if key:
+            headers[name] = before + key.encode()
+        expected = host.good(bind) and page.good(bind) and body.good(bind) and scopes[scope]
+        found = not (refuse(rules, headers) or refuse_body(headers) or refused(CLOSED, headers, scope))
+        assert found is expected, (bind, headers, scope)
+        tried, let_in = tried + 1, let_in + found
+    assert tried == 9 * 5 * 6 * 9 * 3 * 3
+    assert 0 < let_in < tried / 10
 
 
 @pytest.mark.parametrize(
@@ -272,7 +400,9 @@ def test_an_extension_is_an_origin() -> None:
     assert safe_bind(GatewaySettings(cors=("chrome-extension://abcdefgh",)), has_keys=False) is False
 
 
-@pytest.mark.parametrize("name", [b"host", b"authorization", b"x-api-key", b"origin", b"content-length"])
+@pytest.mark.parametrize(
+    "name", [b"host", b"authorization", b"x-api-key", b"api-key", b"origin", b"content-length"]
+)
 def test_a_deciding_header_comes_once(name: bytes) -> None:
     assert refuse_twice([(name, b"a"), (name, b"b")]) is not None
     assert refuse_twice([(b"accept", b"a"), (b"accept", b"b"), (name, b"c")]) is None

@@ -63,11 +63,12 @@ class Gateway:
         self._access = Access(True, sha256(session_key.encode()).digest(), keys)  # closed until it is open
         self._rules = policy(settings, settings.port)
         self._stop: Callable[[], None] = lambda: None
+        self._description = b""
         self._openai = OpenAIRoutes(hub, settings)
         doors = (
             self._openai,
             Management(hub, settings, version, self.stop),
-            Pages(hub, version),
+            Pages(hub, version, self._describe),
         )
         self._table = RouteTable([door.routes() for door in doors], FAMILIES)
 
@@ -75,6 +76,13 @@ class Gateway:
     def routes(self) -> Paths:
         """Every path with its methods; see `RouteTable` for placeholders."""
         return self._table.paths
+
+    def _describe(self) -> bytes:
+        if not self._description:
+            from lmbridge.doors.gateway.openapi import document
+
+            self._description = document(self.version, self.routes)
+        return self._description
 
     def check(self) -> None:
         """Make sure that these settings open nothing by accident.
@@ -155,11 +163,11 @@ class Gateway:
                 return self._preflight
             route = self._find(request)
         request.family = route.family
-        if route.key != "open" and (
-            error := authorise(self._access, headers, session_only=route.key == "session")
-        ):
-            raise error
-        if route.body and (error := refuse_body(headers)):
+        if route.key != "open":
+            request.caller = authorise(
+                self._access, headers, scope=route.scope, session_only=route.key == "session"
+            )
+        if route.asks is not None and (error := refuse_body(headers)):
             raise error
         return route.handler
 

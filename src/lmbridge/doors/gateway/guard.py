@@ -7,13 +7,14 @@ The dangers, and what stands against each:
   no GET changes anything.
 - DNS rebinding: a page's own name is made to point to 127.0.0.1, so that the browser takes the gateway for
   the page's own server: the `Host` header must be a name of ours, on every route and every bind.
-- Guessed or leaked keys: 256 random bits, compared as digests in constant time, every form of sending one
-  through `authorise`.
+- Guessed or leaked keys: 160 random bits or more, compared as digests in constant time, every form of sending
+  one through `authorise`; a key may be good for some routes only, and end by itself.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from hmac import compare_digest
@@ -32,14 +33,29 @@ from lmbridge.core.errors import (
     UnsupportedMediaType,
 )
 from lmbridge.doors.gateway.settings import GatewaySettings
+from lmbridge.hub.keys import KeyInfo, Scope
 
 Headers = Mapping[bytes, bytes]
 
 LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 SINGLE: Final = frozenset(
-    {b"host", b"origin", b"authorization", b"x-api-key", b"content-type", b"content-length", b"sec-fetch-site"}
+    {
+        b"api-key",
+        b"authorization",
+        b"content-length",
+        b"content-type",
+        b"host",
+        b"origin",
+        b"sec-fetch-site",
+        b"x-api-key",
+    }
 )
 """Headers that decide something and must therefore not come twice."""
+KEY_HEADERS: Final = (b"x-api-key", b"api-key")
+"""Headers that are a key and nothing else: Anthropic's clients send the first, those made for Azure the second."""
+RENEW: Final = "Make a new one with `lmbridge keys create NAME`, and `lmbridge keys revoke` the old one."
+SESSION: Final = "(session)"
+"""What is written where the key in the gateway file was shown; no key of the ring can have this name."""
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9.\-_\[\]:]+")
 _FOREIGN: Final = frozenset({b"cross-site", b"same-site"})
 _JSON: Final = b"application/json"
@@ -48,8 +64,8 @@ _JSON: Final = b"application/json"
 class Verifier(Protocol):
     """What knows API keys; a `KeyRing`."""
 
-    def verify(self, presented: str) -> object | None:
-        """Something for a key that is known, None for any other."""
+    def verify(self, presented: str) -> KeyInfo | None:
+        """What is known of a key, None where it is not one of ours."""
 
 
 class Policy(Struct, frozen=True):
@@ -195,43 +211,56 @@ def refuse_body(headers: Headers) -> BridgeError | None:
     return None
 
 
-def authorise(access: Access, headers: Headers, *, session_only: bool = False) -> BridgeError | None:
-    """Why the caller may not use this route; None when he may. The one place where keys are looked at.
+def authorise(access: Access, headers: Headers, *, scope: Scope = "infer", session_only: bool = False) -> str:
+    """Let the caller use a route, or not. The one place where keys are looked at.
 
     Args:
+        scope: what a key must be good for.
         session_only: only the gateway file's own key will do (stopping the gateway).
+
+    Returns:
+        The name of his key; "" where none is needed.
+
+    Raises:
+        Unauthorized: no key, an unknown one, or one whose time is over. Forbidden: it is not good for this.
     """
     if not access.key_required and not session_only:
-        return None
+        return ""
     key = _presented(headers)
     if key is None:
-        return Unauthorized()
+        raise Unauthorized
     if compare_digest(sha256(key).digest(), access.session):
-        return None
+        return SESSION
     if session_only:
-        return Unauthorized(
+        raise Unauthorized(
             "Only the user who started the gateway may do this.", hint="Run `lmbridge gateway stop` as that user."
         )
-    if access.ring.verify(key.decode("latin-1")) is not None:
-        return None
-    return Unauthorized(
-        "This API key is not known here.", hint="`lmbridge keys list` shows the names of those that are."
-    )
+    known = access.ring.verify(key.decode("latin-1"))
+    if known is None:
+        raise Unauthorized(
+            "This API key is not known here.", hint="`lmbridge keys list` shows the names of those that are."
+        )
+    if known.expired(time.time()):
+        day = time.strftime("%Y-%m-%d at %H:%M UTC", time.gmtime(known.expires))
+        raise Unauthorized(f"The API key {known.name!r} expired on {day}.", hint=RENEW)
+    if scope not in known.scopes:
+        raise Forbidden(
+            f"The API key {known.name!r} may not do this: it lacks the scope {scope!r}.",
+            hint=f"`lmbridge keys create NAME --scope {scope}` makes one that may.",
+        )
+    return known.name
 
 
 def _presented(headers: Headers) -> bytes | None:
     """The key a caller shows, None if he shows none, or two that differ."""
-    api_key = headers.get(b"x-api-key")
+    shown = {headers[name].strip() for name in KEY_HEADERS if name in headers}
     authorization = headers.get(b"authorization")
-    if authorization is None:
-        return api_key.strip() if api_key is not None else None
-    scheme, _, bearer = authorization.strip().partition(b" ")
-    if scheme.lower() != b"bearer":
-        return None
-    bearer = bearer.strip()
-    if api_key is not None and api_key.strip() != bearer:
-        return None
-    return bearer
+    if authorization is not None:
+        scheme, _, bearer = authorization.strip().partition(b" ")
+        if scheme.lower() != b"bearer":
+            return None
+        shown.add(bearer.strip())
+    return shown.pop() if len(shown) == 1 else None
 
 
 def _same(origin: bytes, host: bytes) -> bool:

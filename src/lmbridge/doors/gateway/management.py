@@ -16,6 +16,7 @@ from msgspec import Struct
 from lmbridge.core.models import Download, InstanceState, LoadOptions, ModelInfo, ModelKind
 from lmbridge.core.provider import ProviderState
 from lmbridge.doors.gateway.asgi import Request
+from lmbridge.doors.gateway.family import ErrorBody
 from lmbridge.doors.gateway.routes import Paths, Route
 from lmbridge.doors.gateway.settings import GatewaySettings
 from lmbridge.hub.hub import Hub
@@ -119,13 +120,53 @@ class Management:
     def routes(self) -> Paths:
         """What is served here."""
         return {
-            "/api/lmbridge/status": {"GET": Route(self.status)},
-            "/api/lmbridge/models": {"GET": Route(self.models)},
-            "/api/lmbridge/models/resolve": {"POST": Route(self.resolve, body=True)},
-            "/api/lmbridge/models/load": {"POST": Route(self.load, body=True, scope="models")},
-            "/api/lmbridge/models/download": {"POST": Route(self.download, body=True, scope="models")},
-            "/api/lmbridge/models/unload": {"POST": Route(self.unload, body=True, scope="models")},
-            "/api/lmbridge/shutdown": {"POST": Route(self.shutdown, "session", body=True, scope="admin")},
+            "/api/lmbridge/status": {
+                "GET": Route(self.status, "Providers and models in memory.", scope="admin", answers=Status)
+            },
+            "/api/lmbridge/models": {
+                "GET": Route(self.models, "Every model, with all that is known of it.", answers=Models)
+            },
+            "/api/lmbridge/models/resolve": {
+                "POST": Route(self.resolve, "Which model a name means.", asks=ResolveAsk, answers=ModelInfo)
+            },
+            "/api/lmbridge/models/load": {
+                "POST": Route(
+                    self.load,
+                    "Load a model; the events tell how far it is and end with the instance or an error.",
+                    scope="models",
+                    asks=LoadAsk,
+                    events=(Loading, Loaded, ErrorBody),
+                )
+            },
+            "/api/lmbridge/models/download": {
+                "POST": Route(
+                    self.download,
+                    "Get a model that is not here yet; the events tell how far it is and end with the model or "
+                    "an error.",
+                    scope="models",
+                    asks=DownloadAsk,
+                    events=(Downloading, Downloaded, ErrorBody),
+                )
+            },
+            "/api/lmbridge/models/unload": {
+                "POST": Route(
+                    self.unload,
+                    "Give a model's memory back.",
+                    scope="models",
+                    asks=UnloadAsk,
+                    answers=InstanceState,
+                )
+            },
+            "/api/lmbridge/shutdown": {
+                "POST": Route(
+                    self.shutdown,
+                    "Stop the gateway. Needs the key in the gateway file, which only its user can read.",
+                    "session",
+                    scope="admin",
+                    asks=ShutdownAsk,
+                    status=202,
+                )
+            },
         }
 
     async def status(self, request: Request) -> None:

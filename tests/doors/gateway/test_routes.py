@@ -20,7 +20,7 @@ def write(error: BridgeError) -> bytes:
 
 OTHER = Family("other", write, write)
 NEWER = Family("newer", write, write)
-HERE = Route(nobody)
+HERE = Route(nobody, "Nobody is here.")
 
 TABLE = RouteTable(
     [

@@ -12,6 +12,26 @@ from lmbridge.doors.gateway.status import status_of
 from lmbridge.wire.openai.errors import error_body
 
 
+class ErrorDetail(Struct, frozen=True):
+    """What went wrong and what to do about it.
+
+    Attributes:
+        code: stable name. param: the field of the request that is to blame. hint: what mends it.
+    """
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+    hint: str
+
+
+class ErrorBody(Struct, frozen=True):
+    """The body of an error, and the data of an error event in a stream."""
+
+    error: ErrorDetail
+
+
 class Family(Struct, frozen=True):
     """The form of one API's errors.
 
@@ -19,12 +39,14 @@ class Family(Struct, frozen=True):
         body: of an answer that is an error, as JSON.
         event: the last bytes of a stream that has begun and fails.
         status: the HTTP status of an error.
+        shape: struct of the body, for the API's description.
     """
 
     name: str
     body: Callable[[BridgeError], bytes]
     event: Callable[[BridgeError], bytes]
     status: Callable[[BridgeError], int] = status_of
+    shape: type[Struct] = ErrorBody
 
 
 def _openai_event(error: BridgeError) -> bytes:

@@ -15,7 +15,14 @@ from lmbridge.doors.gateway.routes import Paths, Route
 from lmbridge.doors.gateway.settings import GatewaySettings
 from lmbridge.hub import routing
 from lmbridge.hub.hub import Hub
-from lmbridge.wire.openai.requests import decode_chat_body, decode_completion_body, decode_embedding_body
+from lmbridge.wire.openai.requests import (
+    ChatBody,
+    CompletionBody,
+    EmbeddingBody,
+    decode_chat_body,
+    decode_completion_body,
+    decode_embedding_body,
+)
 
 CHAT: Final = Language("chat", "/chat/completions", "chat", role=True)
 COMPLETION: Final = Language("completion", "/completions", "chat")
@@ -56,6 +63,18 @@ class ModelList(Struct, frozen=True, kw_only=True):
     data: Sequence[ModelObject]
 
 
+class ChatCompletion(Struct, frozen=True):
+    """An OpenAI chat completion, passed on as the provider wrote it."""
+
+
+class TextCompletion(Struct, frozen=True):
+    """An OpenAI text completion, passed on as the provider wrote it."""
+
+
+class EmbeddingList(Struct, frozen=True):
+    """OpenAI embeddings, passed on as the provider wrote them."""
+
+
 class OpenAIRoutes:
     """The routes under `/v1`."""
 
@@ -71,11 +90,31 @@ class OpenAIRoutes:
     def routes(self) -> Paths:
         """What is served here."""
         return {
-            "/v1/chat/completions": {"POST": Route(self.chat, body=True)},
-            "/v1/completions": {"POST": Route(self.completion, body=True)},
-            "/v1/embeddings": {"POST": Route(self.embeddings, body=True)},
-            "/v1/models": {"GET": Route(self.models)},
-            "/v1/models/{id}": {"GET": Route(self.model)},
+            "/v1/chat/completions": {
+                "POST": Route(
+                    self.chat,
+                    "Answer a conversation, whole or streamed.",
+                    asks=ChatBody,
+                    answers=ChatCompletion,
+                    events=(ChatCompletion,),
+                )
+            },
+            "/v1/completions": {
+                "POST": Route(
+                    self.completion,
+                    "Continue a text, whole or streamed.",
+                    asks=CompletionBody,
+                    answers=TextCompletion,
+                    events=(TextCompletion,),
+                )
+            },
+            "/v1/embeddings": {
+                "POST": Route(self.embeddings, "Vectors for texts.", asks=EmbeddingBody, answers=EmbeddingList)
+            },
+            "/v1/models": {"GET": Route(self.models, "The models that can be used.", answers=ModelList)},
+            "/v1/models/{id}": {
+                "GET": Route(self.model, "One model. Its id may contain slashes.", answers=ModelObject)
+            },
         }
 
     async def chat(self, request: Request) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -19,18 +19,31 @@ _INLINE: Final = re.compile(rb"<(script|style)>(.*?)</\1>", re.DOTALL)
 
 
 class Pages:
-    """The routes."""
+    """The routes.
 
-    def __init__(self, hub: Hub, version: str) -> None:
-        self._hub, self._version = hub, version
+    Args:
+        description: the API's description as JSON.
+    """
+
+    def __init__(self, hub: Hub, version: str, description: Callable[[], bytes]) -> None:
+        self._hub, self._version, self._description = hub, version, description
 
     def routes(self) -> Paths:
         """What is served here."""
         return {
-            "/": {"GET": Route(self.page, "open")},
-            "/health": {"GET": Route(self.health, "open")},
-            "/metrics": {"GET": Route(self.metrics, scope="admin")},
-            "/openapi.json": {"GET": Route(self.openapi, "open")},
+            "/": {
+                "GET": Route(
+                    self.page,
+                    "A page that shows this document, the models and the state.",
+                    "open",
+                    answers="text/html",
+                )
+            },
+            "/health": {"GET": Route(self.health, "Whether the gateway answers.", "open", answers=Health)},
+            "/metrics": {
+                "GET": Route(self.metrics, "Counters for Prometheus.", scope="admin", answers="text/plain")
+            },
+            "/openapi.json": {"GET": Route(self.openapi, "This document.", "open", answers="application/json")},
         }
 
     async def health(self, request: Request) -> None:
@@ -46,9 +59,7 @@ class Pages:
 
     async def openapi(self, request: Request) -> None:
         """`GET /openapi.json`"""
-        from lmbridge.doors.gateway.openapi import document
-
-        await request.reply(200, (JSON, NOSNIFF), document(self._version))
+        await request.reply(200, (JSON, NOSNIFF), self._description())
 
     async def page(self, request: Request) -> None:
         """`GET /`"""

@@ -19,18 +19,27 @@ class Route(Struct, frozen=True):
     """One method of one path.
 
     Attributes:
+        summary: what it does, in a sentence.
         key: `open` for everyone, `key` for holders of a key where one is needed, `session` for the
             gateway file's own key alone.
-        body: whether it takes a JSON body.
-        family: how its errors are written.
         scope: what a key must be good for: asking models, changing which are here, or looking after the gateway.
+        family: how its errors are written.
+        asks: struct of its JSON body; None where it takes none.
+        answers: struct of the answer, or the media type of one that is not JSON.
+        events: structs of the events, if the answer may be or is a stream. media: content type of that stream.
+        status: of the answer.
     """
 
     handler: Handler
+    summary: str
     key: Literal["open", "key", "session"] = "key"
-    body: bool = False
-    family: Family = OPENAI
     scope: Scope = "infer"
+    family: Family = OPENAI
+    asks: type[Struct] | None = None
+    answers: type[Struct] | str | None = None
+    events: tuple[type[Struct], ...] = ()
+    media: str = "text/event-stream"
+    status: int = 200
 
 
 Methods: TypeAlias = Mapping[str, Route]

@@ -35,7 +35,7 @@ async def test_every_route_is_described_and_nothing_else(door: Running, descript
 async def test_the_document_has_the_parts_that_openapi_requires(description: dict[str, Any]) -> None:
     assert description["openapi"].startswith("3.1.")
     assert description["info"]["title"]
-    assert description["info"]["version"] == "1.2.3"
+    assert description["info"]["version"]
     names = []
     for item in description["paths"].values():
         for operation in item.values():

@@ -32,8 +32,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let Ctrl-C reach the programs under test: what a script runs in its background starts with it ignored."""
+    """Let what ends programs reach those under test: `make test &` starts with Ctrl-C ignored, `nohup make test` with
+    the end of the terminal, and both are inherited."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -32,8 +32,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let what ends programs reach those under test: `make test &` starts with Ctrl-C ignored, `nohup make test` with
-    the end of the terminal, and both are inherited."""
+    """Let what ends programs reach those under test: `make test &` starts with Ctrl-C ignored, `nohup make test`
+    with the end of the terminal, and both are inherited."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -25,7 +25,8 @@ def comment(wait: Wait) -> bytes:
         case "loading":
             return b": loading model %d%%\n\n" % round(wait.progress * 100)
         case "prompt":
-            return b": reading prompt %d%%\n\n" % round(wait.progress * 100)
+            far = b" %d%%" % round(wait.progress * 100) if wait.progress else b""
+            return b": reading prompt%s\n\n" % far
         case "queued":
             ahead = b", %d before you" % wait.position if wait.position else b""
             return b": waiting for a turn%s\n\n" % ahead

@@ -11,10 +11,8 @@ sooner, but the bytes would be ours and no longer the engine's, and every token 
 from __future__ import annotations
 
 import asyncio
-from asyncio import CancelledError
 from collections.abc import Awaitable
 from contextlib import suppress
-from time import perf_counter
 from typing import Final
 
 import msgspec
@@ -22,11 +20,10 @@ from msgspec import Raw, Struct
 
 from lmbridge.clients.http import HTTPClient, Response
 from lmbridge.core.errors import BridgeError, BrokenAnswer
-from lmbridge.core.events import Usage
 from lmbridge.core.models import ModelKind, Patience
 from lmbridge.doors.gateway.asgi import JSON, Request
 from lmbridge.doors.gateway.heartbeat import Heartbeat
-from lmbridge.hub.activity import Tally
+from lmbridge.doors.gateway.using import Use
 from lmbridge.hub.hub import Hub
 from lmbridge.hub.lease import Lease
 from lmbridge.wire.openai.choices import Choices
@@ -128,42 +125,18 @@ class Relay:
             await self._leased(request, language, ask, heart)
 
     async def _leased(self, request: Request, language: Language, ask: Ask, heart: Heartbeat | None) -> None:
-        """Hold the model while it answers, and count how it went."""
-        began, hub = perf_counter(), self._hub
-        # Most often the model is there and free: then no coroutine has to be made to find that out.
-        lease = hub.lease_at_once(ask.model, language.kind, ask.alone)
-        if lease is None:
-            progress = heart.loading if heart is not None else None
-            lease = await hub.acquire(ask.model, language.kind, ask.alone, progress)
-        tally = hub.activity.tally(lease.model.provider, lease.model.id, language.route)
-        tally.in_flight += 1
-        try:
-            if ask.choices > 1 and lease.provider.manifest.counts_one_choice:
-                await self._pass_choices(request, language, ask, lease, tally, heart)
+        """Hold the model while it answers."""
+        using = Use(self._hub, request, language.route, ask.model, language.kind, alone=ask.alone, heart=heart)
+        async with using as use:
+            if ask.choices > 1 and use.lease.provider.manifest.counts_one_choice:
+                await self._pass_choices(request, language, ask, use, heart)
             elif heart is None:
-                await self._pass_whole(request, language, ask, lease, tally)
+                await self._pass_whole(request, language, ask, use)
             else:
-                await self._pass_stream(request, language, ask, lease, tally, heart, began)
-        except BridgeError as error:
-            reason = await lease.explain(error)
-            tally.errors[reason.code] += 1
-            request.counted = True
-            if reason is error:
-                raise
-            raise reason from error
-        except CancelledError:
-            tally.cancelled += 1
-            raise
-        finally:
-            hub.release(lease)
-            tally.in_flight -= 1
-            tally.requests += 1
-            tally.duration.observe(perf_counter() - began)
+                await self._pass_stream(request, language, ask, use, heart)
 
-    async def _pass_whole(
-        self, request: Request, language: Language, ask: Ask, lease: Lease, tally: Tally
-    ) -> None:
-        provider = lease.provider.id
+    async def _pass_whole(self, request: Request, language: Language, ask: Ask, use: Use) -> None:
+        lease, provider = use.lease, use.lease.provider.id
         async with await self._send(lease, language, _body(lease, ask)) as response:
             body = await response.read()
         if response.status != 200:
@@ -182,37 +155,30 @@ class Relay:
                 body = in_base64(body)
             except ValueError as error:
                 raise BrokenAnswer(provider, str(error)) from error
-        _count(tally, to_usage(answer.usage, answer.timings))
+        use.count(to_usage(answer.usage, answer.timings))
         await request.reply(200, ((b"content-type", response.header(b"content-type")),), body)
 
     async def _pass_stream(
-        self,
-        request: Request,
-        language: Language,
-        ask: Ask,
-        lease: Lease,
-        tally: Tally,
-        heart: Heartbeat,
-        began: float,
+        self, request: Request, language: Language, ask: Ask, use: Use, heart: Heartbeat
     ) -> None:
-        provider = lease.provider.id
-        heart.phase = "reading prompt"
+        lease, provider = use.lease, use.lease.provider.id
+        heart.reading()
         async with await self._send(lease, language, _body(lease, ask)) as response:
             await _check_stream(response, provider)
             stream = _Stream(request, response, lease, language.role)
             try:
                 await stream.pass_first(heart)
-                tally.first_event.observe(perf_counter() - began)
+                use.first_event()
                 await stream.pass_rest()
             finally:
                 stream.tap.close()
-                _count(tally, stream.tap.usage)
+                use.count(stream.tap.usage)
 
     async def _pass_choices(
-        self, request: Request, language: Language, ask: Ask, lease: Lease, tally: Tally, heart: Heartbeat | None
+        self, request: Request, language: Language, ask: Ask, use: Use, heart: Heartbeat | None
     ) -> None:
         """Several choices from an engine that counts only one: see `wire.openai.choices`."""
-        provider = lease.provider.id
+        lease, provider = use.lease, use.lease.provider.id
         choices, decoder = Choices(provider, ask.each), SSEDecoder()
         async with await self._send(lease, language, _body(lease, ask, always_streamed=True)) as response:
             await _check_stream(response, provider)
@@ -224,11 +190,12 @@ class Relay:
                         if not request.started:
                             await request.start_events()
                         await request.send(passed)
+                        use.first_event()
                 choices.close()
             except SSEError as error:
                 raise BrokenAnswer(provider, str(error)) from error
             finally:
-                _count(tally, choices.usage)
+                use.count(choices.usage)
         if heart is None:
             await request.reply(200, (JSON,), choices.whole())
         else:
@@ -428,10 +395,3 @@ def with_role(events: bytes) -> bytes:
     except (ValueError, LookupError, TypeError):
         return events  # an error, or something that is not ours to mend
     return events[:begin] + b" " + _encode(chunk) + events[end:]
-
-
-def _count(tally: Tally, usage: Usage | None) -> None:
-    if usage is not None:
-        tally.prompt_tokens += usage.prompt_tokens
-        tally.cached_tokens += usage.cached_tokens
-        tally.completion_tokens += usage.completion_tokens

@@ -1,0 +1,11 @@
+"""Tool calls in one normal form, whoever answers: streamed and not, in core's own events.
+
+`mend` puts right what models write instead of JSON, `prefix` finds out how much of it can be passed on at once,
+`tools` knows what may be called, `leaks` finds calls that were written into the text, `calls` is all of it
+together, and `normal` the same with the thoughts taken apart.
+"""
+
+from lmbridge.wire.tool_calls.calls import ToolCalls
+from lmbridge.wire.tool_calls.normal import NormalForm
+
+__all__ = ["NormalForm", "ToolCalls"]

@@ -58,6 +58,7 @@ MADE = [
     errors.RouteNotFound("x", hint="y"),
     errors.MethodNotAllowed("PUT", "/v1/models", ["GET"]),
     ModelNotFound("abc", ["abd"]),
+    errors.ModelNotLoaded("abc"),
     errors.NoModels(),
     errors.WrongModelKind("m", "embedding", "chat"),
     errors.BadModelFile("m.gguf", "it is cut off"),

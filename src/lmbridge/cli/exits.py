@@ -46,6 +46,7 @@ EXITS: Mapping[str, int] = MappingProxyType(
         "command_failed": UNAVAILABLE,
         "provider_timeout": UNAVAILABLE,
         "shutting_down": UNAVAILABLE,
+        "model_not_loaded": NOT_LOADED,
         "bad_model_file": NOT_LOADED,
         "load_failed": NOT_LOADED,
         "download_failed": NOT_LOADED,

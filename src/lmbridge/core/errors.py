@@ -146,6 +146,24 @@ class ModelNotFound(BridgeError):
         super().__init__(f"No model named {name!r} {place}.", hint=hint, param="model")
 
 
+class ModelNotLoaded(BridgeError):
+    """A request for a model that is not in memory, where the settings let no request load one.
+
+    Attributes:
+        name: the model.
+    """
+
+    code = "model_not_loaded"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"{name!r} is not loaded, and requests load no models here (`jit = false` in lmbridge.toml).",
+            hint=f"Load it with `lmbridge load {name}`.",
+            param="model",
+        )
+
+
 class NoModels(BridgeError):
     """There is not a single model that could answer."""
 

@@ -18,6 +18,7 @@ STATUS: Final[Mapping[str, int]] = {
     "route_not_found": 404,
     "method_not_allowed": 405,
     "model_not_found": 404,
+    "model_not_loaded": 404,
     "no_models": 404,
     "wrong_model_kind": 400,
     "bad_model_file": 500,

@@ -36,6 +36,7 @@ TYPES: Final[dict[str, ErrorType]] = {
     "route_not_found": "not_found_error",
     "method_not_allowed": "invalid_request_error",
     "model_not_found": "not_found_error",
+    "model_not_loaded": "not_found_error",
     "no_models": "not_found_error",
     "wrong_model_kind": "invalid_request_error",
     "bad_model_file": "server_error",

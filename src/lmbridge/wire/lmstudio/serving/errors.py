@@ -1,0 +1,162 @@
+"""Errors as LM Studio's own API writes them (`/api/v1`, `/api/v0`).
+
+`{"error": {"message", "type", "code", "param"}}`, the type one of a few. Where LM Studio has a code of its own
+for a mistake it is used, else ours. A refused key has no `param` and its fields in another order, as seen there.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from lmbridge.core.errors import (
+    BridgeError,
+    ContextExceeded,
+    InvalidRequest,
+    PreviousResponseNotFound,
+    ProviderRefused,
+    Unauthorized,
+    UnsupportedParameter,
+)
+
+TYPES: Final[dict[str, str]] = {
+    "internal_error": "internal_error",
+    "invalid_request": "invalid_request",
+    "unsupported_parameter": "invalid_request",
+    "request_too_large": "invalid_request",
+    "unsupported_media_type": "invalid_request",
+    "unauthorized": "invalid_request",
+    "forbidden": "invalid_request",
+    "route_not_found": "invalid_request",
+    "method_not_allowed": "invalid_request",
+    "model_not_found": "model_not_found",
+    "model_not_loaded": "model_not_found",
+    "no_models": "model_not_found",
+    "wrong_model_kind": "invalid_request",
+    "bad_model_file": "model_load_failed",
+    "not_enough_memory": "model_load_failed",
+    "no_space": "internal_error",
+    "context_length_exceeded": "invalid_request",
+    "response_not_found": "invalid_request",
+    "previous_response_not_found": "invalid_request",
+    "engine_missing": "model_load_failed",
+    "load_failed": "model_load_failed",
+    "engine_crashed": "internal_error",
+    "provider_unavailable": "internal_error",
+    "provider_refused": "internal_error",
+    "provider_needs_key": "internal_error",
+    "foreign_server": "internal_error",
+    "wrong_model": "internal_error",
+    "model_gone": "internal_error",
+    "runtime_missing": "internal_error",
+    "command_failed": "internal_error",
+    "download_failed": "internal_error",
+    "job_not_found": "job_not_found",
+    "broken_answer": "internal_error",
+    "provider_timeout": "internal_error",
+    "model_busy": "invalid_request",
+    "shutting_down": "internal_error",
+    "config_invalid": "internal_error",
+    "address_in_use": "internal_error",
+    "unsafe_bind": "internal_error",
+    "already_running": "internal_error",
+    "not_running": "internal_error",
+    "cancelled": "internal_error",
+}
+"""The `type` of each code; the words are LM Studio's."""
+
+_CODES: Final = {
+    "missing": "missing_required_parameter",
+    "unknown": "unrecognized_keys",
+    "forms": "invalid_union",
+}
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class ErrorObject(Struct):
+    """What stands under `error`. *hint* is ours, and absent where LM Studio is followed to the letter."""
+
+    message: str
+    type: str
+    code: str | None
+    param: str | None
+    hint: str | UnsetType = UNSET
+
+
+class _KeyError(Struct):
+    type: str
+    code: str
+    message: str
+
+
+class _Envelope(Struct):
+    error: ErrorObject | _KeyError
+
+
+def describe(error: BridgeError, *, quirks: bool = False) -> ErrorObject | _KeyError:
+    """An error as the object that stands under `error`.
+
+    Args:
+        quirks: as LM Studio has it also where that is a trap for its clients.
+    """
+    said = error.message if quirks else f"{error.message} {error.hint}".rstrip()
+    if isinstance(error, Unauthorized):
+        required = "An LM Studio API token is required for this request." if quirks else said
+        return _KeyError("invalid_request", "invalid_api_key", required)
+    told = ErrorObject(said, _type(error), _code(error), error.param)
+    if not quirks:
+        told.hint = error.hint
+        return told
+    return _faithful(error, told)
+
+
+def _type(error: BridgeError) -> str:
+    if isinstance(error, UnsupportedParameter) and error.param == "integrations":
+        return "plugin_connection_error"
+    if isinstance(error, ProviderRefused) and 400 <= (error.status or 0) < 500:
+        return "invalid_request"
+    return TYPES.get(error.code, "internal_error")
+
+
+def _code(error: BridgeError) -> str:
+    if isinstance(error, InvalidRequest) and error.flaw:
+        return _CODES[error.flaw]
+    if isinstance(error, PreviousResponseNotFound):
+        return "invalid_value"
+    return error.code
+
+
+def _faithful(error: BridgeError, told: ErrorObject) -> ErrorObject:
+    """As LM Studio puts it, where that differs by more than a hint."""
+    if isinstance(error, PreviousResponseNotFound):
+        told.message += " Responses older than 30 days are deleted."
+    elif isinstance(error, ContextExceeded):
+        told.message = (
+            f"The number of tokens to keep of the prompt is greater than the context length{_numbers(error)}."
+        )
+        told.type, told.code, told.param = "internal_error", "unknown", None
+    return told
+
+
+def _numbers(error: ContextExceeded) -> str:
+    if not hasattr(error, "prompt_tokens"):  # another lmbridge told it in words alone
+        return ""
+    return f" (n_keep: {error.prompt_tokens}>= n_ctx: {error.context_length})"
+
+
+def error_body(error: BridgeError, *, quirks: bool = False) -> bytes:
+    """The body of an error answer."""
+    return _encode(_Envelope(describe(error, quirks=quirks)))
+
+
+def error_event(error: BridgeError, *, quirks: bool = False) -> bytes:
+    """An error as an event of a stream that has begun."""
+    data = _encode({"type": "error", "error": describe(error, quirks=quirks)})
+    return b"event: error\ndata: %b\n\n" % data
+
+
+def unexpected(method: str, path: str) -> bytes:
+    """What LM Studio answers, with status 200, to a route that it does not know."""
+    return _encode({"error": f"Unexpected endpoint or method. ({method} {path})"})

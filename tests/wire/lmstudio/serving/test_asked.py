@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lmbridge.core.errors import InvalidRequest, UnsupportedParameter
+from lmbridge.core.messages import ImagePart, Message, TextPart
+from lmbridge.core.models import LoadOptions, ModelInfo
+from lmbridge.core.requests import Sampling
+from lmbridge.wire.lmstudio.serving.asked import decode_chat, decode_download, decode_load, decode_unload
+
+MODEL = ModelInfo("m", "p", reasoning=True)
+PIXEL = "data:image/png;base64,AA=="
+
+
+def body(**fields: object) -> bytes:
+    return json.dumps(fields).encode()
+
+
+# ---- chat
+
+
+def test_a_question_is_text_or_parts_by_either_name() -> None:
+    assert decode_chat(body(model="m", input="hi")).question == Message("user", "hi")
+    for kind in ("message", "text"):
+        asked = decode_chat(body(model="m", input=[{"type": kind, "content": "hi"}]))
+        assert asked.question == Message("user", "hi")
+    items = [{"type": "message", "content": "look"}, {"type": "image", "data_url": PIXEL}]
+    asked = decode_chat(body(model="m", input=items))
+    assert asked.question == Message("user", (TextPart("look"), ImagePart(PIXEL)))
+
+
+@pytest.mark.parametrize("given", ["", [], [{"type": "text", "text": "x"}], [{"type": "frob"}], ["x"], 3])
+def test_a_question_of_no_known_form_is_refused(given: object) -> None:
+    with pytest.raises(InvalidRequest) as failed:
+        decode_chat(body(model="m", input=given))
+    assert (failed.value.param, failed.value.flaw) == ("input", "forms")
+
+
+def test_a_picture_must_be_in_the_request_itself() -> None:
+    asked = decode_chat(body(model="m", input=[{"type": "image", "data_url": "http://h/x.png"}]))
+    with pytest.raises(InvalidRequest, match="not fetched"):
+        _ = asked.question
+
+
+def test_the_whole_conversation_becomes_a_request() -> None:
+    fields = {"temperature": 0.5, "top_p": 0.9, "top_k": 20, "min_p": 0.1, "repeat_penalty": 1.1}
+    asked = decode_chat(body(model="m", input="And now?", max_output_tokens=9, context_length=4096, **fields))
+    earlier = (Message("user", "hi"), Message("assistant", "hello"))
+    request = asked.request(MODEL, "Be brief.", earlier)
+    assert request.model == "p:m"
+    assert request.turns == (Message("system", "Be brief."), *earlier, Message("user", "And now?"))
+    assert request.sampling == Sampling(max_tokens=9, **fields)
+    assert asked.options == LoadOptions(4096)
+
+
+def test_a_new_system_prompt_takes_the_place_of_the_old_one() -> None:
+    asked = decode_chat(body(model="m", input="hi", system_prompt="Be long."))
+    assert asked.request(MODEL, "Be brief.", ()).turns == (Message("system", "Be long."), Message("user", "hi"))
+    assert decode_chat(body(model="m", input="hi")).request(MODEL, "", ()).turns == (Message("user", "hi"),)
+
+
+@pytest.mark.parametrize(
+    ("asked", "effort"), [(None, None), ("off", "none"), ("on", None), ("low", "low"), ("high", "high")]
+)
+def test_thinking_is_an_effort(asked: str | None, effort: str | None) -> None:
+    request = decode_chat(body(model="m", input="hi", reasoning=asked)).request(MODEL, "", ())
+    assert request.reasoning_effort == effort
+
+
+def test_thinking_is_refused_where_the_model_cannot() -> None:
+    plain = ModelInfo("m", "p", reasoning=False)
+    off = decode_chat(body(model="m", input="hi", reasoning="off")).request(plain, "", ())
+    assert off.reasoning_effort is None
+    with pytest.raises(InvalidRequest, match="'high'") as failed:
+        decode_chat(body(model="m", input="hi", reasoning="high")).request(plain, "", ())
+    assert failed.value.param == "reasoning"
+
+
+def test_tools_of_the_server_are_refused_by_name() -> None:
+    assert decode_chat(body(model="m", input="hi", integrations=[])).integrations == []
+    for given in ("mcp/x", {"type": "ephemeral_mcp", "server_label": "x", "server_url": "https://h/mcp"}):
+        with pytest.raises(UnsupportedParameter, match="'integrations'"):
+            decode_chat(body(model="m", input="hi", integrations=[given]))
+
+
+@pytest.mark.parametrize("field", ["ttl", "stop", "messages", "seed", "tools"])
+def test_fields_of_the_other_chats_are_not_known_to_this_one(field: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"'{field}'"):
+        decode_chat(body(model="m", input="hi", **{field: []}))
+
+
+# ---- models
+
+
+def test_a_load_stays_until_somebody_unloads_it() -> None:
+    asked = decode_load(body(model="m", context_length=8192, parallel=2, echo_load_config=True))
+    assert asked.options == LoadOptions(8192, 2, ttl=0.0)
+    assert asked.echo_load_config
+
+
+@pytest.mark.parametrize(
+    ("field", "good", "bad"),
+    [
+        ("flash_attention", True, False),
+        ("offload_kv_cache_to_gpu", True, False),
+        ("num_experts", None, 4),
+        ("eval_batch_size", None, 512),
+    ],
+)
+def test_what_a_load_cannot_be_told_is_refused_unless_it_is_so_anyway(
+    field: str, good: object, bad: object
+) -> None:
+    assert decode_load(body(model="m", **{field: good})).options == LoadOptions(ttl=0.0)
+    with pytest.raises(UnsupportedParameter, match=f"'{field}'"):
+        decode_load(body(model="m", **{field: bad}))
+
+
+def test_an_instance_is_unloaded_by_its_name() -> None:
+    assert decode_unload(body(instance_id="m:2")).instance_id == "m:2"
+
+
+@pytest.mark.parametrize("decode", [decode_load, decode_unload, decode_download, decode_chat])
+def test_an_empty_name_is_none(decode: object) -> None:
+    assert callable(decode)
+    field = "instance_id" if decode is decode_unload else "model"
+    more = {"input": "hi"} if decode is decode_chat else {}
+    with pytest.raises(InvalidRequest, match="is empty"):
+        decode(body(**{field: ""}, **more))
+
+
+def test_a_download_is_named_as_the_hub_does() -> None:
+    assert decode_download(body(model="openai/gpt-oss-20b")).name == "openai/gpt-oss-20b"
+    link = "https://huggingface.co/owner/Repo-GGUF"
+    assert decode_download(body(model=f"{link}/")).name == "owner/Repo-GGUF"
+    assert decode_download(body(model=link, quantization="Q4_K_M")).name == "owner/Repo-GGUF@Q4_K_M"
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"model": "owner/repo", "quantization": "Q4_K_M"}, "quantization"),
+        ({"model": "https://example.org/owner/repo"}, "model"),
+        ({"model": "https://huggingface.co/owner/repo/blob/main/x.gguf"}, "model"),
+        ({"model": "http://huggingface.co/owner/repo"}, "model"),
+    ],
+)
+def test_only_links_to_a_repository_are_taken_and_only_they_take_a_quantization(
+    fields: dict[str, object], param: str
+) -> None:
+    with pytest.raises(InvalidRequest) as failed:
+        decode_download(body(**fields))
+    assert failed.value.param == param

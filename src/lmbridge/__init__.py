@@ -34,6 +34,9 @@ if TYPE_CHECKING:
         Finished as Finished,
     )
     from lmbridge.core.events import (
+        PromptProgress as PromptProgress,
+    )
+    from lmbridge.core.events import (
         ReasoningDelta as ReasoningDelta,
     )
     from lmbridge.core.events import (
@@ -133,6 +136,7 @@ _HOME = {
     "MessageRole": "core.messages",
     "ModelInfo": "core.models",
     "NamedTool": "core.requests",
+    "PromptProgress": "core.events",
     "ReasoningDelta": "core.events",
     "Sampling": "core.requests",
     "Schema": "core.requests",

@@ -7,6 +7,7 @@ from lmbridge.core.events import (
     AnswerBuilder,
     Event,
     Finished,
+    PromptProgress,
     ReasoningDelta,
     Started,
     TextDelta,
@@ -27,6 +28,7 @@ def built(*events: Event) -> Answer:
 def test_events_add_up_to_the_answer_they_describe() -> None:
     answer = built(
         Started("p", "m"),
+        PromptProgress(1, 3),
         ReasoningDelta("hm"),
         TextDelta("Hel"),
         TextDelta("lo"),
@@ -53,3 +55,9 @@ def test_events_that_stop_early_are_no_answer() -> None:
     assert not builder.finished
     with pytest.raises(ValueError, match="before the answer was finished"):
         builder.close()
+
+
+def test_how_far_a_prompt_is_read_is_a_share_of_it() -> None:
+    assert PromptProgress(1, 4).fraction == 0.25
+    assert PromptProgress(0, 0).fraction == 1.0
+    assert PromptProgress(9, 4).fraction == 1.0

@@ -25,7 +25,7 @@ class ScriptedProvider:
     """
 
     manifest: ClassVar[Manifest] = Manifest(
-        "scripted", "Scripted", "local", "Does what a test tells it.", seeds_need_solitude=True
+        "scripted", "Scripted", "local", "Does what a test tells it.", seeds_need_solitude=True, copies=True
     )
 
     def __init__(

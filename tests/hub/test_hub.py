@@ -9,9 +9,11 @@ from tests.fakes.provider import ScriptedProvider, ScriptedRuntime
 
 from lmbridge.core.errors import (
     BrokenAnswer,
+    InvalidRequest,
     ModelBusy,
     ModelGone,
     ModelNotFound,
+    ModelNotLoaded,
     NoModels,
     ProviderUnavailable,
     WrongModelKind,
@@ -197,3 +199,106 @@ async def test_a_model_that_was_there_before_us_stays_however_idle_it_is() -> No
 
     async with Hub([Lender([ModelInfo("org/big", "runtime")])], options=LoadOptions(ttl=0.01)) as hub:
         assert (await hub.load("org/big")).ttl == 0
+
+
+async def test_a_copy_is_asked_shown_and_unloaded_by_its_name_and_forgotten_when_it_goes() -> None:
+    scripted = provider(slots=1)
+    async with Hub([scripted]) as hub:
+        assert (await hub.load_another("talker")).name == ""
+        copy = await hub.load_another("talker", LoadOptions(ttl=5))
+        assert (copy.model, copy.name, copy.state, copy.ttl) == ("talker", "talker:2", "ready", 5)
+        async with hub.lease("talker"), hub.lease("talker:2") as lease:
+            assert lease.name == "talker:2"
+            assert [(s.model, s.name, s.leases) for s in await hub.instances()] == [
+                ("talker", "", 1),
+                ("talker", "talker:2", 1),
+            ]
+        assert (await hub.answer(ChatRequest("scripted:talker:2", "x"))).model == "talker:2"
+        assert (await hub.load_another("talker:2")).name == "talker:3"
+        assert [m.id for m in await hub.models()] == ["talker", "embedder"]
+        for name in ("talker:2", "talker:3"):
+            assert (await hub.unload(name)).name == name
+            with pytest.raises(ModelNotFound, match=name):
+                await hub.resolve(name)
+        assert [s.name or s.model for s in await hub.instances()] == ["talker"]
+
+
+async def test_a_name_is_answered_by_a_copy_when_that_is_what_is_in_memory() -> None:
+    scripted = provider()
+    async with Hub([scripted]) as hub:
+        await hub.load_another("talker")
+        await hub.load_another("talker")
+        await hub.unload("talker")
+        for name in ("talker", "", "scripted:"):
+            assert (await hub.answer(ChatRequest(name, "x"))).model == "talker:2"
+        with pytest.raises(ModelNotFound, match="talker:2"):
+            await hub.unload("talker")
+        await hub.load("talker")
+        assert (await hub.answer(ChatRequest("talker", "x"))).model == "talker"
+        with pytest.raises(WrongModelKind):
+            await hub.resolve("talker:2", "embedding")
+
+
+async def test_a_provider_that_cannot_hold_a_model_twice_is_not_asked_to() -> None:
+    big, small = ModelInfo("org/big", "runtime"), ModelInfo("org/small", "runtime")
+    runtime = ScriptedRuntime([big, small])
+    runtime.keep(big)
+    async with Hub([runtime]) as hub:
+        assert (await hub.load_another("org/small")).model == "org/small"
+        for name in ("org/small", "org/big"):
+            with pytest.raises(InvalidRequest, match=f"lmbridge unload {name}"):
+                await hub.load_another(name)
+        assert runtime.loads == ["org/small"]
+
+
+async def test_a_model_that_is_missing_is_downloaded_for_a_copy_too() -> None:
+    async with Hub([ScriptedRuntime([], fetches=True)]) as hub:
+        assert (await hub.load_another("org/new")).model == "org/new"
+
+
+async def test_without_jit_only_what_is_in_memory_answers() -> None:
+    scripted = provider()
+    async with Hub([scripted], jit=False) as hub:
+        assert not hub.jit
+        with pytest.raises(ModelNotLoaded, match="lmbridge load talker"):
+            await hub.answer(ChatRequest("talker", "x"))
+        with pytest.raises(ModelNotFound):
+            await hub.answer(ChatRequest("org/nobody", "x"))
+        await hub.load("talker")
+        assert (await hub.answer(ChatRequest("talker", "x"))).text == "x"
+        assert scripted.loads == ["talker"]
+
+
+async def test_without_jit_what_others_hold_in_their_memory_answers() -> None:
+    class Far(ScriptedProvider):
+        manifest = msgspec.structs.replace(ScriptedProvider.manifest, category="server")
+
+    big, small = ModelInfo("org/big", "runtime"), ModelInfo("org/small", "runtime")
+    runtime = ScriptedRuntime([big, small], fetches=True)
+    runtime.keep(big)
+    async with Hub([runtime, Far([ModelInfo("cloud", "scripted")])], jit=False) as hub:
+        async with hub.lease("org/big"), hub.lease("cloud"):
+            with pytest.raises(ModelNotLoaded):
+                await hub.acquire("org/small", "chat", False, None)
+        with pytest.raises(ModelNotFound):
+            await hub.acquire("org/new", "chat", False, None)
+    assert runtime.downloads == []
+
+
+async def test_what_a_request_loads_it_loads_as_it_says() -> None:
+    scripted = provider()
+    queued: list[int] = []
+    async with Hub([scripted]) as hub:
+        async with hub.lease("talker", options=LoadOptions(context_length=64), queued=queued.append) as lease:
+            assert lease.instance.options.context_length == 64
+            assert (lease.ahead, queued, lease.load_s is not None) == (0, [0], True)
+        async with hub.lease("talker", options=LoadOptions(context_length=128)) as lease:
+            assert lease.instance.options.context_length == 64
+            assert lease.load_s is None
+
+
+async def test_only_the_last_model_that_was_loaded_for_a_request_stays_if_the_settings_say_so() -> None:
+    async with Hub([provider()], auto_evict=True) as hub:
+        await hub.answer(ChatRequest("talker", "x"))
+        await hub.embed(EmbedRequest("embedder", ("x",)))
+        assert [s.model for s in await hub.instances()] == ["embedder"]

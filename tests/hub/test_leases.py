@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from msgspec.structs import replace
 from tests.fakes.provider import ScriptedProvider, ScriptedRuntime
 
 from lmbridge.core.errors import (
@@ -13,13 +14,16 @@ from lmbridge.core.errors import (
     InvalidRequest,
     LoadFailed,
     ModelBusy,
+    ModelNotLoaded,
     NotEnoughMemory,
     ProviderUnavailable,
     ShuttingDown,
 )
 from lmbridge.core.models import Instance, LoadOptions, ModelInfo
+from lmbridge.core.provider import Progress
 from lmbridge.hub.lease import Lease
 from lmbridge.hub.leases import Leases
+from lmbridge.hub.waiting import Caller
 
 A, B, C = (ModelInfo(name, "scripted") for name in "abc")
 
@@ -33,9 +37,9 @@ class Clock:
 
 
 def leases_over(
-    provider: ScriptedProvider, options: LoadOptions = LoadOptions(), clock: Clock | None = None
+    provider: ScriptedProvider, options: LoadOptions = LoadOptions(), clock: Clock | None = None, **rules: bool
 ) -> Leases:
-    return Leases({"scripted": provider}.__getitem__, options, clock or Clock())
+    return Leases({"scripted": provider}.__getitem__, options, clock or Clock(), **rules)
 
 
 @asynccontextmanager
@@ -227,7 +231,7 @@ async def test_progress_of_a_load_reaches_every_caller_who_waits() -> None:
     leases = leases_over(provider)
     heard: list[float] = []
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(leases.acquire(A, progress=heard.append)) for _ in range(2)]
+        tasks = [group.create_task(leases.acquire(A, caller=Caller(progress=heard.append))) for _ in range(2)]
         await settled()
         assert leases.states()[0].progress == 0.5
         provider.gate.set()
@@ -387,4 +391,149 @@ async def test_what_cannot_be_unloaded_when_its_time_is_over_is_nobodys_fault() 
         pass
     with pytest.raises(ProviderUnavailable):
         await leases.unload(A)
+    await leases.aclose()
+
+
+async def test_the_request_that_causes_a_load_says_how_and_no_other_does() -> None:
+    provider = ScriptedProvider([A], slots=None)
+    leases = leases_over(provider, LoadOptions(context_length=100, ttl=9))
+    wishes = (LoadOptions(context_length=200), LoadOptions(context_length=300))
+    got = await asyncio.gather(*(leases.acquire(A, caller=Caller(wish)) for wish in wishes))
+    got.append(await leases.acquire(A, caller=Caller(LoadOptions(ttl=1))))
+    assert [lease.instance.options for lease in got] == [LoadOptions(context_length=200, ttl=9)] * 3
+    for lease in got:
+        leases.release(lease)
+    await leases.unload(A)
+    async with held(leases, A) as lease:
+        assert lease.instance.options.context_length == 100, "it was said for one load alone"
+    with pytest.raises(InvalidRequest):
+        await leases.acquire(B, caller=Caller(LoadOptions(parallel=0)))
+    await leases.aclose()
+
+
+async def test_who_waits_learns_how_many_are_ahead_whenever_that_changes() -> None:
+    provider = ScriptedProvider([A], slots=1)
+    leases = leases_over(provider)
+    told: dict[int, list[int]] = {number: [] for number in range(3)}
+    first = await leases.acquire(A)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(leases.acquire(A, caller=Caller(queued=told[n].append))) for n in range(3)]
+        await settled()
+        assert list(told.values()) == [[0], [1], [2]]
+        tasks[0].cancel()
+        await settled()
+        leases.release(first)
+        second = await tasks[1]
+        assert (second.ahead, second.load_s) == (1, None)
+        leases.release(second)
+        third = await tasks[2]
+        assert (third.ahead, told[2]) == (2, [2, 1, 0])
+        leases.release(third)
+    assert (first.ahead, (await leases.acquire(A)).ahead) == (0, 0)
+    await leases.aclose()
+
+
+async def test_a_lease_tells_the_seconds_of_loading_that_it_waited_for() -> None:
+    provider, clock = ScriptedProvider([A], slots=None), Clock()
+    provider.gate.clear()
+    leases = leases_over(provider, clock=clock)
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(leases.acquire(A))
+        await settled()
+        clock.now = 2.0
+        second = group.create_task(leases.acquire(A))
+        await settled()
+        clock.now = 5.0
+        provider.gate.set()
+    got = [first.result(), second.result(), await leases.acquire(A)]
+    assert [lease.load_s for lease in got] == [5.0, 3.0, None]
+    assert {lease.name for lease in got} == {"a"}
+    await leases.aclose()
+
+
+async def test_a_model_is_loaded_once_more_under_a_name_of_its_own() -> None:
+    provider = ScriptedProvider([A], slots=1)
+    leases = leases_over(provider, LoadOptions(ttl=60))
+    one, two, three = [await leases.load_another(A, LoadOptions(), None) for _ in range(3)]
+    assert [one, two.id, three.id] == [A, "a:2", "a:3"]
+    assert [(s.model, s.name, s.ttl) for s in leases.states()] == [("a", "", 0), ("a", "a:2", 0), ("a", "a:3", 0)]
+    assert leases.copies() == [two, three]
+    async with held(leases, A), held(leases, two) as lease:
+        assert lease.name == "a:2"
+        assert [s.leases for s in leases.states()] == [1, 1, 0]
+        with pytest.raises(ModelBusy):
+            await leases.unload(two)
+    assert await leases.unload(two)
+    assert leases.copies() == [three]
+    assert (await leases.load_another(A, LoadOptions(ttl=5), None)).id == "a:2"
+    assert leases.state(two).ttl == 5
+    await leases.aclose()
+
+
+async def test_copies_that_are_wished_at_the_same_time_get_names_of_their_own() -> None:
+    leases = leases_over(ScriptedProvider([A]))
+    made = await asyncio.gather(*(leases.load_another(A, LoadOptions(), None, {"a:2"}) for _ in range(3)))
+    assert [model.id for model in made] == ["a", "a:3", "a:4"]
+    await leases.aclose()
+
+
+async def test_a_copy_that_dies_is_forgotten() -> None:
+    provider = ScriptedProvider([A], sizes={"a:2": 1}, room=9)
+    leases = leases_over(provider)
+    await leases.load_another(A, LoadOptions(), None)
+    copy = await leases.load_another(A, LoadOptions(), None)
+    provider.crash(leases.instance(copy))
+    await settled()
+    assert (leases.copies(), leases.state(copy).state) == ([], "unloading")
+    await leases.aclose()
+
+
+async def test_where_requests_load_no_models_a_wish_still_does() -> None:
+    provider = ScriptedProvider([A, B])
+    leases = leases_over(provider, jit=False)
+    with pytest.raises(ModelNotLoaded, match="lmbridge load a"):
+        await leases.acquire(A)
+    await leases.load(A, LoadOptions())
+    async with held(leases, A):
+        assert provider.loads == ["a"]
+    async with asyncio.timeout(5):
+        leases.release(await leases.acquire(B, caller=Caller(explicit=True)))
+    await leases.aclose()
+
+
+async def test_only_the_last_model_that_a_request_loaded_stays() -> None:
+    provider = ScriptedProvider([A, B, C])
+    leases = leases_over(provider, auto_evict=True)
+    for model in (A, B):
+        leases.release(await leases.acquire(model))
+    assert (provider.unloads, leases.names()) == (["a"], {"scripted:b"})
+    async with held(leases, B):
+        leases.release(await leases.acquire(C))
+        assert provider.unloads == ["a"], "one that answers is not unloaded"
+    await settled()
+    assert leases.names() == {"scripted:c"}
+    await leases.aclose()
+
+
+async def test_a_model_that_somebody_wished_stays_whatever_requests_load() -> None:
+    provider = ScriptedProvider([A, B, C])
+    leases = leases_over(provider, auto_evict=True)
+    leases.release(await leases.acquire(A))
+    await leases.load(A, LoadOptions())
+    for model in (B, C):
+        leases.release(await leases.acquire(model))
+    assert leases.names() == {"scripted:a", "scripted:c"}
+    await leases.aclose()
+
+
+async def test_what_a_runtime_keeps_by_itself_is_not_unloaded_for_what_a_request_loads() -> None:
+    class Lender(ScriptedRuntime):
+        async def load(self, model: ModelInfo, options: LoadOptions, progress: Progress | None = None) -> Instance:
+            return replace(await super().load(model, options, progress), options=LoadOptions(ttl=0))
+
+    runtime = Lender([K])
+    leases = Leases({"runtime": runtime}.__getitem__, LoadOptions(ttl=9), Clock(), auto_evict=True)
+    for model in (K, ModelInfo("l", "runtime")):
+        leases.release(await leases.acquire(model))
+    assert runtime.unloads == []
     await leases.aclose()

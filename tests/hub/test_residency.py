@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from lmbridge.hub.residency import (
+    Deny,
     Grant,
     Load,
     Refuse,
@@ -16,7 +17,9 @@ from lmbridge.hub.residency import (
     decide,
     expired,
     granted,
+    places,
     seconds_left,
+    superseded,
 )
 
 MODELS = ("a", "b", "c", "d")
@@ -122,6 +125,47 @@ def test_a_leased_or_timeless_model_never_expires() -> None:
         assert expired({"a": resident}, [], 1e9) == []
 
 
+def test_where_requests_load_nothing_each_is_told_so_and_a_wish_is_carried_out() -> None:
+    queue = (Want(1, "a"), Want(2, "a"), Want(3, "b", explicit=True), Want(4, "c"))
+    now = replace(state(*queue, residents=(Resident("c", "ready"),)), jit=False)
+    assert decide(now) == [Deny(1), Deny(2), Load("b"), Grant(4)]
+
+
+def jit(model: str, born: int, **more: object) -> Resident:
+    return replace(Resident(model, "ready", jit=True, born=born), **more)
+
+
+def one_jit(*queue: Want, residents: tuple[Resident, ...]) -> list[object]:
+    return list(decide(replace(state(*queue, residents=residents), one_jit=True)))
+
+
+def test_another_model_that_a_request_loaded_leaves_before_the_next_one_comes() -> None:
+    assert one_jit(Want(5, "b"), residents=(jit("a", 1), Resident("d", "ready"))) == [Unload("a")]
+    assert one_jit(Want(5, "b"), residents=(jit("a", 1, state="unloading"),)) == []
+    assert one_jit(Want(5, "b"), residents=()) == [Load("b")]
+
+
+def test_one_that_answers_is_not_waited_for_and_leaves_when_it_is_idle() -> None:
+    assert one_jit(Want(5, "b"), residents=(jit("a", 1, leases=1),)) == [Load("b")]
+    assert one_jit(residents=(jit("a", 1), jit("b", 5))) == [Unload("a")]
+    assert superseded({"a": jit("a", 1, leases=1), "b": jit("b", 5)}, []) == []
+
+
+def test_one_that_is_wanted_stays_for_who_wants_it() -> None:
+    alone = jit("a", 1, leases=1, alone=True)
+    assert one_jit(Want(5, "b"), Want(6, "a"), residents=(alone,)) == [Load("b")]
+    assert one_jit(Want(5, "b"), Want(6, "a"), residents=(jit("a", 1),)) == [Load("b"), Grant(6)]
+    assert superseded({"a": jit("a", 1), "b": jit("b", 5)}, [Want(6, "a")]) == []
+
+
+def test_what_somebody_wished_replaces_nothing() -> None:
+    assert one_jit(Want(5, "b", explicit=True), residents=(jit("a", 1),)) == [Load("b")]
+
+
+def test_a_place_counts_those_in_front_who_want_the_same_model() -> None:
+    assert places([Want(1, "a"), Want(2, "b"), Want(3, "a"), Want(7, "a")]) == {1: 0, 2: 0, 3: 1, 7: 2}
+
+
 residents_of = st.builds(
     Resident,
     model=st.just(""),
@@ -130,6 +174,8 @@ residents_of = st.builds(
     slots=st.none() | st.integers(1, 3),
     leases=st.integers(0, 3),
     idle_since=st.floats(0, 100),
+    jit=st.booleans(),
+    born=st.integers(-9, -1),
 )
 
 
@@ -138,12 +184,14 @@ def residencies(draw: st.DrawFn) -> Residency:
     inside = draw(st.lists(st.sampled_from(MODELS), unique=True))
     residents = {m: replace(draw(residents_of), model=m) for m in inside}
     residents = {m: r if r.state == "ready" else replace(r, leases=0) for m, r in residents.items()}
-    wants = draw(st.lists(st.tuples(st.sampled_from(MODELS), st.booleans()), max_size=8))
+    wants = draw(st.lists(st.tuples(st.sampled_from(MODELS), st.booleans(), st.booleans()), max_size=8))
     return Residency(
         residents,
-        [Want(i, model, alone) for i, (model, alone) in enumerate(wants)],
+        [Want(i, model, alone, explicit) for i, (model, alone, explicit) in enumerate(wants)],
         {m: draw(st.integers(0, 12)) for m in MODELS},
         draw(st.none() | st.integers(0, 12)),
+        draw(st.booleans()),
+        draw(st.booleans()),
     )
 
 
@@ -166,7 +214,7 @@ def test_every_model_gets_at_most_one_load_or_unload(now: Residency) -> None:
 @given(residencies())
 def test_nobody_overtakes_on_the_same_model(now: Residency) -> None:
     served = {e.ticket for e in decide(now) if isinstance(e, Grant)}
-    refused = {e.ticket for e in decide(now) if isinstance(e, Refuse)}
+    refused = {e.ticket for e in decide(now) if isinstance(e, Refuse | Deny)}
     for model in MODELS:
         mine = [w.ticket for w in now.queue if w.model == model and w.ticket not in refused]
         got = [t in served for t in mine]
@@ -196,6 +244,38 @@ def test_loads_never_take_more_than_there_is(now: Residency) -> None:
 
 
 @given(residencies())
+def test_a_request_loads_nothing_where_it_must_not(now: Residency) -> None:
+    explicit = {w.model for w in now.queue if w.explicit}
+    loaded = {e.model for e in decide(now) if isinstance(e, Load)}
+    assert now.jit or loaded <= explicit
+    wants = {w.ticket: w for w in now.queue}
+    for effect in decide(now):
+        if isinstance(effect, Deny):
+            assert not now.jit
+            assert not wants[effect.ticket].explicit
+            assert wants[effect.ticket].model not in now.residents
+
+
+@given(residencies())
+def test_what_somebody_wished_is_unloaded_for_its_memory_alone(now: Residency) -> None:
+    roomy = replace(now, room=None)
+    for effect in decide(roomy):
+        if isinstance(effect, Unload):
+            assert roomy.one_jit
+            assert roomy.residents[effect.model].jit
+
+
+@given(residencies())
+def test_at_most_one_idle_model_that_a_request_loaded_is_left(now: Residency) -> None:
+    now = replace(now, one_jit=True)
+    wanted = {w.model for w in now.queue}
+    gone = {e.model for e in decide(now) if isinstance(e, Unload)}
+    idle = {m for m, r in now.residents.items() if r.jit and r.state == "ready" and not r.leases}
+    left = idle - gone - wanted
+    assert len({now.residents[m].born for m in left}) <= 1
+
+
+@given(residencies())
 def test_the_oldest_want_always_gets_nearer_to_its_lease(now: Residency) -> None:
     """Carried out to the end, with every lease returned, every want is granted or refused."""
     clock = 0
@@ -209,10 +289,13 @@ def _carried_out(now: Residency, effects: list[object]) -> Residency:
     residents, room, queue = dict(now.residents), now.room, list(now.queue)
     for effect in effects:
         match effect:
-            case Grant(ticket) | Refuse(ticket):
+            case Grant(ticket) | Refuse(ticket) | Deny(ticket):
                 queue = [w for w in queue if w.ticket != ticket]
             case Load(model):
-                residents[model] = Resident(model, "loading", memory=now.needs[model])
+                first = next(w for w in queue if w.model == model)
+                residents[model] = Resident(
+                    model, "loading", memory=now.needs[model], jit=not first.explicit, born=first.ticket
+                )
             case Unload(model):
                 residents[model] = replace(residents[model], state="unloading")
     for model, resident in list(residents.items()):
@@ -224,4 +307,4 @@ def _carried_out(now: Residency, effects: list[object]) -> Residency:
             room = None if room is None else room - resident.memory
         else:
             residents[model] = replace(resident, leases=0, alone=False)
-    return Residency(residents, queue, now.needs, room)
+    return replace(now, residents=residents, queue=queue, room=room)

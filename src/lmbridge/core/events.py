@@ -49,6 +49,22 @@ class Started(Struct, frozen=True, tag="started"):
     model: str
 
 
+class PromptProgress(Struct, frozen=True, tag="prompt_progress"):
+    """How far the prompt has been read: no part of the answer, and only for who asked (`ChatRequest.progress`).
+
+    Attributes:
+        done, total: tokens; what was remembered from an earlier prompt counts as done.
+    """
+
+    done: int
+    total: int
+
+    @property
+    def fraction(self) -> float:
+        """0 to 1."""
+        return min(1.0, self.done / self.total) if self.total else 1.0
+
+
 class TextDelta(Struct, frozen=True, tag="text"):
     """More of the answer."""
 
@@ -91,7 +107,7 @@ class Finished(Struct, frozen=True, tag="finished"):
     index: int = 0
 
 
-Event: TypeAlias = Started | TextDelta | ReasoningDelta | ToolCallDelta | Finished
+Event: TypeAlias = Started | PromptProgress | TextDelta | ReasoningDelta | ToolCallDelta | Finished
 
 
 class Answer(Struct, frozen=True):

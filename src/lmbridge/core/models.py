@@ -67,6 +67,7 @@ class ModelInfo(Struct, frozen=True, omit_defaults=True):
         problem: why it cannot be used, "" if it can.
         builtin: it comes with lmbridge, for demonstration: the last choice for who names no model.
         stale_s: age in seconds of the list that tells of it, when its server cannot be asked now; else 0.
+        copy_of: id of the model that this is loaded once more of (`key` of `key:2`), "" for the model itself.
     """
 
     id: str
@@ -85,11 +86,18 @@ class ModelInfo(Struct, frozen=True, omit_defaults=True):
     problem: str = ""
     builtin: bool = False
     stale_s: float = 0.0
+    copy_of: str = ""
 
     @property
     def qualified(self) -> str:
         """The name that is unambiguous over all providers: `provider:id`."""
         return f"{self.provider}:{self.id}"
+
+    def copy(self, number: int) -> ModelInfo:
+        """What the model is called when it is in memory for the *number*th time: `key`, `key:2`, `key:3`."""
+        if number == 1:
+            return self
+        return msgspec.structs.replace(self, id=f"{self.id}:{number}", copy_of=self.id)
 
 
 class Download(Struct, frozen=True, omit_defaults=True):

@@ -50,6 +50,7 @@ class Manifest(Struct, frozen=True):
         seeds_need_solitude: equal seeds give equal answers only while nobody else is answered, so a
             seeded request is given a lease that tolerates no other.
         counts_one_choice: of several choices only one is counted in `usage`, unless they are streamed.
+        copies: a model can be in memory more than once; `load` is given a `ModelInfo` with `copy_of` then.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Manifest(Struct, frozen=True):
     named: bool = False
     seeds_need_solitude: bool = False
     counts_one_choice: bool = False
+    copies: bool = False
 
 
 class ProviderState(Struct, frozen=True, omit_defaults=True):

@@ -70,6 +70,8 @@ class ChatRequest(Struct, frozen=True):
         tool_choice: may the model call tools, must it, or must it call this one.
         schema: the shape the answer must have.
         extra: fields this vocabulary has no word for; carried to the provider as they are.
+        progress: also tell how far the prompt has been read (`PromptProgress`), where the provider can.
+        truncate: trim the oldest turns if the prompt does not fit the loaded context, instead of refusing it.
     """
 
     model: str
@@ -81,6 +83,8 @@ class ChatRequest(Struct, frozen=True):
     sampling: Sampling = Sampling()
     reasoning_effort: str | None = None
     extra: dict[str, object] = {}
+    progress: bool = False
+    truncate: bool = False
 
     @property
     def turns(self) -> tuple[Message, ...]:

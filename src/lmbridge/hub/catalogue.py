@@ -32,6 +32,7 @@ class Catalogue:
         providers: earlier ones win where a name fits several.
         defaults: names for callers who name none, by kind; "" leaves the choice to the providers' settings.
         holds: whether a model is in the hub's own memory. held: qualified names of all that are.
+        copies: models that are in memory once more than their list tells, under names of their own.
     """
 
     def __init__(
@@ -40,8 +41,10 @@ class Catalogue:
         defaults: Mapping[ModelKind, str],
         holds: Callable[[ModelInfo], bool],
         held: Callable[[], set[str]],
+        copies: Callable[[], Sequence[ModelInfo]] = tuple,
     ) -> None:
         self._providers, self._defaults, self._holds, self._held = providers, defaults, holds, held
+        self._copies = copies
         self._by_id = {p.id: p for p in providers}
         self._namers = [p for p in providers if isinstance(p, Namer)]
         self._models: tuple[ModelInfo, ...] = ()
@@ -79,10 +82,25 @@ class Catalogue:
         name = name or self._defaults[kind]
         owner = name.removesuffix(":")
         if not name or (name != owner and owner in self._by_id):
-            return await self._choose(owner, kind, await self.models())
-        found = await self._sought(name, lambda models: routing.resolve(name, kind, models, self._names()))
+            return self._in_memory(await self._choose(owner, kind, await self.models()))
+        if (copy := self._copy(name)) is not None:
+            found = routing.usable(copy, kind)
+        else:
+            found = await self._sought(name, lambda models: routing.resolve(name, kind, models, self._names()))
         self._resolved[name, kind] = found
-        return found
+        return self._in_memory(found)
+
+    def _copy(self, name: str) -> ModelInfo | None:
+        """The copy in memory that is called exactly so."""
+        return next((c for c in self._copies() if name in (c.id, c.qualified)), None)
+
+    def _in_memory(self, model: ModelInfo) -> ModelInfo:
+        """The model itself, or the first copy that is in memory when it is not: nothing is loaded once more
+        for a name that one in memory can answer to."""
+        if self._holds(model):
+            return model
+        copies = [c for c in self._copies() if c.copy_of == model.id and c.provider == model.provider]
+        return next((c for c in copies if self._holds(c)), model)
 
     async def find(self, name: str) -> ModelInfo:
         """The model a name means, whatever it can do; "" means the default for chats.
@@ -92,6 +110,8 @@ class Catalogue:
         """
         if not name or name.endswith(":"):
             return await self.resolve(name, "chat")
+        if (copy := self._copy(name)) is not None:
+            return copy
         return await self._sought(name, lambda models: routing.find(name, models, self._names()))
 
     async def _sought(self, name: str, seek: Callable[[Sequence[ModelInfo]], ModelInfo]) -> ModelInfo:
@@ -134,6 +154,7 @@ class Catalogue:
             if meant and any(m.provider == namer.id and not m.stale_s for m in mine):
                 return routing.resolve(f"{namer.id}:{meant}", kind, mine, self._names())
         loaded = self._held() | {i.model.qualified for i in await self.kept()}
+        loaded |= {f"{copy.provider}:{copy.copy_of}" for copy in self._copies()}
         try:
             return routing.choose(kind, mine, loaded, self._servers())
         except NoModels:

@@ -8,10 +8,10 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from types import TracebackType
 from typing import Self
 
-from lmbridge.core.errors import ModelNotFound, NoModels
+from lmbridge.core.errors import InvalidRequest, ModelNotFound, NoModels
 from lmbridge.core.events import Answer, AnswerBuilder, Embeddings, Event
 from lmbridge.core.models import Instance, InstanceState, LoadOptions, ModelInfo, ModelKind
-from lmbridge.core.provider import Downloader, DownloadProgress, Progress, Provider, ProviderState
+from lmbridge.core.provider import Downloader, DownloadProgress, Keeper, Progress, Provider, ProviderState
 from lmbridge.core.requests import ChatRequest, EmbedRequest
 from lmbridge.hub.activity import Activity
 from lmbridge.hub.catalogue import Catalogue
@@ -19,6 +19,7 @@ from lmbridge.hub.downloads import Downloads
 from lmbridge.hub.lease import Lease
 from lmbridge.hub.leases import Leases
 from lmbridge.hub.routing import usable
+from lmbridge.hub.waiting import Caller, Queued
 
 DEFAULT_TTL_S = 3600.0
 """How long an idle model stays loaded unless somebody says otherwise."""
@@ -31,6 +32,9 @@ class Hub:
         providers: earlier ones win where a name fits several.
         default_model, default_embedding_model: for callers who name none; "" lets the hub choose.
         options: load options for models nobody gave options for.
+        jit: whether a request loads the model it wants (just in time); without, `load` must have done so. What
+            servers of their own keep out of our sight is asked all the same.
+        auto_evict: whether only the last model that a request loaded stays; others go when they are idle.
     """
 
     def __init__(
@@ -40,14 +44,21 @@ class Hub:
         default_model: str = "",
         default_embedding_model: str = "",
         options: LoadOptions = LoadOptions(),
+        jit: bool = True,
+        auto_evict: bool = False,
     ) -> None:
         self.providers = tuple(providers)
+        self.jit = jit
         self.activity = Activity()
         self._by_id = {p.id: p for p in self.providers}
         options = options.over(LoadOptions(ttl=DEFAULT_TTL_S))
-        self._leases = Leases(self._by_id.__getitem__, options, activity=self.activity)
+        self._leases = Leases(
+            self._by_id.__getitem__, options, activity=self.activity, jit=jit, auto_evict=auto_evict
+        )
         defaults: dict[ModelKind, str] = {"chat": default_model, "embedding": default_embedding_model}
-        self._catalogue = Catalogue(self.providers, defaults, self._leases.holds, self._leases.names)
+        self._catalogue = Catalogue(
+            self.providers, defaults, self._leases.holds, self._leases.names, self._leases.copies
+        )
         self._downloads = Downloads(self.providers)
 
     @property
@@ -123,7 +134,14 @@ class Hub:
     # -- using models -----------------------------------------------------------------------------
 
     def lease(
-        self, name: str, *, kind: ModelKind = "chat", exclusive: bool = False, progress: Progress | None = None
+        self,
+        name: str,
+        *,
+        kind: ModelKind = "chat",
+        exclusive: bool = False,
+        progress: Progress | None = None,
+        options: LoadOptions = LoadOptions(),
+        queued: Queued | None = None,
     ) -> Leasing:
         """Hold a model for the length of an `async with`, loaded and with room for one answer.
 
@@ -131,23 +149,44 @@ class Hub:
             exclusive: the answer must be repeatable: nobody else is answered meanwhile, where the
                 provider needs that.
             progress: called with 0 to 1 while the model loads.
+            options: how to load the model, used only if this request is what causes the load.
+            queued: called with the number of callers ahead for the same model, whenever that changes.
 
         Raises:
-            ModelNotFound, NoModels, WrongModelKind, NotEnoughMemory, BadModelFile, LoadFailed,
-            EngineMissing, ProviderUnavailable, ShuttingDown.
+            ModelNotFound, NoModels, WrongModelKind, ModelNotLoaded, NotEnoughMemory, BadModelFile, LoadFailed,
+            EngineMissing, ProviderUnavailable, ShuttingDown. InvalidRequest: an option that cannot be.
         """
-        return Leasing(self, name, kind, exclusive, progress)
+        return Leasing(self, name, kind, exclusive, progress, options, queued)
 
-    async def acquire(self, name: str, kind: ModelKind, exclusive: bool, progress: Progress | None) -> Lease:
+    async def acquire(
+        self,
+        name: str,
+        kind: ModelKind,
+        exclusive: bool,
+        progress: Progress | None,
+        options: LoadOptions = LoadOptions(),
+        queued: Queued | None = None,
+    ) -> Lease:
         """As `lease`, for those who cannot use a `with`: the caller must `release` it, whatever happens."""
         model = self._catalogue.known(name, kind)
         if model is None:
             try:
                 model = await self._catalogue.resolve(name, kind)
             except (ModelNotFound, NoModels) as error:
+                if not self.jit:
+                    raise
                 model = usable(await self._fetched(name, error), kind)
         alone = exclusive and self._by_id[model.provider].manifest.seeds_need_solitude
-        return await self._leases.acquire(model, alone, progress)
+        there = not self.jit and await self._needs_no_load(model)
+        return await self._leases.acquire(model, alone, Caller(options, progress, queued, explicit=there))
+
+    async def _needs_no_load(self, model: ModelInfo) -> bool:
+        """Whether a model that we do not hold can be asked without taking up memory: its runtime holds it, or
+        memory is its server's own affair."""
+        provider = self._by_id[model.provider]
+        if not isinstance(provider, Keeper):
+            return provider.manifest.category == "server"
+        return any(i.model.qualified == model.qualified for i in await provider.loaded())
 
     def lease_at_once(self, name: str, kind: ModelKind, exclusive: bool) -> Lease | None:
         """A lease as of `acquire` if its model is loaded and free, else None. Saves busy doors a coroutine."""
@@ -169,7 +208,40 @@ class Hub:
         except (ModelNotFound, NoModels) as error:
             model = await self._fetched(name, error)
         await self._leases.load(model, options, progress)
-        return self._state(model)
+        return self._leases.state(model)
+
+    async def load_another(
+        self, name: str, options: LoadOptions = LoadOptions(), progress: Progress | None = None
+    ) -> InstanceState:
+        """Load a model once more, whatever of it is in memory: as `key`, then `key:2`, `key:3`, …
+
+        Each is a model of its own, asked, shown and unloaded by its name, and forgotten when it goes. Without a
+        TTL in *options* it stays until somebody unloads it.
+
+        Raises:
+            InvalidRequest: it is in memory, and its provider cannot hold it twice. And as `load`.
+        """
+        try:
+            model = await self.find(name)
+        except (ModelNotFound, NoModels) as error:
+            model = await self._fetched(name, error)
+        mine = {m.id: m for m in await self.models() if m.provider == model.provider}
+        model = mine.get(model.copy_of, model)
+        await self._check_copies(model)
+        made = await self._leases.load_another(model, options, progress, mine)
+        return self._leases.state(made)
+
+    async def _check_copies(self, model: ModelInfo) -> None:
+        provider = self._by_id[model.provider]
+        if provider.manifest.copies:
+            return
+        kept = await provider.loaded() if isinstance(provider, Keeper) else ()
+        if self._leases.next_copy(model) is not model or any(i.model.qualified == model.qualified for i in kept):
+            raise InvalidRequest(
+                f"{model.id!r} is loaded, and {provider.manifest.display_name} is not asked to load it twice.",
+                hint=f"Use it as it is, or unload it first: `lmbridge unload {model.id}`.",
+                param="model",
+            )
 
     async def unload(self, name: str) -> InstanceState:
         """Give a model's memory back; returns what it was.
@@ -188,7 +260,7 @@ class Hub:
         if self._leases.holds(model):
             ours = self._leases.instance(model).endpoint
             if copy is None or ours.model == copy.endpoint.model:
-                state = self._state(model)
+                state = self._leases.state(model)
                 await self._leases.unload(model)
             wanted = [i for i in wanted if i.endpoint.model != ours.model]
         if state is None:
@@ -197,10 +269,6 @@ class Hub:
         for instance in wanted:
             await self._by_id[model.provider].unload(instance)
         return state
-
-    def _state(self, model: ModelInfo) -> InstanceState:
-        mine = (s for s in self._leases.states() if (s.provider, s.model) == (model.provider, model.id))
-        return next(mine, InstanceState(model.id, model.provider, "unloading"))
 
     def chat(self, request: ChatRequest) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         """Stream an answer: `async with hub.chat(request) as events: async for event in events: ...`."""
@@ -251,8 +319,17 @@ class Leasing:
 
     __slots__ = ("_ask", "_hub", "_lease")
 
-    def __init__(self, hub: Hub, name: str, kind: ModelKind, exclusive: bool, progress: Progress | None) -> None:
-        self._hub, self._ask = hub, (name, kind, exclusive, progress)
+    def __init__(
+        self,
+        hub: Hub,
+        name: str,
+        kind: ModelKind,
+        exclusive: bool,
+        progress: Progress | None,
+        options: LoadOptions,
+        queued: Queued | None,
+    ) -> None:
+        self._hub, self._ask = hub, (name, kind, exclusive, progress, options, queued)
 
     async def __aenter__(self) -> Lease:
         self._lease = await self._hub.acquire(*self._ask)

@@ -42,14 +42,23 @@ class Lease:
         held: what this is a hold on. model, instance, provider: who answers.
         alone: nobody else may have one meanwhile.
         waited_s: seconds from asking to having it, loading included.
+        ahead: callers for the same model who were waiting already when it was asked for.
+        load_s: seconds of loading that it waited for; None if the model was there.
     """
 
-    __slots__ = ("alone", "held", "instance", "model", "provider", "waited_s")
+    __slots__ = ("ahead", "alone", "held", "instance", "load_s", "model", "provider", "waited_s")
 
-    def __init__(self, held: Held, alone: bool, waited_s: float) -> None:
+    def __init__(
+        self, held: Held, alone: bool, waited_s: float, ahead: int = 0, load_s: float | None = None
+    ) -> None:
         self.held = held
         self.model, self.instance, self.provider = held.model, held.instance, held.provider
-        self.alone, self.waited_s = alone, waited_s
+        self.alone, self.waited_s, self.ahead, self.load_s = alone, waited_s, ahead, load_s
+
+    @property
+    def name(self) -> str:
+        """What `ps` and the runtime call the instance: `key`, or `key:2`."""
+        return self.instance.endpoint.model
 
     async def explain(self, error: BridgeError) -> BridgeError:
         """The reason behind an error met while asking the instance: its crash, if it died, else *error*."""

@@ -7,7 +7,7 @@ event loop, so the state needs no locks: it only changes between two awaits.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from itertools import count
 from time import monotonic
@@ -19,6 +19,7 @@ from lmbridge.core.errors import (
     BridgeError,
     LoadFailed,
     ModelBusy,
+    ModelNotLoaded,
     NotEnoughMemory,
     ShuttingDown,
 )
@@ -28,6 +29,7 @@ from lmbridge.hub.activity import Activity
 from lmbridge.hub.background import Background
 from lmbridge.hub.lease import Held, Lease
 from lmbridge.hub.residency import (
+    Deny,
     Effect,
     Grant,
     Load,
@@ -42,18 +44,9 @@ from lmbridge.hub.residency import (
     granted,
     seconds_left,
 )
+from lmbridge.hub.waiting import NOBODY, Caller, Waiter, tell_places
 
 ProviderOf: TypeAlias = Callable[[str], Provider]
-
-
-class _Waiter:
-    """A caller in the queue."""
-
-    __slots__ = ("future", "model", "need", "progress", "want")
-
-    def __init__(self, want: Want, model: ModelInfo, need: int, progress: Progress | None) -> None:
-        self.want, self.model, self.need, self.progress = want, model, need, progress
-        self.future: asyncio.Future[Held] = asyncio.get_running_loop().create_future()
 
 
 class Leases:
@@ -64,6 +57,8 @@ class Leases:
         options: load options for models nobody gave options for.
         clock: seconds, monotonic.
         activity: where loads, unloads and waits are counted.
+        jit: whether a request may load a model.
+        auto_evict: whether only the last model that a request loaded stays in memory.
     """
 
     def __init__(
@@ -72,15 +67,20 @@ class Leases:
         options: LoadOptions,
         clock: Callable[[], float] = monotonic,
         activity: Activity | None = None,
+        *,
+        jit: bool = True,
+        auto_evict: bool = False,
     ) -> None:
+        self._jit, self._auto_evict = jit, auto_evict
         self._provider_of, self._options, self._clock = provider_of, options, clock
         self._activity = activity or Activity()
         self._residents: dict[str, Resident] = {}
         self._held: dict[str, Held] = {}
-        self._queue: dict[int, _Waiter] = {}
+        self._queue: dict[int, Waiter] = {}
         self._chosen: dict[str, LoadOptions] = {}
         self._loaded_with: dict[str, LoadOptions] = {}
         self._wishes: dict[str, asyncio.Lock] = {}
+        self._reserved: set[str] = set()
         self._progress: dict[str, float] = {}
         self._models: dict[str, ModelInfo] = {}
         self._tickets = count()
@@ -90,20 +90,19 @@ class Leases:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    async def acquire(self, model: ModelInfo, alone: bool = False, progress: Progress | None = None) -> Lease:
+    async def acquire(self, model: ModelInfo, alone: bool = False, caller: Caller = NOBODY) -> Lease:
         """Wait for a lease of *model*; the caller must `release` it, whatever happens.
 
         One that somebody else has unloaded meanwhile is loaded again.
 
         Args:
             alone: nobody else may hold it meanwhile.
-            progress: called with 0 to 1 while the model loads.
 
         Raises:
             NotEnoughMemory, BadModelFile, LoadFailed, EngineMissing, ProviderUnavailable, ForeignServer,
-            ProviderNeedsKey, ShuttingDown.
+            ProviderNeedsKey, ModelNotLoaded, ShuttingDown. InvalidRequest: an option that cannot be.
         """
-        lease = self.at_once(model, alone) or await self._wait_for(model, alone, progress)
+        lease = self.at_once(model, alone) or await self._wait_for(model, alone, caller)
         try:
             if await lease.confirm():
                 return lease
@@ -111,7 +110,7 @@ class Leases:
             self.release(lease)
             raise
         self.release(lease)
-        return await self._wait_for(model, alone, progress)
+        return await self._wait_for(model, alone, caller)
 
     def at_once(self, model: ModelInfo, alone: bool = False) -> Lease | None:
         """A lease if nothing has to be waited for or asked, else None; to be released like any other.
@@ -128,17 +127,20 @@ class Leases:
         self._residents[name] = granted(resident, alone)
         return Lease(self._held[name], alone, 0.0)
 
-    async def _wait_for(self, model: ModelInfo, alone: bool, progress: Progress | None) -> Lease:
+    async def _wait_for(self, model: ModelInfo, alone: bool, caller: Caller) -> Lease:
         began, name = self._clock(), model.qualified
+        caller.options.check()
         # The ticket is drawn before anything is awaited: it is the caller's place in the queue.
-        want = Want(next(self._tickets), name, alone)
+        want = Want(next(self._tickets), name, alone, caller.explicit)
         provider = self._provider_of(model.provider)
-        need = 0 if name in self._residents else await provider.estimate(model, self._options_of(name))
+        options = self._options_of(name, caller.options)
+        need = 0 if name in self._residents else await provider.estimate(model, options)
         if self._closed:
             raise ShuttingDown
-        waiter = _Waiter(want, model, need, progress)
+        waiter = Waiter(want, model, need, caller, began)
         self._models[name] = model
         self._queue[want.ticket] = waiter
+        ahead = sum(w.want.model == name and w.want.ticket < want.ticket for w in self._queue.values())
         self._settle()
         try:
             held = await waiter.future
@@ -150,12 +152,12 @@ class Leases:
             raise
         waited = self._clock() - began
         self._activity.waited(waited)
-        return Lease(held, alone, waited)
+        return Lease(held, alone, waited, ahead, waiter.load_s)
 
     def release(self, lease: Lease) -> None:
         """End a lease."""
         self._give_back(lease.model.qualified, lease.held)
-        if self._queue:
+        if self._queue or self._auto_evict:
             self._settle()
 
     def _give_back(self, name: str, held: Held) -> None:
@@ -175,7 +177,9 @@ class Leases:
             return
         if all(w.want.model in self._residents for w in self._queue.values()):
             self._carry_out(decide(self._state(None)))
+            tell_places(self._waiters())
             return
+        tell_places(self._waiters())
         self._unsettled = True
         if not self._settling:
             self._settling = True
@@ -187,8 +191,12 @@ class Leases:
                 self._unsettled = False
                 room = await self._room()
                 self._carry_out(decide(self._state(room)))
+                tell_places(self._waiters())
         finally:
             self._settling = False
+
+    def _waiters(self) -> list[Waiter]:
+        return sorted(self._queue.values(), key=lambda w: w.want.ticket)
 
     async def _room(self) -> int | None:
         for waiter in self._queue.values():
@@ -199,12 +207,15 @@ class Leases:
         return None
 
     def _state(self, room: int | None) -> Residency:
-        waiters = sorted(self._queue.values(), key=lambda w: w.want.ticket)
+        waiters = self._waiters()
         return Residency(
             residents=self._residents,
             queue=[w.want for w in waiters],
-            needs={w.want.model: w.need for w in waiters},
+            # It is loaded as the first who wants it says.
+            needs={w.want.model: w.need for w in reversed(waiters)},
             room=room,
+            jit=self._jit,
+            one_jit=self._auto_evict,
         )
 
     def _carry_out(self, effects: Iterable[Effect], why: str = "evicted") -> None:
@@ -214,14 +225,17 @@ class Leases:
                     self._grant(self._queue.pop(ticket))
                 case Refuse(ticket, needed, available):
                     waiter = self._queue.pop(ticket)
-                    _fail(waiter, NotEnoughMemory(waiter.model.id, needed, available))
+                    waiter.fail(NotEnoughMemory(waiter.model.id, needed, available))
+                case Deny(ticket):
+                    waiter = self._queue.pop(ticket)
+                    waiter.fail(ModelNotLoaded(waiter.model.id))
                 case Load(model):
                     self._start_loading(model)
                 case Unload(model):
                     self._residents[model] = replace(self._residents[model], state="unloading")
                     self._background.start(self._evict(model, why))
 
-    def _grant(self, waiter: _Waiter) -> None:
+    def _grant(self, waiter: Waiter) -> None:
         name = waiter.want.model
         if waiter.future.done():
             return  # the caller went away in this very moment, and takes itself out of the queue
@@ -230,18 +244,20 @@ class Leases:
 
     # -- loading ----------------------------------------------------------------------------------
 
-    def _options_of(self, name: str) -> LoadOptions:
-        return self._chosen.get(name, LoadOptions()).over(self._options)
+    def _options_of(self, name: str, wished: LoadOptions) -> LoadOptions:
+        return wished.over(self._chosen.get(name, LoadOptions())).over(self._options)
 
     def _start_loading(self, name: str) -> None:
-        model = self._models[name]
-        need = next((w.need for w in self._queue.values() if w.want.model == name), 0)
-        self._residents[name] = Resident(name, "loading", memory=need)
+        first = next(w for w in self._waiters() if w.want.model == name)
+        want, options = first.want, self._options_of(name, first.caller.options)
+        self._residents[name] = Resident(
+            name, "loading", memory=first.need, jit=not want.explicit, born=want.ticket
+        )
         self._progress[name] = 0.0
-        self._background.start(self._load(name, model))
+        self._background.start(self._load(name, first.model, options))
 
-    async def _load(self, name: str, model: ModelInfo) -> None:
-        provider, options = self._provider_of(model.provider), self._options_of(name)
+    async def _load(self, name: str, model: ModelInfo, options: LoadOptions) -> None:
+        provider = self._provider_of(model.provider)
         began = self._clock()
         try:
             instance = await provider.load(model, options, lambda done: self._loading(name, done))
@@ -250,26 +266,33 @@ class Leases:
         except Exception as error:  # noqa: BLE001 - a provider of others may raise anything; nobody may hang on it
             self._load_failed(name, LoadFailed(model.id, f"{type(error).__name__}: {error}"))
         else:
-            self._activity.loaded(model.provider, model.id, self._clock() - began)
+            now = self._clock()
+            self._activity.loaded(model.provider, model.id, now - began)
+            for waiter in self._queue.values():
+                if waiter.want.model == name:
+                    waiter.load_s = now - max(began, waiter.began)
             self._loaded(name, Held(model, instance, provider), options)
         self._settle()
 
     def _loading(self, name: str, done: float) -> None:
         self._progress[name] = done
         for waiter in self._queue.values():
-            if waiter.want.model == name and waiter.progress is not None:
-                waiter.progress(done)
+            if waiter.want.model == name:
+                waiter.tell_progress(done)
 
     def _loaded(self, name: str, held: Held, options: LoadOptions) -> None:
         self._held[name] = held
         self._loaded_with[name] = options
-        self._residents[name] = Resident(
-            name,
-            "ready",
+        ttl = (options if held.instance.options.ttl is None else held.instance.options).ttl or 0.0
+        self._residents[name] = replace(
+            self._residents[name],
+            state="ready",
             memory=held.instance.memory,
             slots=held.instance.slots,
             idle_since=self._clock(),
-            ttl=(options if held.instance.options.ttl is None else held.instance.options).ttl or 0.0,
+            ttl=ttl,
+            # What a runtime keeps by itself and was merely taken over is nobody's but its owner's to unload.
+            jit=self._residents[name].jit and (held.keeper is None or ttl > 0),
         )
         held.watcher = self._background.start(self._watch(name, held))
         if self._timer is None:
@@ -281,7 +304,7 @@ class Leases:
         for ticket, waiter in list(self._queue.items()):
             if waiter.want.model == name:
                 del self._queue[ticket]
-                _fail(waiter, error)
+                waiter.fail(error)
 
     async def _watch(self, name: str, held: Held) -> None:
         error = await held.provider.gone(held.instance)
@@ -340,18 +363,59 @@ class Leases:
         name = model.qualified
         wanted = options.over(self._options)
         if name in self._residents:
-            self.release(await self.acquire(model, progress=progress))
+            await self._keep(model, Caller(LoadOptions(), progress, explicit=True))
             if options == LoadOptions() or self._loaded_with[name] == wanted:
                 return
             await self.unload(model)
         before, self._chosen[name] = self._chosen.get(name, LoadOptions()), options
         try:
-            self.release(await self.acquire(model, progress=progress))
+            await self._keep(model, Caller(LoadOptions(), progress, explicit=True))
         except BridgeError:
             # What cannot be loaded so must not stand in the way of everybody who wants the model as it was.
             if self._chosen[name] is options:
                 self._chosen[name] = before
             raise
+
+    async def _keep(self, model: ModelInfo, caller: Caller) -> None:
+        """Have a model in memory by somebody's wish."""
+        lease = await self.acquire(model, caller=caller)
+        name = model.qualified
+        if self._held.get(name) is lease.held:
+            self._residents[name] = replace(self._residents[name], jit=False)
+        self.release(lease)
+
+    async def load_another(
+        self, model: ModelInfo, options: LoadOptions, progress: Progress | None, taken: Collection[str] = ()
+    ) -> ModelInfo:
+        """Load a model once more, whatever of it is in memory; returns what the new one is called.
+
+        Without a TTL of its own it stays until somebody unloads it.
+
+        Args:
+            taken: ids that the new one must not have.
+
+        Raises:
+            as `acquire`.
+        """
+        options.check()
+        copy = self.next_copy(model, taken)
+        self._reserved.add(copy.qualified)
+        try:
+            await self._keep(copy, Caller(options.over(LoadOptions(ttl=0.0)), progress, explicit=True))
+        finally:
+            self._reserved.discard(copy.qualified)
+        return copy
+
+    def next_copy(self, model: ModelInfo, taken: Collection[str] = ()) -> ModelInfo:
+        """What *model* would be called if it were loaded once more: the first free one of `key`, `key:2`, …"""
+        used = {*self._residents, *self._reserved, *(w.want.model for w in self._queue.values())}
+        copies = (model.copy(number) for number in count(1))
+        return next(c for c in copies if c.qualified not in used and (c.id not in taken or c is model))
+
+    def copies(self) -> list[ModelInfo]:
+        """Models that are in memory once more, or will soon be."""
+        inside = [self._models[r.model] for r in self._residents.values() if r.state != "unloading"]
+        return [model for model in inside if model.copy_of]
 
     async def unload(self, model: ModelInfo) -> bool:
         """Unload a model; returns whether it was loaded.
@@ -389,6 +453,13 @@ class Leases:
         """The model behind the qualified name of one in memory."""
         return self._models[name]
 
+    def state(self, model: ModelInfo) -> InstanceState:
+        """What a model is like in memory; `unloading` if it has gone."""
+        resident = self._residents.get(model.qualified)
+        if resident is None:
+            return InstanceState(model.copy_of or model.id, model.provider, "unloading")
+        return self._state_of(model.qualified, resident, self._clock())
+
     def states(self) -> list[InstanceState]:
         """What is in memory, and who waits for it."""
         now = self._clock()
@@ -397,7 +468,7 @@ class Leases:
     def _state_of(self, name: str, resident: Resident, now: float) -> InstanceState:
         held, model = self._held.get(name), self._models[name]
         return InstanceState(
-            model=model.id,
+            model=model.copy_of or model.id,
             provider=model.provider,
             state=resident.state,
             leases=resident.leases,
@@ -408,6 +479,7 @@ class Leases:
             idle_s=max(0.0, now - resident.idle_since) if held and not resident.leases else 0.0,
             ttl=resident.ttl,
             progress=1.0 if held else self._progress.get(name, 0.0),
+            name=model.id if model.copy_of else "",
         )
 
     async def aclose(self) -> None:
@@ -416,11 +488,6 @@ class Leases:
         if self._timer is not None:
             self._timer.cancel()
         for waiter in self._queue.values():
-            _fail(waiter, ShuttingDown())
+            waiter.fail(ShuttingDown())
         self._queue.clear()
         await self._background.aclose()
-
-
-def _fail(waiter: _Waiter, error: BridgeError) -> None:
-    if not waiter.future.done():
-        waiter.future.set_exception(error)

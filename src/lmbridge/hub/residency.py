@@ -8,11 +8,14 @@ Rules, each with a property test:
 - a leased model is never unloaded;
 - a want that must wait for others' memory stops later wants from renewing what it waits for, so it
   cannot starve; wants of other loaded models pass it;
-- what could not fit into an empty machine is refused at once, with both numbers.
+- what could not fit into an empty machine is refused at once, with both numbers;
+- where requests load no models, they are told so; what somebody wished to have loaded is loaded;
+- where only the last model that a request loaded stays, others that requests loaded go once they are idle.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
@@ -26,11 +29,14 @@ class Want(Struct, frozen=True):
     Attributes:
         ticket: unique, in the order of arrival. model: qualified name.
         alone: nobody else may hold a lease of the model meanwhile.
+        explicit: that it is loaded is somebody's wish and not for a request alone, or it is there already and
+            is merely taken over.
     """
 
     ticket: int
     model: str
     alone: bool = False
+    explicit: bool = False
 
 
 class Resident(Struct, frozen=True):
@@ -42,6 +48,8 @@ class Resident(Struct, frozen=True):
         leases: leases out now. alone: the one lease out tolerates no other.
         idle_since: when the last lease ended, on the owner's clock, in seconds.
         ttl: seconds it may stay idle; 0 for ever.
+        jit: it was loaded because a request wanted it, and nobody wished it since.
+        born: ticket of the want that it was loaded for.
     """
 
     model: str
@@ -52,6 +60,8 @@ class Resident(Struct, frozen=True):
     alone: bool = False
     idle_since: float = 0.0
     ttl: float = 0.0
+    jit: bool = False
+    born: int = 0
 
 
 class Residency(Struct, frozen=True):
@@ -62,12 +72,16 @@ class Residency(Struct, frozen=True):
         queue: wants that were not granted yet, oldest first.
         needs: bytes that loading each wanted model would take, by qualified name.
         room: bytes free on the machine now; None when nobody manages memory.
+        jit: whether a request may load a model.
+        one_jit: whether only the last model that a request loaded stays.
     """
 
     residents: Mapping[str, Resident]
     queue: Sequence[Want]
     needs: Mapping[str, int]
     room: int | None
+    jit: bool = True
+    one_jit: bool = False
 
 
 class Grant(Struct, frozen=True):
@@ -83,7 +97,7 @@ class Load(Struct, frozen=True):
 
 
 class Unload(Struct, frozen=True):
-    """Start unloading a model: it is idle, and its memory is needed or its time is over."""
+    """Start unloading a model: it is idle, and its memory is needed, its time is over, or it was replaced."""
 
     model: str
 
@@ -100,7 +114,13 @@ class Refuse(Struct, frozen=True):
     available: int
 
 
-Effect: TypeAlias = Grant | Load | Unload | Refuse
+class Deny(Struct, frozen=True):
+    """Tell the want that its model is not in memory, and that a request may not load it."""
+
+    ticket: int
+
+
+Effect: TypeAlias = Grant | Load | Unload | Refuse | Deny
 
 
 def admits(resident: Resident, alone: bool) -> bool:
@@ -128,6 +148,24 @@ def expired(residents: Mapping[str, Resident], queue: Sequence[Want], clock: flo
         for r in residents.values()
         if (left := seconds_left(r, clock)) is not None and left <= 0 and r.model not in wanted
     ]
+
+
+def superseded(residents: Mapping[str, Resident], queue: Sequence[Want]) -> list[Unload]:
+    """Idle models that requests loaded before the last one, and that nobody waits for."""
+    loaded = [r for r in residents.values() if r.jit and r.state != "unloading"]
+    last = max((r.born for r in loaded), default=0)
+    wanted = {w.model for w in queue}
+    return [Unload(r.model) for r in loaded if r.born < last and _idle(r) and r.model not in wanted]
+
+
+def places(queue: Sequence[Want]) -> dict[int, int]:
+    """How many callers each want has ahead of it: those in front that want the same model. By ticket."""
+    seen: Counter[str] = Counter()
+    found = {}
+    for want in queue:
+        found[want.ticket] = seen[want.model]
+        seen[want.model] += 1
+    return found
 
 
 def seconds_left(resident: Resident, clock: float) -> float | None:
@@ -162,31 +200,48 @@ class _Pass:
                 self._effects.append(Grant(want.ticket))
             else:
                 self._blocked.add(want.model)
+        if self._now.one_jit:
+            self._unload(superseded(self._residents, self._now.queue))
         return self._effects
 
     def _bring_in(self, want: Want) -> None:
         need = self._now.needs.get(want.model, 0)
-        if self._free is None or need <= self._free or not need:
-            self._load(want.model, need)
-        elif need > self._most:
+        if not (self._now.jit or want.explicit):
+            self._effects.append(Deny(want.ticket))
+            return
+        if self._free is not None and need > max(0, self._most):
             self._effects.append(Refuse(want.ticket, need, max(0, self._most)))
+            return
+        if self._now.one_jit and not want.explicit and self._others_leave():
+            pass  # their memory comes back first
+        elif self._free is None or need <= self._free or not need:
+            self._effects.append(Load(want.model))
+            self._residents[want.model] = Resident(
+                want.model, "loading", memory=need, jit=not want.explicit, born=want.ticket
+            )
         else:
             self._make_room(need - self._free)
-            self._free -= need  # spoken for: nobody behind may count on it
-            self._blocked.add(want.model)
-
-    def _load(self, model: str, need: int) -> None:
-        self._effects.append(Load(model))
-        self._residents[model] = Resident(model, "loading", memory=need)
-        self._blocked.add(model)
+        self._blocked.add(want.model)
         if self._free is not None:
-            self._free -= need
+            self._free -= need  # spoken for: nobody behind may count on it
+
+    def _others_leave(self) -> bool:
+        """Unload the idle models that requests loaded; whether any is on its way out."""
+        wanted = {w.model for w in self._now.queue}
+        jit = [r for r in self._residents.values() if r.jit]
+        self._unload([Unload(r.model) for r in jit if _idle(r) and r.model not in wanted])
+        return any(self._residents[r.model].state == "unloading" for r in jit)
+
+    def _unload(self, effects: Sequence[Unload]) -> None:
+        self._effects += effects
+        for effect in effects:
+            self._residents[effect.model] = replace(self._residents[effect.model], state="unloading")
 
     def _make_room(self, short: int) -> None:
         """Unload idle models, least recently used first; claim the leased ones that must end too."""
         holders = [r for r in self._residents.values() if r.memory]
         short -= sum(r.memory for r in holders if r.state == "unloading")
-        idle = [r for r in holders if r.state == "ready" and not r.leases and r.model not in self._blocked]
+        idle = [r for r in holders if _idle(r) and r.model not in self._blocked]
         busy = [r for r in holders if r.state != "unloading" and r not in idle]
         victims = []
         for holder in [*sorted(idle, key=_age), *sorted(busy, key=_age)]:
@@ -198,9 +253,11 @@ class _Pass:
             return  # a want in front has claimed what this one needs: unloading now would win nothing
         for victim in victims:
             self._blocked.add(victim.model)
-            if victim in idle:
-                self._effects.append(Unload(victim.model))
-                self._residents[victim.model] = replace(victim, state="unloading")
+        self._unload([Unload(victim.model) for victim in victims if victim in idle])
+
+
+def _idle(resident: Resident) -> bool:
+    return resident.state == "ready" and not resident.leases
 
 
 def _age(resident: Resident) -> float:

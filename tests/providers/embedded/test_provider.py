@@ -31,7 +31,7 @@ from lmbridge.core.errors import (
     LoadFailed,
     ModelNotFound,
 )
-from lmbridge.core.events import Answer, AnswerBuilder
+from lmbridge.core.events import Answer, AnswerBuilder, PromptProgress, Started
 from lmbridge.core.messages import ImagePart, Message, TextPart, Tool
 from lmbridge.core.models import Instance, LoadOptions, ModelInfo
 from lmbridge.core.provider import ProviderContext
@@ -375,6 +375,28 @@ async def test_a_text_longer_than_the_context_is_told_with_both_numbers(provider
         with pytest.raises(ContextExceeded) as caught:
             await provider.embed(instance, EmbedRequest("", ("x " * 300,)))
     assert (caught.value.prompt_tokens, caught.value.context_length) == (600, 256)
+
+
+async def test_how_far_a_prompt_is_read_is_told_to_who_asks(provider: EmbeddedProvider) -> None:
+    async with loaded(provider, "chat", LoadOptions(context_length=2048)) as instance:
+        async with provider.chat(instance, ask("x " * 600, tokens=2, progress=True)) as events:
+            got = [event async for event in events]
+        told = [event for event in got if isinstance(event, PromptProgress)]
+        assert isinstance(got[0], Started)
+        assert got[1 : len(told) + 1] == told
+        assert [event.done for event in told] == sorted(event.done for event in told)
+        assert told[-1].done == told[-1].total > 1000
+        async with provider.chat(instance, ask(tokens=2)) as events:
+            assert not [event async for event in events if isinstance(event, PromptProgress)]
+
+
+async def test_a_model_answers_from_two_engines_under_two_names(provider: EmbeddedProvider) -> None:
+    model = await named(provider, "chat")
+    one, two = await provider.load(model, LoadOptions()), await provider.load(model.copy(2), LoadOptions())
+    assert (two.endpoint.model, provider.pid(one) == provider.pid(two)) == ("chat:2", False)
+    assert (await answer(provider, two, ask(tokens=2))).model == "chat:2"
+    await provider.unload(two)
+    assert (await answer(provider, one, ask(tokens=2))).model == "chat"
 
 
 # -- another engine, or none ----------------------------------------------------------------------

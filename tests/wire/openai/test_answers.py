@@ -17,6 +17,7 @@ from lmbridge.core.events import (
     Embeddings,
     Event,
     Finished,
+    PromptProgress,
     ReasoningDelta,
     Started,
     TextDelta,
@@ -443,3 +444,26 @@ def test_a_usage_of_zeros_counts_nothing() -> None:
     usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
     last = event({"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": usage})
     assert decode(last, DONE)[-1] == Finished("stop", None, Timings(1.0, 1.0))
+
+
+def reading(**numbers: object) -> bytes:
+    said: dict[str, object] = {"choices": [{"index": 0, "delta": {"role": "assistant", "content": None}}]}
+    return event({"model": "m", **said, "prompt_progress": numbers})
+
+
+def test_how_far_the_prompt_is_read_is_told_and_is_not_the_first_piece_of_the_answer() -> None:
+    begun = reading(total=129, cache=0, processed=0, time_ms=0)
+    ticks = clock(10.0, 13.0, 15.0)
+    decoder = ChatEventDecoder("p", lambda: next(ticks))
+    got = decoder.feed(begun) + decoder.feed(reading(total=129, cache=0, processed=129, time_ms=15))
+    assert got == [Started("p", "m"), PromptProgress(0, 129), PromptProgress(129, 129)]
+    *_, finished = decoder.feed(delta("x") + delta(reason="stop") + DONE)
+    assert isinstance(finished, Finished)
+    assert finished.timings is not None
+    assert finished.timings.first_event_s == 3.0
+
+
+def test_more_of_a_prompt_than_there_is_cannot_be_read() -> None:
+    assert ChatEventDecoder("p").feed(reading(total=3, processed=9))[1] == PromptProgress(3, 3)
+    with pytest.raises(BrokenAnswer):
+        ChatEventDecoder("p").feed(reading(total=-3))

@@ -20,6 +20,7 @@ from lmbridge.core.events import (
     AnswerBuilder,
     Event,
     Finished,
+    PromptProgress,
     ReasoningDelta,
     Started,
     TextDelta,
@@ -170,7 +171,7 @@ def show(event: Event, shown: Screen) -> None:
             shown.feed(text)
         case ReasoningDelta(text, 0):
             shown.feed_reasoning(text)
-        case Started() | TextDelta() | ReasoningDelta() | ToolCallDelta() | Finished():
+        case Started() | PromptProgress() | TextDelta() | ReasoningDelta() | ToolCallDelta() | Finished():
             pass  # tool calls are shown when they are complete, other choices than the first not at all
 
 

@@ -23,6 +23,7 @@ from lmbridge.core.events import (
     AnswerBuilder,
     Event,
     Finished,
+    PromptProgress,
     ReasoningDelta,
     Started,
     TextDelta,
@@ -34,7 +35,7 @@ from lmbridge.wire.openai.responses import ResponseDecoder
 
 E = TypeVar("E", bound=NativeEvent)
 
-_CORE: Final = (Started, TextDelta, ReasoningDelta, ToolCallDelta, Finished)
+_CORE: Final = (Started, PromptProgress, TextDelta, ReasoningDelta, ToolCallDelta, Finished)
 
 
 class Asked(Generic[E]):

@@ -85,6 +85,7 @@ class EmbeddedProvider:
         ),
         seeds_need_solitude=True,
         counts_one_choice=True,
+        copies=True,
     )
 
     def __init__(self, settings: EmbeddedSettings, context: ProviderContext) -> None:
@@ -169,9 +170,10 @@ class EmbeddedProvider:
         return Path(on_path)
 
     async def _find(self, model: ModelInfo) -> tuple[FoundModel, Size]:
-        if model.id not in self._found:
+        name = model.copy_of or model.id
+        if name not in self._found:
             await self.models()
-        found = self._found.get(model.id)
+        found = self._found.get(name)
         if found is None:
             raise ModelNotFound(model.id, list(self._found))
         if found.header is None:
@@ -330,7 +332,13 @@ class EmbeddedProvider:
 
     def chat(self, instance: Instance, request: ChatRequest) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         """Stream an answer. Leaving the `with` stops the engine."""
-        return self._client.chat(instance.endpoint, request, lambda body: self.prepare(instance, body))
+
+        def prepared(body: dict[str, object]) -> Mapping[str, object]:
+            if request.progress:
+                body["return_progress"] = True
+            return self.prepare(instance, body)
+
+        return self._client.chat(instance.endpoint, request, prepared)
 
     async def embed(self, instance: Instance, request: EmbedRequest) -> Embeddings:
         """Vectors for texts."""

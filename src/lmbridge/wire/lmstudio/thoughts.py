@@ -12,7 +12,7 @@ from typing import Final, assert_never
 import msgspec
 
 from lmbridge.core.errors import BrokenAnswer
-from lmbridge.core.events import Event, Finished, ReasoningDelta, Started, TextDelta, ToolCallDelta
+from lmbridge.core.events import Event, Finished, PromptProgress, ReasoningDelta, Started, TextDelta, ToolCallDelta
 
 OPEN: Final = "<think>"
 CLOSE: Final = "</think>"
@@ -66,7 +66,7 @@ class Thoughts:
                 return [*events, event]
             case Finished(index=0):
                 return self._end(event)
-            case Started() | TextDelta() | ReasoningDelta() | Finished():
+            case Started() | PromptProgress() | TextDelta() | ReasoningDelta() | Finished():
                 return [event]
             case _:
                 assert_never(event)

@@ -23,6 +23,7 @@ from lmbridge.core.events import (
     Embeddings,
     Event,
     Finished,
+    PromptProgress,
     ReasoningDelta,
     Started,
     TextDelta,
@@ -70,12 +71,20 @@ class _Choice(Struct):
     finish_reason: str | None = None
 
 
+class _Reading(Struct, gc=False):
+    """How far llama.cpp has read the prompt, told where a request has `return_progress`."""
+
+    total: Count = 0
+    processed: Count = 0  # what came from its cache included
+
+
 class _Chunk(Struct):
     model: str | None = None
     choices: list[_Choice] | None = None
     usage: UsageFields | None = None
     timings: TimingFields | None = None
     stats: StatsFields | None = None
+    prompt_progress: _Reading | None = None
     error: Raw = Raw()
 
 
@@ -142,6 +151,9 @@ class ChatEventDecoder(StreamDecoder[Event]):
             self._timings = chunk.timings
         if chunk.stats is not None:
             self._stats = chunk.stats
+        if chunk.prompt_progress is not None:
+            reading = chunk.prompt_progress
+            events.append(PromptProgress(min(reading.processed, reading.total), reading.total))
         for choice in chunk.choices or ():
             if choice.delta is not None:
                 self._said(choice.delta, choice.index, events)
@@ -150,7 +162,7 @@ class ChatEventDecoder(StreamDecoder[Event]):
             if choice.finish_reason:
                 self._reasons[choice.index] = choice.finish_reason
         # Who answers is said before the prompt is read: only a piece of the answer ends the waiting.
-        if self._first is None and events and not isinstance(events[-1], Started):
+        if self._first is None and events and not isinstance(events[-1], Started | PromptProgress):
             self._first = self._clock()
 
     def _said(self, said: _Said, index: int, events: list[Event]) -> None:

@@ -150,6 +150,37 @@ async def test_what_happens_to_models_is_counted_where_it_happens() -> None:
     assert activity.waits.count == 2
 
 
+async def test_who_waits_and_what_loads_is_told_where_it_happens() -> None:
+    provider = ScriptedProvider([ModelInfo("a", "scripted")], sizes={"a": 1}, slots=1)
+    heard, somebody = list[Happening](), asyncio.Event()
+
+    def listen(happening: Happening) -> None:
+        heard.append(happening)
+        if happening == QueueChanged(1):
+            somebody.set()
+
+    async with Hub([provider]) as hub:
+        async with hub.lease("a"):
+            hub.activity.listen(listen)
+            served = asyncio.ensure_future(hub.acquire("a", "chat", False, None))
+            await asyncio.wait_for(somebody.wait(), 10)
+        lease = await asyncio.wait_for(served, 10)
+        somebody.clear()
+        left = asyncio.ensure_future(hub.acquire("a", "chat", False, None))
+        await asyncio.wait_for(somebody.wait(), 10)
+        left.cancel()
+        await asyncio.wait([left])
+        hub.release(lease)
+        await hub.unload("a")
+        await hub.load("a")
+    assert heard[:5] == [
+        *(QueueChanged(1), QueueChanged(0)),
+        *(QueueChanged(1), QueueChanged(0)),
+        ModelUnloaded("scripted", "a", "asked"),
+    ]
+    assert [type(one) for one in heard[5:]] == [QueueChanged, ModelLoading, ModelLoaded, QueueChanged]
+
+
 async def test_a_crash_and_an_idle_model_are_told_apart() -> None:
     provider = ScriptedProvider([ModelInfo("a", "scripted")], sizes={"a": 1})
     async with Hub([provider], options=LoadOptions(ttl=0.01)) as hub:

@@ -141,6 +141,7 @@ class Leases:
         self._models[name] = model
         self._queue[want.ticket] = waiter
         ahead = sum(w.want.model == name and w.want.ticket < want.ticket for w in self._queue.values())
+        self._activity.queued(len(self._queue))
         self._settle()
         try:
             held = await waiter.future
@@ -150,6 +151,8 @@ class Leases:
                 self._give_back(name, waiter.future.result())  # granted in the moment of giving up
             self._settle()
             raise
+        finally:
+            self._activity.queued(len(self._queue))
         waited = self._clock() - began
         self._activity.waited(waited)
         return Lease(held, alone, waited, ahead, waiter.load_s)
@@ -254,6 +257,7 @@ class Leases:
             name, "loading", memory=first.need, jit=not want.explicit, born=want.ticket
         )
         self._progress[name] = 0.0
+        self._activity.loading(first.model.provider, first.model.id)
         self._background.start(self._load(name, first.model, options))
 
     async def _load(self, name: str, model: ModelInfo, options: LoadOptions) -> None:

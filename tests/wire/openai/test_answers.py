@@ -26,6 +26,7 @@ from lmbridge.core.events import (
     Usage,
 )
 from lmbridge.wire.openai.answers import (
+    MAX_CALLS,
     ChatEventDecoder,
     build_answer,
     decode_chat_answer,
@@ -130,6 +131,23 @@ def test_tool_calls_come_in_pieces_and_their_names_once() -> None:
         ToolCallDelta(1, "c2", "sub", '{"b":2}'),
         ToolCallDelta(1),
     ]
+
+
+def test_calls_that_share_a_number_are_told_apart_by_their_ids() -> None:
+    def call(call_id: str, name: str, arguments: str) -> bytes:
+        return delta(tool_calls=[{"index": 0, "id": call_id, "function": {"name": name, "arguments": arguments}}])
+
+    pieces = [call("a", "add", "{"), call("a", "add", "}"), call("b", "add", "{"), call("b", "", "}")]
+    answer = build_answer(decode(*pieces, delta(None, "tool_calls"), DONE))
+    assert [(c.id, c.arguments) for c in answer.tool_calls] == [("a", "{}"), ("b", "{}")]
+
+
+def test_no_answer_has_calls_without_end() -> None:
+    pieces = [
+        delta(tool_calls=[{"index": MAX_CALLS, "id": str(n), "function": {"name": "add"}}]) for n in range(2)
+    ]
+    with pytest.raises(BrokenAnswer, match="more than"):
+        decode(*pieces)
 
 
 def test_one_piece_may_hold_everything() -> None:

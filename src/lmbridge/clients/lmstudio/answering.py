@@ -30,8 +30,8 @@ from lmbridge.core.events import (
     ToolCallDelta,
 )
 from lmbridge.wire.lmstudio.chat import NativeChatDecoder, NativeEvent
-from lmbridge.wire.lmstudio.thoughts import Thoughts
 from lmbridge.wire.openai.responses import ResponseDecoder
+from lmbridge.wire.thoughts import Thoughts
 
 E = TypeVar("E", bound=NativeEvent)
 

@@ -101,7 +101,8 @@ class ChatEventDecoder(StreamDecoder[Event]):
 
     __slots__ = (
         "_model",
-        "_names",
+        "_named",
+        "_numbers",
         "_reasons",
         "_started",
         "_stats",
@@ -116,7 +117,8 @@ class ChatEventDecoder(StreamDecoder[Event]):
         self._started = False
         self._model = ""
         self._reasons: dict[int, str] = {}
-        self._names: set[tuple[int, int]] = set()  # calls whose name has come
+        self._named: dict[tuple[int, int], str] = {}  # the ids of calls whose name has come
+        self._numbers: dict[tuple[int, int], int] = {}  # of calls that go by the number of an earlier one
         self._usage: UsageFields | None = None
         self._timings: TimingFields | None = None
         self._stats: StatsFields | None = None
@@ -177,23 +179,33 @@ class ChatEventDecoder(StreamDecoder[Event]):
 
     def _calls(self, calls: list[_Call], index: int, events: list[Event]) -> None:
         for position, call in enumerate(calls):
-            number = call.index if call.index is not None else position
             function = call.function or _Function()
-            name = function.name or ""
+            number = self._number(index, call.index if call.index is not None else position, call)
             key = (index, number)
             # Some servers repeat id and name in every piece: only the first counts.
-            known = key in self._names
-            if name:
-                self._names.add(key)
+            known = key in self._named
+            if function.name:
+                self._named.setdefault(key, call.id or "")
             events.append(
                 ToolCallDelta(
                     number,
                     "" if known else call.id or "",
-                    "" if known else name,
+                    "" if known else function.name or "",
                     _text(function.arguments),
                     index,
                 )
             )
+
+    def _number(self, index: int, told: int, call: _Call) -> int:
+        """The position of a call: some servers give several calls the same, each with an id and a name."""
+        number = self._numbers.get((index, told), told)
+        given = self._named.get((index, number))
+        if given and call.id and call.id != given and call.function is not None and call.function.name:
+            number = 1 + max(each for choice, each in self._named if choice == index)
+            if number > MAX_CALLS:
+                raise BrokenAnswer(self._provider, f"it has more than {MAX_CALLS:,} tool calls")
+            self._numbers[index, told] = number
+        return number
 
     def whole(self, data: bytes) -> list[Event]:
         """The events of an answer that was not streamed.
@@ -333,6 +345,19 @@ def _vector(given: list[float] | str, provider: str) -> tuple[float, ...]:
         return tuple(value for (value,) in struct.iter_unpack("<f", b64decode(given, validate=True)))
     except (ValueError, struct.error) as error:
         raise BrokenAnswer(provider, "a vector of it is not base64 of 32-bit floats") from error
+
+
+class _Counted(Struct):
+    input_tokens: Count
+
+
+def decode_count(data: bytes, provider: str) -> int:
+    """The tokens of a prompt: the answer of llama.cpp's `POST /chat/completions/input_tokens`.
+
+    Raises:
+        BrokenAnswer: it tells none.
+    """
+    return _decode(data, _Counted, provider).input_tokens
 
 
 class ListedModel(Struct):

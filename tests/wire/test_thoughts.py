@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lmbridge.core.errors import BrokenAnswer
 from lmbridge.core.events import Event, Finished, ReasoningDelta, Started, TextDelta, ToolCallDelta
-from lmbridge.wire.lmstudio.thoughts import Thoughts
+from lmbridge.wire.thoughts import Thoughts
 
 STARTED = Started("p", "m")
 END = Finished("stop")
@@ -93,3 +93,7 @@ def test_an_answer_that_says_nothing_is_broken_unless_it_was_cut() -> None:
     with pytest.raises(BrokenAnswer):
         fed(TextDelta("<think></think>\n"))
     assert fed(end=Finished("length"))[2] == [STARTED, Finished("length")]
+
+
+def test_an_answer_may_say_nothing_where_that_is_an_answer() -> None:
+    assert Thoughts("p", may_be_empty=True).feed(END) == [END]

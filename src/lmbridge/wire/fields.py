@@ -46,7 +46,7 @@ class Refused(Struct, frozen=True):
     name: str
     reason: str
     hint: str = ""
-    unless: tuple[str | bool | int, ...] = ()
+    unless: tuple[str | bool | int | float, ...] = ()
 
 
 def refuse(body: Struct, table: Sequence[Refused]) -> None:

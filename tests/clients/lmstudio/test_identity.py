@@ -8,7 +8,7 @@ import pytest
 from tests.fakes.byte_server import ByteServer, always, answer, read_request
 
 from lmbridge.clients.http import HTTPClient
-from lmbridge.clients.lmstudio.identity import identify
+from lmbridge.clients.lmstudio.identity import Identity, identify
 from lmbridge.core.errors import ForeignServer, ProviderUnavailable
 
 
@@ -107,3 +107,9 @@ async def test_a_connection_that_takes_too_long_is_down() -> None:
         async with HTTPClient(connect_timeout=1e-9) as http:
             identity = await identify(http, f"http://127.0.0.1:{listener.getsockname()[1]}")
     assert (identity.kind, identity.reason) == ("down", "no connection within 1e-09 s")
+
+
+async def test_a_gateway_that_stands_in_for_lm_studio_says_which_process_it_is(http: HTTPClient) -> None:
+    head = b"HTTP/1.1 200 OK\r\nx-lmbridge: 0123456789abcdef\r\ncontent-length: 17\r\n\r\n"
+    async with ByteServer(always(head + b'{"lmstudio":true}')) as server:
+        assert await identify(http, server.url) == Identity("lmstudio", "", "0123456789abcdef")

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from tests.fakes.byte_server import ByteServer, always
 from tests.fakes.lmstudio import fake_lmstudio
 from tests.fakes.lmstudio.install import free_port
 from tests.providers.lmstudio.conftest import MakeInstall, places_of, silence, web_page
 
 from lmbridge.clients.http import HTTPClient
 from lmbridge.clients.lmstudio import LMStudioSettings
+from lmbridge.clients.lmstudio.identity import OURSELVES
 from lmbridge.machine.lmstudio.home import Places
 from lmbridge.providers.lmstudio import look as look_module
 from lmbridge.providers.lmstudio.look import is_here, look, port_of
@@ -167,3 +169,32 @@ def test_addresses_of_this_computer_are_known() -> None:
     for url in ("http://10.0.0.7:1234", "https://example.com", "http://localhost.example.com"):
         assert not is_here(url)
     assert (port_of("http://x:7"), port_of("http://x"), port_of("https://x")) == (7, 80, 443)
+
+
+async def test_a_gateway_that_stands_in_is_lm_studio_only_for_who_names_its_address(
+    make_install: MakeInstall, http: HTTPClient, default_port: int
+) -> None:
+    places = places_of(make_install(configured=False))
+    async with stand_in(default_port, "another-process") as server:
+        found = await look(FOUND, places, http)
+        assert (found.answers, found.identity.kind) == (False, "foreign")
+        assert found.identity.reason == "a gateway of lmbridge stands in for LM Studio there"
+        assert (await look(LMStudioSettings(url=server.url), places, http)).answers
+
+
+async def test_a_gateway_never_takes_itself_for_lm_studio(
+    make_install: MakeInstall, http: HTTPClient, default_port: int
+) -> None:
+    places = places_of(make_install(configured=False))
+    async with stand_in(default_port, OURSELVES) as server:
+        for settings in (FOUND, LMStudioSettings(url=server.url)):
+            seen = await look(settings, places, http)
+            assert (seen.answers, seen.identity.reason) == (
+                False,
+                "this gateway itself stands in for LM Studio there",
+            )
+
+
+def stand_in(port: int, process: str) -> ByteServer:
+    head = f"HTTP/1.1 200 OK\r\nx-lmbridge: {process}\r\ncontent-length: 17\r\n\r\n"
+    return ByteServer(always(head.encode() + b'{"lmstudio":true}'), port=port)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Sequence
 from typing import Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from lmbridge.clients.http import HTTPClient
 from lmbridge.core.errors import (
@@ -24,6 +26,11 @@ GREETING: Final = "/lmstudio-greeting"
 GREETING_LIMIT: Final = 5.0
 """Seconds for the greeting. LM Studio's own command gives it half a second, a slow machine needs more."""
 
+GATEWAY_HEADER: Final = "x-lmbridge"
+"""Header of the greeting of a gateway of lmbridge: it speaks as LM Studio does, and is not LM Studio."""
+OURSELVES: Final = secrets.token_hex(8)
+"""Its value, another one in every process: so a gateway knows itself when it looks for LM Studio."""
+
 MAX_GREETING: Final = 64 * 1024
 
 START_HINT: Final = "Start it with `lmbridge lmstudio start`, or correct the setting `url`."
@@ -38,10 +45,12 @@ class Identity(Struct, frozen=True):
         kind: `lmstudio`; `foreign`, another program; `down`, nothing listens there; `silent`, something
             accepts connections and does not answer.
         reason: what gave it away, in a few words; "" for `lmstudio`.
+        gateway: the name of the process that stands in for LM Studio; "" for LM Studio itself.
     """
 
     kind: Kind
     reason: str = ""
+    gateway: str = ""
 
     def error(self, provider: str, url: str) -> BridgeError | None:
         """The error that this is for who needs LM Studio; None when it is LM Studio.
@@ -93,7 +102,8 @@ async def identify(
         if "closed" in error.reason or "reset" in error.reason:
             return Identity("silent", "it accepts connections and closes them without an answer")
         return Identity("foreign", error.reason)
-    return _judge(response.status, body)
+    gateway = response.header(GATEWAY_HEADER.encode())[:100].decode("latin-1")
+    return replace(_judge(response.status, body), gateway=gateway)
 
 
 def _judge(status: int, body: bytes) -> Identity:

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from lmbridge.clients.http import HTTPClient
 from lmbridge.clients.lmstudio import Identity, LMStudioSettings, identify
+from lmbridge.clients.lmstudio.identity import OURSELVES
 from lmbridge.core.errors import BridgeError
 from lmbridge.machine.lmstudio.home import Places, text_of
 from lmbridge.machine.lmstudio.install import Installation, find_installation
@@ -70,17 +71,31 @@ async def look(settings: LMStudioSettings, places: Places, http: HTTPClient, por
         # Where the files name no port, its command may know one.
         unknown = found.port is None and port is None and not settings.url and found.pointed
         told = group.create_task(_told_port(found, places)) if unknown else None
-    answers = {url: task.result() for url, task in asking.items()}
+    named = bool(settings.url) and port is None
+    answers = {url: without_gateways(task.result(), named) for url, task in asking.items()}
     if told is not None and (extra := told.result()) is not None:
         for url in _urls(found, places, [extra]):
             if url not in answers:
                 # Its command asked there already, so this one comes before the default.
-                answers = {url: await identify(http, url, limit=QUESTION), **answers}
+                answers = {url: without_gateways(await identify(http, url, limit=QUESTION), named), **answers}
     url = next((url for url, who in answers.items() if who.kind == "lmstudio"), next(iter(answers)))
     others = {other: who for other, who in answers.items() if other != url and who.kind in ("lmstudio", "foreign")}
     return Look(
         found, url, answers[url], others, is_here(url) or url in _gateways(found, places), version.result()
     )
+
+
+def without_gateways(who: Identity, named: bool) -> Identity:
+    """*who* answers, a gateway of lmbridge told apart from LM Studio: one that is asked by its own provider would
+    ask itself without end, and one that was merely found is not what anybody looked for.
+
+    Args:
+        named: the settings name this very address.
+    """
+    if not who.gateway or (named and who.gateway != OURSELVES):
+        return who
+    whose = "this gateway itself" if who.gateway == OURSELVES else "a gateway of lmbridge"
+    return Identity("foreign", f"{whose} stands in for LM Studio there", who.gateway)
 
 
 def likely_urls(settings: LMStudioSettings, places: Places) -> list[str]:

@@ -15,7 +15,7 @@ import pytest
 
 from lmbridge.core.errors import ConfigInvalid, NoSpace, PreviousResponseNotFound, ResponseNotFound
 from lmbridge.core.messages import ImagePart, Message, TextPart, ToolCall
-from lmbridge.hub.stored import DAY_S, History, Stored, Turn, new_id
+from lmbridge.hub.stored import DAY_S, History, Stored, Turn, keeping_nothing, new_id
 
 SECRET = "the magpie knows"
 WRITER = """
@@ -253,6 +253,25 @@ async def test_a_store_that_keeps_nothing_says_so_and_makes_nothing(path: Path) 
     assert not stored.enabled
     await stored.check()
     assert size(path) == -1
+    await stored.aclose()
+
+
+async def test_who_stops_storing_gets_rid_of_what_is_there(stored: Stored, path: Path) -> None:
+    await put(stored, SECRET)
+    await stored.aclose()
+    other = Stored(path, 0)
+    await other.purge()
+    assert not on_disk(path, SECRET)
+    await other.aclose()
+
+
+async def test_who_wants_no_store_finds_nothing_in_it() -> None:
+    stored = keeping_nothing()
+    assert not stored.enabled
+    await stored.check()
+    await stored.purge()
+    with pytest.raises(ResponseNotFound):
+        await stored.get("resp_0")
     await stored.aclose()
 
 

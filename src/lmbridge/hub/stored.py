@@ -154,6 +154,11 @@ def new_id() -> str:
     return f"resp_{secrets.token_hex(24)}"
 
 
+def keeping_nothing() -> Stored:
+    """A store for those who want none."""
+    return Stored(Path(os.devnull, "responses.db"), 0)
+
+
 class Stored:
     """The stored turns of one home folder.
 
@@ -221,6 +226,10 @@ class Stored:
     async def clear(self) -> int:
         """Delete every turn; tells how many could still be used."""
         return await self._run(self._clear)
+
+    async def purge(self) -> None:
+        """Drop what is too old now, without waiting for somebody to ask."""
+        await self._run(self._there)
 
     async def check(self) -> None:
         """Make sure that the file can be used, before work is done whose result it is to hold."""

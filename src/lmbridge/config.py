@@ -40,6 +40,8 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True):
         cors: origins of web pages that may ask. require_key: ask for a key on loopback too.
         hosts: further names the gateway may be asked by, such as that of a reverse proxy before it.
         max_body: largest request body, in bytes. heartbeat_s: seconds of silence before a sign of life.
+        store_days: days that answers are stored, so that one can go on from them; 0 stores none.
+        log: keep a log of requests, without prompts and answers; `lmbridge log` shows it.
     """
 
     host: str = "127.0.0.1"
@@ -49,6 +51,8 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True):
     require_key: bool = False
     max_body: Annotated[int, Meta(ge=1)] = 32 * 2**20
     heartbeat_s: Annotated[float, Meta(gt=0)] = 10.0
+    store_days: Annotated[float, Meta(ge=0)] = 30.0
+    log: bool = True
 
 
 class Config(Struct, frozen=True):
@@ -59,6 +63,9 @@ class Config(Struct, frozen=True):
         model, embedding_model: for callers who name none; "" lets the hub choose.
         use_gateway: whether to share the models of a running gateway of the same user.
         disabled: ids of providers that are not to be used, such as `lmstudio`.
+        jit: whether a request loads the model it wants; false: only what `lmbridge load` loaded answers.
+        auto_evict: whether only the last model that a request loaded stays in memory.
+        truncate: whether a conversation that does not fit is trimmed from its oldest turns, though nobody asked.
         load: load options for models nobody gave options for.
         providers: the tables of the providers, by id; checked by the providers themselves.
         source: the file that was read, "" if there was none.
@@ -69,6 +76,9 @@ class Config(Struct, frozen=True):
     embedding_model: str = ""
     use_gateway: bool = True
     disabled: tuple[str, ...] = ()
+    jit: bool = True
+    auto_evict: bool = False
+    truncate: bool = False
     load: LoadOptions = LoadOptions()
     gateway: GatewayConfig = GatewayConfig()
     providers: dict[str, dict[str, object]] = {}
@@ -81,6 +91,9 @@ SCALARS: dict[str, object] = {
     "embedding_model": str,
     "use_gateway": bool,
     "disabled": tuple[str, ...],
+    "jit": bool,
+    "auto_evict": bool,
+    "truncate": bool,
 }
 
 

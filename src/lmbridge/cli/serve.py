@@ -85,8 +85,9 @@ async def _serve(config: Config, settings: GatewayConfig, models: tuple[str, ...
     from lmbridge.assembly import build_hub
     from lmbridge.doors.gateway import Gateway, GatewaySettings, serve
     from lmbridge.hub.keys import KeyRing
+    from lmbridge.hub.request_log import RequestLog
     from lmbridge.machine.gateway_file import GatewayFile
-    from lmbridge.machine.home import keys_file
+    from lmbridge.machine.home import keys_file, requests_log
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     key, ring = secrets.token_urlsafe(32), KeyRing(keys_file(config.home))
@@ -98,7 +99,8 @@ async def _serve(config: Config, settings: GatewayConfig, models: tuple[str, ...
         file.set_result(mine)
 
     async with build_hub(config, [Path(name) for name in models if os.path.isabs(name)]) as hub:
-        gateway = Gateway(hub, GatewaySettings(**msgspec.structs.asdict(settings)), ring, key)
+        log = RequestLog(requests_log(config.home)) if settings.log else None
+        gateway = Gateway(hub, GatewaySettings(**msgspec.structs.asdict(settings)), ring, key, requests=log)
         gateway.check()
         listening = _bind(settings)
         try:

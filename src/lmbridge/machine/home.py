@@ -44,6 +44,11 @@ def logs_folder(home: Path) -> Path:
     return home / "logs"
 
 
+def requests_log(home: Path) -> Path:
+    """The log of requests; what was put aside of it lies beside it."""
+    return logs_folder(home) / "requests.jsonl"
+
+
 def cache_folder(home: Path) -> Path:
     """What may be deleted at any time."""
     return home / "cache"

@@ -16,8 +16,10 @@ from lmbridge.doors.gateway import Gateway, GatewaySettings, serve
 from lmbridge.doors.gateway.server import bind
 from lmbridge.hub.hub import Hub
 from lmbridge.hub.keys import KeyRing
+from lmbridge.hub.request_log import RequestLog
 
 SESSION = "the-session-key"
+LOG = "requests.jsonl"
 LIMIT_S = 20.0
 
 
@@ -65,11 +67,12 @@ class Running(Struct):
 async def running(
     providers: Sequence[object], folder: Path, settings: GatewaySettings = GatewaySettings(port=0)
 ) -> AsyncIterator[Running]:
-    """Serve for the length of the `async with`; the keys of *folder* apply."""
+    """Serve for the length of the `async with`; the keys of *folder* apply, and the log of requests is in it."""
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[str] = loop.create_future()
     async with Hub(cast("Sequence[Provider]", providers)) as hub:
-        gateway = Gateway(hub, settings, KeyRing(folder / "keys.json", recheck_s=0), SESSION)
+        ring, log = KeyRing(folder / "keys.json", recheck_s=0), RequestLog(folder / LOG)
+        gateway = Gateway(hub, settings, ring, SESSION, requests=log if settings.log else None)
         # Whatever the settings say, a test listens on loopback.
         serving = asyncio.ensure_future(
             serve(gateway, on_ready=ready.set_result, sockets=[bind("127.0.0.1", settings.port)])

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from hashlib import sha256
+from time import perf_counter
 from typing import Final, cast
 
 from lmbridge.core.errors import BridgeError, MethodNotAllowed, RouteNotFound, ShuttingDown
@@ -25,6 +26,7 @@ from lmbridge.doors.gateway.guard import (
     refuse_twice,
     safe_bind,
 )
+from lmbridge.doors.gateway.logged import line_of
 from lmbridge.doors.gateway.management import Management
 from lmbridge.doors.gateway.openai import OpenAIRoutes
 from lmbridge.doors.gateway.pages import Pages
@@ -32,6 +34,7 @@ from lmbridge.doors.gateway.routes import Handler, Methods, Paths, Route, RouteT
 from lmbridge.doors.gateway.settings import GatewaySettings
 from lmbridge.hub.hub import Hub
 from lmbridge.hub.keys import KeyRing
+from lmbridge.hub.request_log import RequestLog
 from lmbridge.version import __version__
 
 PREFLIGHT: Final[tuple[Header, ...]] = (
@@ -53,13 +56,21 @@ class Gateway:
         hub: does the work; stays the caller's.
         keys: the API keys.
         session_key: the key in the gateway file.
+        requests: where each request leaves a line; None for nowhere.
     """
 
     def __init__(
-        self, hub: Hub, settings: GatewaySettings, keys: KeyRing, session_key: str, version: str = __version__
+        self,
+        hub: Hub,
+        settings: GatewaySettings,
+        keys: KeyRing,
+        session_key: str,
+        version: str = __version__,
+        *,
+        requests: RequestLog | None = None,
     ) -> None:
         self.hub, self.settings, self.keys, self.version = hub, settings, keys, version
-        self.activity = hub.activity
+        self.activity, self._log = hub.activity, requests
         self._access = Access(True, sha256(session_key.encode()).digest(), keys)  # closed until it is open
         self._rules = policy(settings, settings.port)
         self._stop: Callable[[], None] = lambda: None
@@ -116,12 +127,14 @@ class Gateway:
     async def aclose(self) -> None:
         """Close connections to providers and write down what is to be kept."""
         await self._openai.aclose()
+        if self._log is not None:
+            await self._log.aclose()
         await self.flush()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         request = Request(scope, receive, send)
-        connection = request.connection
+        connection, began = request.connection, perf_counter()
         if connection.lost:
             return
         # The loop is named because finding it costs a system call before Python 3.12.
@@ -143,6 +156,8 @@ class Gateway:
         finally:
             if connection.on_lost is stop:  # else the next request of the connection has begun
                 connection.on_lost = None
+            if self._log is not None and not (request.quiet and not request.error):
+                self._log.note(line_of(request, began))
 
     def _admit(self, request: Request, scope: Scope) -> Handler:
         """Who answers a request.
@@ -163,6 +178,8 @@ class Gateway:
                 return self._preflight
             route = self._find(request)
         request.family = route.family
+        # Who only looks at the gateway would fill the log with nothing.
+        request.quiet = route.key == "open" or (route.scope == "admin" and request.method == "GET")
         if route.key != "open":
             request.caller = authorise(
                 self._access, headers, scope=route.scope, session_only=route.key == "session"

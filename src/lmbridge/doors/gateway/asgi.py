@@ -70,6 +70,7 @@ class Request:
         counted: whether its error is in the counters already.
         status: that was sent, 0 before that. caller: name of the key that was shown, "" for none.
         wanted: the model that was asked for, as the caller wrote it. turn: what became of it, once it has one.
+        error: code of the error it ended with, "" for none. quiet: nobody needs to read of it if it goes well.
     """
 
     __slots__ = (
@@ -81,11 +82,13 @@ class Request:
         "caller",
         "connection",
         "counted",
+        "error",
         "family",
         "headers",
         "method",
         "params",
         "path",
+        "quiet",
         "started",
         "status",
         "streaming",
@@ -103,7 +106,8 @@ class Request:
         self.also: tuple[Header, ...] = ()
         self.started = self.streaming = self.counted = False
         self.status = 0
-        self.caller = self.wanted = ""
+        self.caller = self.wanted = self.error = ""
+        self.quiet = False
         self.turn: Turn | None = None
         self._unread = True
         self._scope, self._receive, self._send = scope, receive, send
@@ -180,6 +184,7 @@ class Request:
 
         Once a stream has begun its status cannot change any more, so the error becomes its last event.
         """
+        self.error = error.code
         if self.streaming:
             await self.send(self.family.event(error), more=False)
         elif self.started:

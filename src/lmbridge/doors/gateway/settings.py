@@ -19,6 +19,8 @@ class GatewaySettings(Struct, frozen=True):
         max_body: bytes of a request's body.
         heartbeat_s: seconds between signs of life in a stream while there is no answer yet.
         grace_s: seconds that answers may still take when the gateway stops.
+        store_days: days that answers are stored for whoever goes on from them; 0 stores none.
+        log: whether each request leaves a line in the log of requests; never a word of prompts or answers.
     """
 
     host: str = "127.0.0.1"
@@ -29,3 +31,5 @@ class GatewaySettings(Struct, frozen=True):
     max_body: int = 32 * 2**20
     heartbeat_s: float = 10.0
     grace_s: float = 5.0
+    store_days: float = 30.0
+    log: bool = True

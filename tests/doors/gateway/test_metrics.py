@@ -25,11 +25,13 @@ async def test_what_was_asked_is_counted_and_shown_without_words(door: Running) 
     got = await door.get("/metrics")
     assert got.headers["content-type"].startswith("text/plain")
     found = samples(got.body.decode())
-    model = frozenset({("provider", "fake"), ("model", "fake-chat"), ("route", "chat")})
+    model = frozenset({("provider", "fake"), ("model", "fake-chat"), ("door", "openai"), ("route", "chat")})
     assert found["lmbridge_requests_total", model] == 2
     assert found["lmbridge_request_seconds_count", model] == 2
     assert found["lmbridge_first_event_seconds_count", model] == 1
     assert found["lmbridge_requests_in_flight", model] == 0
+    assert found["lmbridge_queue_seconds_count", model] == 2
+    assert found["lmbridge_queue_ahead_bucket", model | {("le", "0.0")}] == 2
     assert found["lmbridge_completion_tokens_total", model] > 0
     assert found["lmbridge_refused_requests_total", frozenset({("code", "route_not_found")})] == 1
     assert b"secret" not in got.body
@@ -37,20 +39,25 @@ async def test_what_was_asked_is_counted_and_shown_without_words(door: Running) 
 
 def test_every_counter_is_shown() -> None:
     activity = Activity()
-    tally = activity.tally("p", "m", "chat")
+    tally = activity.tally("p", "m", "messages", "anthropic")
     tally.errors["broken_answer"] += 1
     tally.duration.observe(0.02)
+    tally.ahead.observe(3)
     activity.loaded("p", "m", 0.3)
     activity.load_failed("p", "m", "load_failed")
     activity.unloaded("p", "m", "idle")
     activity.waited(400)
+    activity.queued(5)
     found = samples(render(activity, [InstanceState("m", "p", "ready", leases=2, memory=7)], "1.2").decode())
     model = frozenset({("provider", "p"), ("model", "m")})
-    route = model | {("route", "chat")}
+    route = model | {("door", "anthropic"), ("route", "messages")}
     assert found["lmbridge_info", frozenset({("version", "1.2")})] == 1
     assert found["lmbridge_request_errors_total", route | {("code", "broken_answer")}] == 1
     assert found["lmbridge_request_seconds_bucket", route | {("le", "0.01")}] == 0
     assert found["lmbridge_request_seconds_bucket", route | {("le", "0.025")}] == 1
+    assert found["lmbridge_queue_ahead_bucket", route | {("le", "2.0")}] == 0
+    assert found["lmbridge_queue_ahead_bucket", route | {("le", "4.0")}] == 1
+    assert found["lmbridge_queue_length", frozenset()] == 5
     assert found["lmbridge_load_seconds_count", model] == 1
     assert found["lmbridge_load_errors_total", model | {("code", "load_failed")}] == 1
     assert found["lmbridge_unloads_total", model | {("reason", "idle")}] == 1

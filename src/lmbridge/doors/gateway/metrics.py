@@ -15,7 +15,7 @@ from lmbridge.hub.activity import Activity, Histogram
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 MODEL = ("provider", "model")
-ROUTE = (*MODEL, "route")
+ROUTE = (*MODEL, "door", "route")
 
 
 def render(activity: Activity, instances: Sequence[InstanceState], version: str) -> bytes:
@@ -46,7 +46,7 @@ class _Snapshot(Collector):
         )
 
     def _answers(self) -> Iterator[Metric]:
-        tallies = [((t.provider, t.model, t.route), t) for t in self._activity.tallies]
+        tallies = [((t.provider, t.model, t.door, t.route), t) for t in self._activity.tallies]
         yield _counter("lmbridge_requests", "Requests that ended.", ROUTE, [(k, t.requests) for k, t in tallies])
         yield _gauge(
             "lmbridge_requests_in_flight",
@@ -82,6 +82,18 @@ class _Snapshot(Collector):
             [(k, t.completion_tokens) for k, t in tallies],
         )
         yield _histogram(
+            "lmbridge_queue_seconds",
+            "From the request to its model, a load included; 0 for most.",
+            ROUTE,
+            [(k, t.waits) for k, t in tallies],
+        )
+        yield _histogram(
+            "lmbridge_queue_ahead",
+            "Callers who were in the queue before the request.",
+            ROUTE,
+            [(k, t.ahead) for k, t in tallies],
+        )
+        yield _histogram(
             "lmbridge_first_event_seconds",
             "From the request to the first byte of its answer.",
             ROUTE,
@@ -106,6 +118,7 @@ class _Snapshot(Collector):
         yield _histogram(
             "lmbridge_wait_seconds", "Waiting for a model, its loading included.", (), [((), activity.waits)]
         )
+        yield _gauge("lmbridge_queue_length", "Callers who wait for a model now.", (), [((), activity.waiting)])
 
     def _memory(self) -> Iterator[Metric]:
         states = [((s.provider, s.model), s) for s in self._instances]

@@ -2,10 +2,12 @@
 
 `mend` puts right what models write instead of JSON, `prefix` finds out how much of it can be passed on at once,
 `tools` knows what may be called, `leaks` finds calls that were written into the text, `calls` is all of it
-together, and `normal` the same with the thoughts taken apart.
+together, `normal` the same with the thoughts taken apart, and `answer_tool` lets a model call or answer by a
+schema where a runtime has room for one of both.
 """
 
+from lmbridge.wire.tool_calls.answer_tool import wants_either, with_answer_tool
 from lmbridge.wire.tool_calls.calls import ToolCalls
 from lmbridge.wire.tool_calls.normal import NormalForm
 
-__all__ = ["NormalForm", "ToolCalls"]
+__all__ = ["NormalForm", "ToolCalls", "wants_either", "with_answer_tool"]

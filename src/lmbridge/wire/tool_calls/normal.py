@@ -5,6 +5,7 @@ from __future__ import annotations
 from lmbridge.core.events import Event
 from lmbridge.core.requests import ChatRequest
 from lmbridge.wire.thoughts import Thoughts
+from lmbridge.wire.tool_calls.answer_tool import AnswerTool
 from lmbridge.wire.tool_calls.calls import ToolCalls
 
 
@@ -12,9 +13,12 @@ class NormalForm:
     """Feed it every event of one answer to *request*, then `close()` it.
 
     Thoughts stay where they are if the request asks for that itself (llama.cpp's `reasoning_format: none`).
+
+    Args:
+        answer_tool: the tool whose call is the answer, see `answer_tool`; "" for none.
     """
 
-    def __init__(self, request: ChatRequest) -> None:
+    def __init__(self, request: ChatRequest, *, answer_tool: str = "") -> None:
         structured = request.schema is not None or "response_format" in request.extra
         apart = request.extra.get("reasoning_format") != "none"
         self._thoughts = Thoughts("", structured=structured, may_be_empty=True) if apart else None
@@ -24,6 +28,7 @@ class NormalForm:
             parallel=request.parallel_tool_calls is not False,
             structured=structured,
         )
+        self._answer = AnswerTool(answer_tool) if answer_tool else None
 
     def feed(self, event: Event) -> list[Event]:
         """The events that *event* becomes.
@@ -31,9 +36,11 @@ class NormalForm:
         Raises:
             BrokenAnswer: see `ToolCalls`.
         """
-        if self._thoughts is None:
-            return self._calls.feed(event)
-        return [done for apart in self._thoughts.feed(event) for done in self._calls.feed(apart)]
+        apart = [event] if self._thoughts is None else self._thoughts.feed(event)
+        called = [done for each in apart for done in self._calls.feed(each)]
+        if self._answer is None:
+            return called
+        return [done for each in called for done in self._answer.feed(each)]
 
     def close(self) -> list[Event]:
         """The events have ended; what was kept back, if they did so without a `Finished`."""

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+from lmbridge.core.events import (
+    AnswerBuilder,
+    Event,
+    Finished,
+    PromptProgress,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+)
+from lmbridge.wire.openai.answers import ChatEventDecoder
+from lmbridge.wire.openai.chat_encoder import ChatEncoder
+
+COST = Usage(3, 4, 2)
+SAID: list[Event] = [
+    Started("p", "m-1"),
+    PromptProgress(1, 2),
+    ReasoningDelta("Hm."),
+    TextDelta("Let me "),
+    TextDelta("look."),
+    ToolCallDelta(0, "call_1", "clock"),
+    ToolCallDelta(0, arguments='{"zone"'),
+    ToolCallDelta(0, arguments=': "é"}'),
+    ToolCallDelta(1, "call_2", "clock", "{}"),
+    Finished("tool_calls", COST),
+]
+
+
+def streamed(events: list[Event], *, include_usage: bool = False) -> bytes:
+    encoder = ChatEncoder("chatcmpl-1", 7, "asked", include_usage=include_usage)
+    return b"".join(map(encoder.feed, events)) + encoder.close()
+
+
+def chunks(data: bytes) -> list[ChatCompletionChunk]:
+    """Each chunk, checked by the official client's own types."""
+    *pieces, done, rest = data.decode().split("\n\n")
+    assert (done, rest) == ("data: [DONE]", "")
+    return [ChatCompletionChunk.model_validate(json.loads(each.removeprefix("data: "))) for each in pieces]
+
+
+def whole(events: list[Event]) -> dict[str, object]:
+    builder = AnswerBuilder()
+    for event in events:
+        builder.feed(event)
+    body = ChatEncoder("chatcmpl-1", 7, "asked").whole(builder.close())
+    ChatCompletion.model_validate_json(body)
+    value = json.loads(body)
+    assert isinstance(value, dict)
+    return value
+
+
+def test_a_stream_is_what_the_official_client_expects() -> None:
+    got = chunks(streamed(SAID, include_usage=True))
+    assert {(c.id, c.created, c.model, c.object) for c in got} == {
+        ("chatcmpl-1", 7, "m-1", "chat.completion.chunk")
+    }
+    assert [c.choices[0].delta.role for c in got[:2]] == ["assistant", None]
+    assert "".join(c.choices[0].delta.content or "" for c in got[:-1]) == "Let me look."
+    assert got[-2].choices[0].finish_reason == "tool_calls"
+    assert got[-1].choices == []
+    assert got[-1].usage is not None
+    assert got[-1].usage.total_tokens == 7
+
+
+def test_our_own_decoder_reads_the_same_events_again() -> None:
+    decoder = ChatEventDecoder("p", lambda: 0.0)
+    got = decoder.feed(streamed(SAID, include_usage=True))
+    end = got.pop()
+    assert got == [event for event in SAID[:-1] if not isinstance(event, PromptProgress)]
+    assert isinstance(end, Finished)
+    assert (end.reason, end.usage) == ("tool_calls", COST)
+
+
+def test_the_counts_are_streamed_only_if_asked_for_and_known() -> None:
+    assert b"usage" not in streamed(SAID)
+    assert b"usage" not in streamed([Started("p", ""), Finished("stop")], include_usage=True)
+
+
+def test_a_provider_that_does_not_say_who_answers_is_believed_to_be_the_one_asked() -> None:
+    assert chunks(streamed([Started("p", ""), TextDelta("Hi"), Finished("stop")]))[0].model == "asked"
+
+
+def test_other_choices_are_left_out() -> None:
+    assert chunks(streamed([TextDelta("Hi", 1), Finished("stop", index=1), Finished("stop")]))[0].choices[0]
+
+
+def test_a_whole_answer_holds_everything() -> None:
+    assert whole(SAID) == {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 7,
+        "model": "m-1",
+        "choices": [
+            {
+                "message": {
+                    "role": "assistant",
+                    "content": "Let me look.",
+                    "reasoning_content": "Hm.",
+                    "tool_calls": [
+                        {
+                            "id": "call_1",
+                            "type": "function",
+                            "function": {"name": "clock", "arguments": '{"zone": "é"}'},
+                        },
+                        {"id": "call_2", "type": "function", "function": {"name": "clock", "arguments": "{}"}},
+                    ],
+                },
+                "finish_reason": "tool_calls",
+                "index": 0,
+                "logprobs": None,
+            }
+        ],
+        "usage": {
+            "prompt_tokens": 3,
+            "completion_tokens": 4,
+            "total_tokens": 7,
+            "prompt_tokens_details": {"cached_tokens": 2},
+        },
+    }
+
+
+def test_the_text_is_null_only_beside_calls() -> None:
+    def said(*events: Event) -> object:
+        (choice,) = whole([*events, Finished("stop")])["choices"]  # type: ignore[misc]
+        return choice["message"]["content"]  # type: ignore[index]
+
+    assert said() == ""
+    assert said(ToolCallDelta(0, "a", "clock", "{}")) is None
+    assert "usage" not in whole([Finished("stop")])

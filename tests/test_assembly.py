@@ -9,7 +9,7 @@ import pytest
 import lmbridge
 from lmbridge.assembly import build_providers
 from lmbridge.config import Config, load_config
-from lmbridge.core.errors import ConfigInvalid, NotRunning
+from lmbridge.core.errors import ConfigInvalid, ModelNotLoaded, NotRunning
 from lmbridge.machine.model_folders import BUILTIN
 
 
@@ -101,3 +101,12 @@ def test_a_disabled_provider_is_not_built_and_one_that_does_not_exist_is_refused
     assert not {"embedded", "other"} & {p.id for p in build_providers(config(tmp_path, toml))}
     with pytest.raises(ConfigInvalid, match="'embeded', and there is no such provider"):
         list(build_providers(config(tmp_path, 'disabled = ["embeded"]\n')))
+
+
+async def test_what_the_settings_say_of_models_in_memory_reaches_the_hub(tmp_path: Path) -> None:
+    async with lmbridge.connect(config(tmp_path, "jit = false\ntruncate = true\n"), gateway=False) as hub:
+        with pytest.raises(ModelNotLoaded, match="lmbridge load lmbridge-tiny"):
+            await hub.answer(lmbridge.ChatRequest("lmbridge-tiny", "Hello"))
+        await hub.load("lmbridge-tiny", lmbridge.LoadOptions(context_length=256))
+        long = tuple(lmbridge.Message("user", "Hello! " * 30) for _ in range(20))
+        assert (await hub.answer(lmbridge.ChatRequest("lmbridge-tiny", long))).finish.usage

@@ -48,6 +48,14 @@ def test_lists_in_the_environment_are_separated_by_commas(tmp_path: Path) -> Non
     assert config.gateway.cors == ("http://a", "http://b")
 
 
+def test_what_becomes_of_models_in_memory_is_said_for_every_caller(tmp_path: Path) -> None:
+    write(tmp_path, "jit = false\nauto_evict = true\n")
+    config = load_config(environ=env(tmp_path, LMBRIDGE_TRUNCATE="true", LMBRIDGE_AUTO_EVICT="0"))
+    assert (config.jit, config.auto_evict, config.truncate) == (False, False, True)
+    with pytest.raises(ConfigInvalid, match="LMBRIDGE_JIT: setting 'jit': expected true or false"):
+        load_config(environ=env(tmp_path, LMBRIDGE_JIT="perhaps"))
+
+
 def test_switches_for_one_run_are_no_settings(tmp_path: Path) -> None:
     assert not load_config(environ=env(tmp_path, LMBRIDGE_NO_GATEWAY="1", LMBRIDGE_DEBUG="1")).use_gateway
 

@@ -83,6 +83,9 @@ def build_hub(config: Config, files: Sequence[Path] = ()) -> Hub:
         default_model=config.model,
         default_embedding_model=config.embedding_model,
         options=config.load,
+        jit=config.jit,
+        auto_evict=config.auto_evict,
+        truncate=config.truncate,
     )
 
 

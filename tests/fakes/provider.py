@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 from itertools import count
 from typing import ClassVar, Literal
 
-from lmbridge.core.errors import BridgeError, EngineCrashed, ModelGone, ProviderUnavailable
+from msgspec.structs import replace
+
+from lmbridge.core.errors import BridgeError, ContextExceeded, EngineCrashed, ModelGone, ProviderUnavailable
 from lmbridge.core.events import Embeddings, Event, Finished, Started, TextDelta
 from lmbridge.core.models import Download, Endpoint, Instance, LoadOptions, ModelInfo
 from lmbridge.core.provider import DownloadProgress, Manifest, Progress, ProviderContext, ProviderState
@@ -121,6 +123,32 @@ class ScriptedProvider:
     async def aclose(self) -> None:
         self.closed = True
         self.alive.clear()
+
+
+class ScriptedCounter(ScriptedProvider):
+    """The same with a context, for which every word of a turn and every tool counts as a token.
+
+    Attributes:
+        context: tokens of context of what it loads. counts: how often it was asked to count.
+    """
+
+    context = 8
+    counts = 0
+
+    async def load(self, model: ModelInfo, options: LoadOptions, progress: Progress | None = None) -> Instance:
+        return replace(await super().load(model, options, progress), context_length=self.context)
+
+    async def count(self, instance: Instance, request: ChatRequest) -> int:
+        self.counts += 1
+        if self.failure is not None:
+            raise self.failure
+        return sum(len(turn.text.split()) for turn in request.turns) + len(request.tools)
+
+    async def _events(self, instance: Instance, request: ChatRequest) -> AsyncIterator[Event]:
+        if (tokens := await self.count(instance, request)) >= self.context:
+            raise ContextExceeded(tokens, self.context)
+        async for event in super()._events(instance, request):
+            yield event
 
 
 class ScriptedRuntime(ScriptedProvider):

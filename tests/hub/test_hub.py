@@ -5,10 +5,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.fakes.provider import ScriptedProvider, ScriptedRuntime
+from tests.fakes.provider import ScriptedCounter, ScriptedProvider, ScriptedRuntime
 
 from lmbridge.core.errors import (
     BrokenAnswer,
+    ContextExceeded,
     InvalidRequest,
     ModelBusy,
     ModelGone,
@@ -16,9 +17,11 @@ from lmbridge.core.errors import (
     ModelNotLoaded,
     NoModels,
     ProviderUnavailable,
+    UnsupportedParameter,
     WrongModelKind,
 )
 from lmbridge.core.events import Finished, Started, TextDelta
+from lmbridge.core.messages import Message, Tool
 from lmbridge.core.models import Instance, LoadOptions, ModelInfo
 from lmbridge.core.provider import Progress, ProviderContext
 from lmbridge.core.requests import ChatRequest, EmbedRequest, Sampling
@@ -302,3 +305,61 @@ async def test_only_the_last_model_that_was_loaded_for_a_request_stays_if_the_se
         await hub.answer(ChatRequest("talker", "x"))
         await hub.embed(EmbedRequest("embedder", ("x",)))
         assert [s.model for s in await hub.instances()] == ["embedder"]
+
+
+TALK = (
+    Message("system", "be kind"),
+    Message("user", "one two three"),
+    Message("assistant", "four"),
+    Message("user", "five six"),
+)
+
+
+async def test_what_does_not_fit_is_refused_by_the_engine_with_the_share_of_the_tools() -> None:
+    tools = tuple(Tool(name) for name in "abcde")
+    counter = ScriptedCounter([CHAT])
+    async with Hub([counter]) as hub:
+        with pytest.raises(ContextExceeded, match="8 tokens and") as caught:
+            await hub.answer(ChatRequest("talker", TALK))
+        assert (caught.value.tool_tokens, counter.counts) == (None, 1)
+        with pytest.raises(
+            ContextExceeded, match=r"13 tokens \(5 of them for its tools\).*send fewer tools"
+        ) as caught:
+            await hub.answer(ChatRequest("talker", TALK, tools))
+        assert (caught.value.tool_tokens, caught.value.context_length) == (5, 8)
+
+
+@pytest.mark.parametrize(("setting", "asked"), [(True, False), (False, True)])
+async def test_a_conversation_is_trimmed_where_the_request_or_the_settings_say_so(
+    setting: bool, asked: bool
+) -> None:
+    async with Hub([ScriptedCounter([CHAT])], truncate=setting) as hub:
+        answer = await hub.answer(ChatRequest("talker", TALK, truncate=asked))
+        assert answer.text == "fivesix"
+        async with hub.lease("talker") as lease:
+            chat, dropped = await hub.fit(lease, ChatRequest("talker", TALK), truncate=True)
+        assert (dropped, chat.turns) == (2, (TALK[0], TALK[3]))
+
+
+async def test_what_must_stay_and_does_not_fit_is_refused_with_its_own_numbers() -> None:
+    tools = tuple(Tool(name) for name in "abcdef")
+    async with Hub([ScriptedCounter([CHAT])]) as hub:
+        with pytest.raises(ContextExceeded) as caught:
+            await hub.answer(ChatRequest("talker", TALK, tools, truncate=True))
+        assert (caught.value.prompt_tokens, caught.value.tool_tokens, caught.value.context_length) == (10, 6, 8)
+
+
+async def test_where_nobody_can_count_a_wish_to_trim_is_refused_and_a_setting_does_nothing() -> None:
+    async with Hub([provider()], truncate=True) as hub:
+        assert hub.truncate
+        assert (await hub.answer(ChatRequest("talker", "x"))).text == "x"
+        with pytest.raises(UnsupportedParameter, match=r"truncation.*does not count tokens"):
+            await hub.answer(ChatRequest("talker", "x", truncate=True))
+
+
+async def test_the_tokens_of_a_prompt_are_counted_by_its_model_or_not_at_all() -> None:
+    async with Hub([ScriptedCounter([CHAT])]) as hub:
+        assert await hub.count(ChatRequest("talker", TALK)) == 8
+        assert [s.leases for s in await hub.instances()] == [0]
+    async with Hub([provider()]) as hub:
+        assert await hub.count(ChatRequest("talker", TALK)) is None

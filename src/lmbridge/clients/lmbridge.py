@@ -215,7 +215,7 @@ class RemoteHub:
 
     async def _stream(self, request: ChatRequest) -> ChatStream:
         client, endpoint = await self._found(request.model, "chat")
-        return client.chat(endpoint, request)
+        return client.chat(endpoint, request, _trimmed if request.truncate else None)
 
     async def _found(self, name: str, kind: ModelKind) -> tuple[OpenAIClient, Endpoint]:
         """Whom to ask: a gateway's answers do not say which provider gave them, so it is asked before."""
@@ -262,6 +262,11 @@ class RemoteHub:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _trimmed(body: dict[str, object]) -> dict[str, object]:
+    """A request whose oldest turns the gateway may drop."""
+    return {**body, "truncation": "auto"}
 
 
 def _told(route: str, data: bytes) -> _WorkEvent:

@@ -19,6 +19,7 @@ from lmbridge.wire.openai.answers import (
     ListedModel,
     build_answer,
     decode_chat_answer,
+    decode_count,
     decode_embeddings,
     decode_models,
 )
@@ -238,6 +239,16 @@ class OpenAIClient:
             embeddings = decode_embeddings(await _whole(response), self.provider, len(request.inputs))
         endpoint.check_answerer(self.provider, embeddings.model)
         return embeddings
+
+    async def count(self, endpoint: Endpoint, request: ChatRequest, transform: Transform | None = None) -> int:
+        """Tokens of a prompt, by `POST /chat/completions/input_tokens`: a route that llama.cpp has.
+
+        Raises:
+            BridgeError: the error the provider answered with; one without the route has a 404.
+        """
+        body = _bytes(encode_chat(request, endpoint.model, stream=False), transform)
+        async with await self.post(endpoint, "/chat/completions/input_tokens", body) as response:
+            return decode_count(await _whole(response), self.provider)
 
     async def models(self, endpoint: Endpoint) -> list[ListedModel]:
         """What `GET /models` lists.

@@ -248,15 +248,19 @@ class ContextExceeded(BridgeError):
 
     Attributes:
         prompt_tokens: what the prompt needs. context_length: what the loaded model has.
+        tool_tokens: how many of the prompt's tokens describe its tools; None where nobody counted them.
     """
 
     code = "context_length_exceeded"
 
-    def __init__(self, prompt_tokens: int, context_length: int) -> None:
-        self.prompt_tokens, self.context_length = prompt_tokens, context_length
+    def __init__(self, prompt_tokens: int, context_length: int, tool_tokens: int | None = None) -> None:
+        self.prompt_tokens, self.context_length, self.tool_tokens = prompt_tokens, context_length, tool_tokens
+        tools = f" ({tool_tokens:,} of them for its tools)" if tool_tokens else ""
         super().__init__(
-            f"The prompt has {prompt_tokens:,} tokens and the loaded context has room for {context_length:,}.",
-            hint="Shorten it, or load the model with a larger `--context-length`.",
+            f"The prompt has {prompt_tokens:,} tokens{tools} and the loaded context has room for "
+            f"{context_length:,}.",
+            hint=f"Shorten it, {'send fewer tools, ' if tools else ''}"
+            "or load the model with a larger `--context-length`.",
             param="messages",
         )
 

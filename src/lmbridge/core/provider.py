@@ -51,6 +51,8 @@ class Manifest(Struct, frozen=True):
             seeded request is given a lease that tolerates no other.
         counts_one_choice: of several choices only one is counted in `usage`, unless they are streamed.
         copies: a model can be in memory more than once; `load` is given a `ModelInfo` with `copy_of` then.
+        calls_in_form: what its endpoint answers holds tool calls in OpenAI's form alone, and obeys `tool_choice`.
+        schema_bars_tools: with a shape of the answer, no tool is ever called.
     """
 
     id: str
@@ -62,6 +64,8 @@ class Manifest(Struct, frozen=True):
     seeds_need_solitude: bool = False
     counts_one_choice: bool = False
     copies: bool = False
+    calls_in_form: bool = False
+    schema_bars_tools: bool = False
 
 
 class ProviderState(Struct, frozen=True, omit_defaults=True):
@@ -170,6 +174,18 @@ class Downloader(Protocol):
 
         Raises:
             ModelNotFound: nobody has it. DownloadFailed, NoSpace, ProviderUnavailable.
+        """
+
+
+@runtime_checkable
+class Counter(Protocol):
+    """A provider that can say how many tokens a prompt has before it is asked."""
+
+    async def count(self, instance: Instance, request: ChatRequest) -> int:
+        """Tokens of the prompt: counted by the model's own template and vocabulary, its tools included.
+
+        Raises:
+            InvalidRequest: a request that this runtime would refuse, too. BrokenAnswer, ProviderUnavailable.
         """
 
 

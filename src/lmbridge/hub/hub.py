@@ -8,11 +8,26 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from types import TracebackType
 from typing import Self
 
-from lmbridge.core.errors import InvalidRequest, ModelNotFound, NoModels
+from lmbridge.core.errors import (
+    ContextExceeded,
+    InvalidRequest,
+    ModelNotFound,
+    NoModels,
+    UnsupportedParameter,
+)
 from lmbridge.core.events import Answer, AnswerBuilder, Embeddings, Event
 from lmbridge.core.models import Instance, InstanceState, LoadOptions, ModelInfo, ModelKind
-from lmbridge.core.provider import Downloader, DownloadProgress, Keeper, Progress, Provider, ProviderState
+from lmbridge.core.provider import (
+    Counter,
+    Downloader,
+    DownloadProgress,
+    Keeper,
+    Progress,
+    Provider,
+    ProviderState,
+)
 from lmbridge.core.requests import ChatRequest, EmbedRequest
+from lmbridge.hub import context
 from lmbridge.hub.activity import Activity
 from lmbridge.hub.catalogue import Catalogue
 from lmbridge.hub.downloads import Downloads
@@ -35,6 +50,8 @@ class Hub:
         jit: whether a request loads the model it wants (just in time); without, `load` must have done so. What
             servers of their own keep out of our sight is asked all the same.
         auto_evict: whether only the last model that a request loaded stays; others go when they are idle.
+        truncate: whether conversations that do not fit are trimmed (`hub.context`) although their callers did not
+            ask for it, where their tokens can be counted.
     """
 
     def __init__(
@@ -46,9 +63,10 @@ class Hub:
         options: LoadOptions = LoadOptions(),
         jit: bool = True,
         auto_evict: bool = False,
+        truncate: bool = False,
     ) -> None:
         self.providers = tuple(providers)
-        self.jit = jit
+        self.jit, self.truncate = jit, truncate
         self.activity = Activity()
         self._by_id = {p.id: p for p in self.providers}
         options = options.over(LoadOptions(ttl=DEFAULT_TTL_S))
@@ -270,6 +288,59 @@ class Hub:
             await self._by_id[model.provider].unload(instance)
         return state
 
+    # -- asking -----------------------------------------------------------------------------------
+
+    async def count(self, chat: ChatRequest) -> int | None:
+        """Tokens of a prompt, as its model counts them; None where the provider does not tell. Loads the model.
+
+        Raises:
+            as `lease`, and InvalidRequest: what its runtime would refuse.
+        """
+        async with self.lease(chat.model) as lease, lease.explaining():
+            return await lease.count(chat)
+
+    async def fit(self, lease: Lease, chat: ChatRequest, truncate: bool = False) -> tuple[ChatRequest, int]:
+        """A request that fits the context of a leased model, and how many turns were dropped for that.
+
+        Nothing is dropped, nor counted, unless *truncate*, the request or the settings say so: then it is the
+        engine that refuses what does not fit. What is dropped, and what is not: see `hub.context`.
+
+        Raises:
+            ContextExceeded: what must stay does not fit, with both numbers.
+            UnsupportedParameter: it is to be trimmed, and the provider cannot count.
+        """
+        wanted = truncate or chat.truncate
+        if not (wanted or self.truncate):
+            return chat, 0
+        provider, length = lease.provider, lease.instance.context_length
+        if length is None or not isinstance(provider, Counter):
+            if wanted:
+                raise UnsupportedParameter(
+                    "truncation",
+                    f"The provider {provider.id!r} does not count tokens, so it is not known what fits.",
+                    hint="Leave it out and shorten the conversation, or use a model of the embedded engine.",
+                )
+            return chat, 0
+        try:
+            return await context.trim(chat, length, lambda less: provider.count(lease.instance, less))
+        except ContextExceeded as error:
+            least, _ = context.without(chat, len(chat.turns))
+            raise await lease.weighed(error, least) from error
+
+    @asynccontextmanager
+    async def ask(self, lease: Lease, chat: ChatRequest) -> AsyncIterator[AsyncIterator[Event]]:
+        """Stream the answer of a leased model, with the prompt made to `fit`.
+
+        Raises:
+            ContextExceeded: with both numbers, and the tools' share where it is known. And as `Provider.chat`.
+        """
+        fitted, _ = await self.fit(lease, chat)
+        try:
+            async with lease.provider.chat(lease.instance, fitted) as events:
+                yield events
+        except ContextExceeded as error:
+            raise await lease.weighed(error, fitted) from error
+
     def chat(self, request: ChatRequest) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         """Stream an answer: `async with hub.chat(request) as events: async for event in events: ...`."""
         return self._chat(request)
@@ -281,7 +352,7 @@ class Hub:
                 self.lease(request.model, exclusive=request.sampling.seed is not None)
             )
             await stack.enter_async_context(lease.explaining())
-            yield await stack.enter_async_context(lease.provider.chat(lease.instance, request))
+            yield await stack.enter_async_context(self.ask(lease, request))
 
     async def answer(self, request: ChatRequest) -> Answer:
         """The whole answer at once."""

@@ -6,9 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from lmbridge.core.errors import BridgeError, BrokenAnswer, ProviderUnavailable
+from msgspec.structs import replace
+
+from lmbridge.core.errors import BridgeError, BrokenAnswer, ContextExceeded, ProviderUnavailable
 from lmbridge.core.models import Instance, ModelInfo
-from lmbridge.core.provider import Keeper, Provider
+from lmbridge.core.provider import Counter, Keeper, Provider
+from lmbridge.core.requests import ChatRequest
 
 CRASH_NEWS_S = 2.0
 """How long a broken answer waits to learn whether its engine died."""
@@ -84,6 +87,27 @@ class Lease:
             return True
         await asyncio.wait([self.held.gone], timeout=CRASH_NEWS_S)
         return False
+
+    async def count(self, chat: ChatRequest) -> int | None:
+        """Tokens of a prompt, as the model itself counts them; None where its provider does not tell."""
+        return await self.provider.count(self.instance, chat) if isinstance(self.provider, Counter) else None
+
+    async def weighed(self, error: ContextExceeded, chat: ChatRequest) -> ContextExceeded:
+        """The same error, telling how many of the tokens are the tools', where they can be counted.
+
+        Args:
+            chat: what was asked.
+        """
+        tokens = getattr(error, "prompt_tokens", None)  # unknown where the provider told it in words alone
+        if tokens is None or not chat.tools:
+            return error
+        try:
+            bare = await self.count(replace(chat, tools=(), tool_choice="auto"))
+        except BridgeError:
+            return error
+        if bare is None or not 0 < bare < tokens:
+            return error
+        return ContextExceeded(tokens, error.context_length, tokens - bare)
 
     @asynccontextmanager
     async def explaining(self) -> AsyncIterator[None]:

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.fakes import gguf_files, llama_server
 from tests.providers.embedded.conftest import Build
@@ -36,6 +37,7 @@ from lmbridge.core.messages import ImagePart, Message, TextPart, Tool
 from lmbridge.core.models import Instance, LoadOptions, ModelInfo
 from lmbridge.core.provider import ProviderContext
 from lmbridge.core.requests import ChatRequest, EmbedRequest, NamedTool, Sampling, Schema
+from lmbridge.hub.hub import Hub
 from lmbridge.machine.engine import requirements
 from lmbridge.machine.processes import exists
 from lmbridge.providers.embedded import EmbeddedProvider
@@ -388,6 +390,40 @@ async def test_how_far_a_prompt_is_read_is_told_to_who_asks(provider: EmbeddedPr
         assert told[-1].done == told[-1].total > 1000
         async with provider.chat(instance, ask(tokens=2)) as events:
             assert not [event async for event in events if isinstance(event, PromptProgress)]
+
+
+async def test_tokens_are_counted_as_the_engine_counts_them(provider: EmbeddedProvider) -> None:
+    picture = ImagePart(f"data:image/png;base64,{base64.b64encode(png(32, 32)).decode()}")
+    seen = ask(tokens=1).with_messages((Message("user", (TextPart("What is this?"), picture)),))
+    tools = ask("x " * 50, tokens=1, tools=TOOLS)
+    named_tool = ask(tokens=1, tools=TOOLS, tool_choice=NamedTool("weather"))
+    for name, request in (("chat", ask(tokens=1)), ("chat", tools), ("chat", named_tool), ("vision", seen)):
+        async with loaded(provider, name) as instance:
+            counted = await provider.count(instance, request)
+            usage = (await answer(provider, instance, request)).finish.usage
+            assert usage is not None
+            assert counted == usage.prompt_tokens
+    async with loaded(provider, "plain") as instance:
+        with pytest.raises(InvalidRequest, match="knows no tools"):
+            await provider.count(instance, tools)
+
+
+async def test_a_conversation_that_is_too_long_is_trimmed_to_the_loaded_context(build: Build) -> None:
+    talk = [Message(role, "x " * 10) for _ in range(40) for role in ("user", "assistant")]
+    request = ask(tokens=8, truncate=True).with_messages([*talk, Message("user", "hi")])
+    request = msgspec.structs.replace(request, model="chat")
+    async with Hub([build()], options=LoadOptions(context_length=256)) as hub:
+        with pytest.raises(ContextExceeded) as caught:
+            await hub.answer(msgspec.structs.replace(request, truncate=False, tools=TOOLS))
+        assert caught.value.tool_tokens is not None
+        assert 0 < caught.value.tool_tokens < caught.value.prompt_tokens
+        async with hub.lease("chat") as lease:
+            fitted, dropped = await hub.fit(lease, request)
+        assert 0 < dropped < 80
+        assert fitted.turns[0].role == "user"
+        usage = (await hub.answer(request)).finish.usage
+    assert usage is not None
+    assert usage.prompt_tokens + 8 <= 256
 
 
 async def test_a_model_answers_from_two_engines_under_two_names(provider: EmbeddedProvider) -> None:

@@ -30,6 +30,7 @@ from lmbridge.wire.openai.answers import (
     ChatEventDecoder,
     build_answer,
     decode_chat_answer,
+    decode_count,
     decode_embeddings,
     decode_models,
 )
@@ -485,3 +486,10 @@ def test_more_of_a_prompt_than_there_is_cannot_be_read() -> None:
     assert ChatEventDecoder("p").feed(reading(total=3, processed=9))[1] == PromptProgress(3, 3)
     with pytest.raises(BrokenAnswer):
         ChatEventDecoder("p").feed(reading(total=-3))
+
+
+def test_the_tokens_of_a_prompt_are_a_number() -> None:
+    assert decode_count(b'{"input_tokens":129,"object":"response.input_tokens"}', "p") == 129
+    for broken in (b"{}", b'{"input_tokens": -1}', b'{"input_tokens": "9"}', b"129"):
+        with pytest.raises(BrokenAnswer):
+            decode_count(broken, "p")

@@ -66,7 +66,7 @@ class EmbeddedSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EmbeddedProvider:
-    """Models in files on this machine. Satisfies `Provider` and `Downloader` of `lmbridge.core.provider`."""
+    """Models in files on this machine: a `Provider`, `Downloader` and `Counter` of `lmbridge.core.provider`."""
 
     manifest: ClassVar[Manifest] = Manifest(
         id="embedded",
@@ -339,6 +339,10 @@ class EmbeddedProvider:
             return self.prepare(instance, body)
 
         return self._client.chat(instance.endpoint, request, prepared)
+
+    async def count(self, instance: Instance, request: ChatRequest) -> int:
+        """Tokens of a prompt, counted by the engine without reading it."""
+        return await self._client.count(instance.endpoint, request, lambda body: self.prepare(instance, body))
 
     async def embed(self, instance: Instance, request: EmbedRequest) -> Embeddings:
         """Vectors for texts."""

@@ -1,0 +1,75 @@
+"""What becomes of a conversation that does not fit the loaded context: how it is trimmed, if that is wanted.
+
+Trimmed is in a declared way. System and developer turns stay, wherever they are; so do the last thing the user
+said and everything after it. Of the rest the oldest exchanges go: what the user said with every answer, tool call
+and tool result up to when he spoke again, so that no call is left without its result and no answer without its
+question. As few go as possible. Tokens are counted by the engine; here nothing is estimated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeAlias
+
+from lmbridge.core.errors import ContextExceeded
+from lmbridge.core.messages import Message
+from lmbridge.core.requests import ChatRequest
+
+RESERVE: Final = 512
+"""Tokens kept free for an answer whose length the request does not limit."""
+
+Count: TypeAlias = Callable[[ChatRequest], Awaitable[int]]
+"""Tokens of a prompt, as its model counts them."""
+
+
+def reserve(chat: ChatRequest, context_length: int) -> int:
+    """Tokens that trimming keeps free for the answer: those it may have, at most half of the context."""
+    return min(chat.sampling.max_tokens or RESERVE, context_length // 2)
+
+
+def exchanges(turns: Sequence[Message]) -> list[list[int]]:
+    """What may be dropped, oldest first: the positions of the turns of each exchange."""
+    last = max((position for position, turn in enumerate(turns) if turn.role == "user"), default=0)
+    found: list[list[int]] = []
+    for position, turn in enumerate(turns[:last]):
+        if turn.role in ("system", "developer"):
+            continue
+        if turn.role == "user" or not found:
+            found.append([])
+        found[-1].append(position)
+    return found
+
+
+def without(chat: ChatRequest, dropped: int) -> tuple[ChatRequest, int]:
+    """The request less its *dropped* oldest exchanges, and how many turns those were."""
+    gone = {position for exchange in exchanges(chat.turns)[:dropped] for position in exchange}
+    if not gone:
+        return chat, 0
+    return chat.with_messages([t for position, t in enumerate(chat.turns) if position not in gone]), len(gone)
+
+
+async def trim(chat: ChatRequest, context_length: int, count: Count) -> tuple[ChatRequest, int]:
+    """The request with as few of its oldest exchanges dropped as makes it fit, and how many turns were.
+
+    Where nothing but what must stay is left, it may take the room that is kept for the answer.
+
+    Raises:
+        ContextExceeded: what must stay does not fit by itself; with its tokens.
+    """
+    room = context_length - reserve(chat, context_length)
+    tokens = await count(chat)
+    if tokens <= room:
+        return chat, 0
+    enough = len(exchanges(chat.turns))
+    if enough:
+        tokens = await count(without(chat, enough)[0])
+    if tokens >= context_length:
+        raise ContextExceeded(tokens, context_length)
+    too_few = 0
+    while enough - too_few > 1:
+        middle = (too_few + enough) // 2
+        if await count(without(chat, middle)[0]) <= room:
+            enough = middle
+        else:
+            too_few = middle
+    return without(chat, enough)

@@ -42,6 +42,8 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True):
         max_body: largest request body, in bytes. heartbeat_s: seconds of silence before a sign of life.
         store_days: days that answers are stored, so that one can go on from them; 0 stores none.
         log: keep a log of requests, without prompts and answers; `lmbridge log` shows it.
+        stand_in: also listen on 127.0.0.1:1234, where LM Studio does, if nobody else does.
+        lmstudio_quirks: answer as LM Studio does also where that is a trap for its clients.
     """
 
     host: str = "127.0.0.1"
@@ -53,6 +55,8 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True):
     heartbeat_s: Annotated[float, Meta(gt=0)] = 10.0
     store_days: Annotated[float, Meta(ge=0)] = 30.0
     log: bool = True
+    stand_in: bool = False
+    lmstudio_quirks: bool = False
 
 
 class Config(Struct, frozen=True):

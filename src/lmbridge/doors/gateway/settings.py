@@ -21,6 +21,9 @@ class GatewaySettings(Struct, frozen=True):
         grace_s: seconds that answers may still take when the gateway stops.
         store_days: days that answers are stored for whoever goes on from them; 0 stores none.
         log: whether each request leaves a line in the log of requests; never a word of prompts or answers.
+        stand_in: also listen where LM Studio does (127.0.0.1:1234), if nobody else does.
+        lmstudio_quirks: answer as LM Studio does also where that is a trap: status 200 for unknown paths, an
+            answer by another model than the one that was asked for, and others.
     """
 
     host: str = "127.0.0.1"
@@ -33,3 +36,5 @@ class GatewaySettings(Struct, frozen=True):
     grace_s: float = 5.0
     store_days: float = 30.0
     log: bool = True
+    stand_in: bool = False
+    lmstudio_quirks: bool = False

@@ -19,7 +19,7 @@ from lmbridge.core.errors import (
     error_from_code,
 )
 from lmbridge.wire.lmstudio.errors import decode_failure
-from lmbridge.wire.lmstudio.serving.errors import TYPES, error_body, error_event, unexpected
+from lmbridge.wire.lmstudio.serving.errors import TYPES, error_body, unexpected
 
 
 def told(error: BridgeError, *, quirks: bool = False) -> dict[str, object]:
@@ -99,13 +99,6 @@ def test_too_long_a_prompt_is_a_mistake_of_the_caller_or_as_lm_studio_has_it_of_
 
 def test_an_unknown_earlier_answer_is_told_with_its_age_as_lm_studio_does() -> None:
     assert "30 days" in str(told(PreviousResponseNotFound("resp_1"), quirks=True)["message"])
-
-
-def test_within_a_stream_an_error_is_an_event() -> None:
-    name, data, *rest = error_event(ModelNotFound("m", ())).decode().split("\n")
-    assert (name, rest) == ("event: error", ["", ""])
-    frame = json.loads(data.removeprefix("data: "))
-    assert (frame["type"], frame["error"]["type"]) == ("error", "model_not_found")
 
 
 def test_an_unknown_route_is_told_in_these_bytes() -> None:

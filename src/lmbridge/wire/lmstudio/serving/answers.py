@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import Final, Literal, TypeAlias, assert_never
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw
 
 from lmbridge.core.errors import BridgeError
 from lmbridge.core.events import (
@@ -29,6 +29,32 @@ from lmbridge.core.events import (
 from lmbridge.core.messages import ToolCall
 from lmbridge.core.turns import Facts, Wait
 from lmbridge.wire.lmstudio.serving.errors import describe
+from lmbridge.wire.lmstudio.serving.events import (
+    ChatEnd,
+    ChatResult,
+    ChatStart,
+    ErrorEvent,
+    InvalidName,
+    InvalidToolCall,
+    MessageEnd,
+    MessagePiece,
+    MessageStart,
+    ModelLoadEnd,
+    ModelLoadProgress,
+    ModelLoadStart,
+    PromptProcessingEnd,
+    PromptProcessingProgress,
+    PromptProcessingStart,
+    QueueProgress,
+    ReasoningEnd,
+    ReasoningPiece,
+    ReasoningStart,
+    Said,
+    Stats,
+    ToolCallFailure,
+    before_content,
+    frame,
+)
 
 _Part: TypeAlias = Literal["reasoning", "message"]
 _encode: Final = msgspec.json.Encoder().encode
@@ -39,55 +65,11 @@ STILL: Final = b": still waiting\n\n"
 UNKNOWN_TOOL: Final = "The model called a tool that it was not given."
 
 
-class _Said(Struct):
-    type: _Part
-    content: str
-
-
-class _Metadata(Struct, tag="invalid_name"):
-    tool_name: str
-    arguments: Raw | UnsetType = UNSET
-
-
-class _InvalidCall(Struct, tag="invalid_tool_call"):
-    reason: str
-    metadata: _Metadata
-
-
-class _Stats(Struct):
-    input_tokens: int = 0
-    total_output_tokens: int = 0
-    reasoning_output_tokens: int = 0
-    tokens_per_second: float = 0.0
-    time_to_first_token_seconds: float = 0.0
-    model_load_time_seconds: float | UnsetType = UNSET
-
-
-class _Result(Struct):
-    model_instance_id: str
-    output: list[_Said | _InvalidCall]
-    stats: _Stats
-    response_id: str | UnsetType = UNSET
-
-
-def _frames() -> dict[_Part, tuple[bytes, bytes, bytes]]:
-    kinds: tuple[_Part, ...] = ("reasoning", "message")
-    return {
-        kind: (_frame(f"{kind}.start"), _head(f"{kind}.delta", "content"), _frame(f"{kind}.end")) for kind in kinds
-    }
-
-
-def _frame(kind: str, **fields: object) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (kind.encode(), _encode({"type": kind, **fields}))
-
-
-def _head(kind: str, field: str) -> bytes:
-    """The beginning of a frame up to the value of its one field."""
-    return f'event: {kind}\ndata: {{"type":"{kind}","{field}":'.encode()
-
-
-_PARTS: Final = _frames()
-_READING: Final = (_frame("prompt_processing.start"), _frame("prompt_processing.end"))
+_PARTS: Final[dict[_Part, tuple[bytes, bytes, bytes]]] = {
+    "reasoning": (frame(ReasoningStart()), before_content(ReasoningPiece), frame(ReasoningEnd())),
+    "message": (frame(MessageStart()), before_content(MessagePiece), frame(MessageEnd())),
+}
+"""How each kind of part begins, how a piece of it begins up to the words, and how it ends."""
 
 
 class NativeChatEncoder:
@@ -103,8 +85,8 @@ class NativeChatEncoder:
         eager: it begins before the model is there, as it tells of the load.
     """
 
-    media: Final = b"text/event-stream; charset=utf-8"
-    eager: Final = True
+    media = b"text/event-stream; charset=utf-8"
+    eager = True
 
     def __init__(
         self,
@@ -156,10 +138,8 @@ class NativeChatEncoder:
 
     def close(self, answer: Answer, facts: Facts) -> bytes:
         """The end of a stream that went well."""
-        failures = [
-            _frame("tool_call.failure", reason=UNKNOWN_TOOL, metadata=_about(c)) for c in answer.tool_calls
-        ]
-        end = _frame("chat.end", result=self._result(answer, facts))
+        failures = [frame(ToolCallFailure(UNKNOWN_TOOL, _about(call))) for call in answer.tool_calls]
+        end = frame(ChatEnd(self._result(answer, facts)))
         return b"".join((self._begin(), self._end_part(), *failures, end))
 
     def whole(self, answer: Answer, facts: Facts) -> bytes:
@@ -168,9 +148,9 @@ class NativeChatEncoder:
 
     def failed(self, error: BridgeError) -> bytes:
         """The end of a stream that has failed: why, and then what there is of the answer."""
-        items: list[_Said | _InvalidCall] = [_Said(kind, "".join(pieces)) for kind, pieces in self._said]
-        end = _frame("chat.end", result=_Result(self._model, items, _Stats()))
-        return self._begin() + self._end_part() + _frame("error", error=describe(error, quirks=self._quirks)) + end
+        output = tuple(Said(kind, "".join(pieces)) for kind, pieces in self._said)
+        told = frame(ErrorEvent(describe(error, quirks=self._quirks)))
+        return self._begin() + self._end_part() + told + frame(ChatEnd(ChatResult(self._model, output, Stats())))
 
     # ---- before the first word
 
@@ -178,7 +158,7 @@ class NativeChatEncoder:
         if self._begun:
             return b""
         self._begun = True
-        return _frame("chat.start", model_instance_id=self._model)
+        return frame(ChatStart(self._model))
 
     def _queue(self, position: int) -> bytes:
         if position == self._position:
@@ -186,27 +166,26 @@ class NativeChatEncoder:
         self._position = position
         if self._quirks:
             return b": %d ahead in the queue\n\n" % position
-        return _frame("queue.progress", position=position)
+        return frame(QueueProgress(position))
 
     def _load(self, progress: float) -> bytes:
         start = b""
         if self._load_began is None:
             self._load_began, self._progress = self._clock(), 0.0
-            start = _frame("model_load.start", model_instance_id=self._model)
+            start = frame(ModelLoadStart(self._model))
         self._progress = max(self._progress, min(1.0, progress))
-        return start + _frame("model_load.progress", model_instance_id=self._model, progress=self._progress)
+        return start + frame(ModelLoadProgress(self._model, self._progress))
 
     def _loaded(self) -> bytes:
         if self._load_began is None or self._reading != "before":
             return b""
-        seconds = round(self._clock() - self._load_began, 3)
-        return _frame("model_load.end", model_instance_id=self._model, load_time_seconds=seconds)
+        return frame(ModelLoadEnd(self._model, round(self._clock() - self._load_began, 3)))
 
     def _read(self, progress: float) -> bytes:
         if self._reading == "done":
             return b""
         if self._reading == "before":
-            start = self._loaded() + _READING[0]
+            start = self._loaded() + frame(PromptProcessingStart())
             self._reading, self._progress = "now", min(1.0, progress)
             return start + self._read_so_far()
         if progress <= self._progress:
@@ -215,12 +194,12 @@ class NativeChatEncoder:
         return self._read_so_far()
 
     def _read_so_far(self) -> bytes:
-        return _frame("prompt_processing.progress", progress=self._progress)
+        return frame(PromptProcessingProgress(self._progress))
 
     def _finish_reading(self) -> bytes:
         if self._reading == "done":
             return b""
-        told = self._read(1.0) + _READING[1]
+        told = self._read(1.0) + frame(PromptProcessingEnd())
         self._reading = "done"
         return told
 
@@ -244,21 +223,20 @@ class NativeChatEncoder:
 
     # ---- the result
 
-    def _result(self, answer: Answer, facts: Facts) -> _Result:
+    def _result(self, answer: Answer, facts: Facts) -> ChatResult:
         message = answer.message
         said: list[tuple[_Part, str]] = [("reasoning", message.reasoning or ""), ("message", message.text)]
-        output: list[_Said | _InvalidCall] = [_Said(kind, text) for kind, text in said if text]
-        output += [_InvalidCall(UNKNOWN_TOOL, _about(call)) for call in answer.tool_calls]
+        parts = [Said(kind, text) for kind, text in said if text]
+        calls = [InvalidToolCall(UNKNOWN_TOOL, _about(call)) for call in answer.tool_calls]
         stats = _cost(answer.finish.usage, facts, message.reasoning or "", message.text)
-        return _Result(facts.name, output, stats, self._id or UNSET)
+        return ChatResult(facts.name, (*parts, *calls), stats, self._id or UNSET)
 
 
-def _cost(usage: Usage | None, facts: Facts, thought: str, text: str) -> _Stats:
-    """What an answer cost. Tokens that nobody counted are 0: LM Studio's clients insist on numbers."""
+def _cost(usage: Usage | None, facts: Facts, thought: str, text: str) -> Stats:
     used = usage or Usage()
     talking = facts.total_s - facts.first_event_s
     speed = facts.tokens_per_s or (used.completion_tokens / talking if talking > 0 else 0.0)
-    return _Stats(
+    return Stats(
         used.prompt_tokens,
         used.completion_tokens,
         thinking(used, thought, text),
@@ -273,9 +251,9 @@ def thinking(usage: Usage, thought: str, text: str) -> int:
     return round(usage.completion_tokens * len(thought) / ((len(thought) + len(text)) or 1))
 
 
-def _about(call: ToolCall) -> _Metadata:
+def _about(call: ToolCall) -> InvalidName:
     try:
         parsed = msgspec.json.decode(call.arguments)
     except (ValueError, RecursionError):
         parsed = None
-    return _Metadata(call.name, Raw(call.arguments.encode()) if isinstance(parsed, dict) else UNSET)
+    return InvalidName(call.name, Raw(call.arguments.encode()) if isinstance(parsed, dict) else UNSET)

@@ -85,17 +85,21 @@ class ErrorObject(Struct):
     hint: str | UnsetType = UNSET
 
 
-class _KeyError(Struct):
+class KeyErrorObject(Struct):
+    """What stands under `error` where a key is missing or refused."""
+
     type: str
     code: str
     message: str
 
 
-class _Envelope(Struct):
-    error: ErrorObject | _KeyError
+class ErrorAnswer(Struct):
+    """The body of an error answer."""
+
+    error: ErrorObject | KeyErrorObject
 
 
-def describe(error: BridgeError, *, quirks: bool = False) -> ErrorObject | _KeyError:
+def describe(error: BridgeError, *, quirks: bool = False) -> ErrorObject | KeyErrorObject:
     """An error as the object that stands under `error`.
 
     Args:
@@ -104,7 +108,7 @@ def describe(error: BridgeError, *, quirks: bool = False) -> ErrorObject | _KeyE
     said = error.message if quirks else f"{error.message} {error.hint}".rstrip()
     if isinstance(error, Unauthorized):
         required = "An LM Studio API token is required for this request." if quirks else said
-        return _KeyError("invalid_request", "invalid_api_key", required)
+        return KeyErrorObject("invalid_request", "invalid_api_key", required)
     told = ErrorObject(said, _type(error), _code(error), error.param)
     if not quirks:
         told.hint = error.hint
@@ -148,13 +152,7 @@ def _numbers(error: ContextExceeded) -> str:
 
 def error_body(error: BridgeError, *, quirks: bool = False) -> bytes:
     """The body of an error answer."""
-    return _encode(_Envelope(describe(error, quirks=quirks)))
-
-
-def error_event(error: BridgeError, *, quirks: bool = False) -> bytes:
-    """An error as an event of a stream that has begun."""
-    data = _encode({"type": "error", "error": describe(error, quirks=quirks)})
-    return b"event: error\ndata: %b\n\n" % data
+    return _encode(ErrorAnswer(describe(error, quirks=quirks)))
 
 
 def unexpected(method: str, path: str) -> bytes:

@@ -32,33 +32,43 @@ class Listed(Struct, frozen=True):
     instances: tuple[tuple[str, InstanceState], ...] = ()
 
 
-class _Config(Struct):
+class InstanceConfig(Struct):
+    """How an instance is loaded."""
+
     context_length: int
     parallel: int | UnsetType = UNSET
 
 
-class _Instance(Struct):
+class NativeInstance(Struct):
+    """A model in memory."""
+
     id: str
-    config: _Config
+    config: InstanceConfig
 
 
-class _Quantization(Struct):
+class Quantization(Struct):
+    """How its weights are stored."""
+
     name: str | None
     bits_per_weight: int | None
 
 
-class _Reasoning(Struct):
+class ReasoningOptions(Struct):
+    """How it may think."""
+
     allowed_options: tuple[str, ...] = REASONING
     default: str = "on"
 
 
-class _Capabilities(Struct):
+class Capabilities(Struct):
+    """What it can do."""
+
     vision: bool
     trained_for_tool_use: bool
-    reasoning: _Reasoning | UnsetType = UNSET
+    reasoning: ReasoningOptions | UnsetType = UNSET
 
 
-class _Model(Struct):
+class NativeModel(Struct):
     """An entry of the native list; embedding models have neither architecture nor capabilities."""
 
     type: Literal["llm", "embedding"]
@@ -66,17 +76,17 @@ class _Model(Struct):
     key: str
     display_name: str
     architecture: str | UnsetType | None
-    quantization: _Quantization | None
+    quantization: Quantization | None
     size_bytes: int
     params_string: str | None
-    loaded_instances: list[_Instance]
+    loaded_instances: list[NativeInstance]
     max_context_length: int
     format: str | None
-    capabilities: _Capabilities | UnsetType = UNSET
+    capabilities: Capabilities | UnsetType = UNSET
     description: str | UnsetType | None = UNSET
 
 
-class _OlderModel(Struct):
+class OlderModel(Struct):
     """An entry of the older list."""
 
     id: str
@@ -92,23 +102,27 @@ class _OlderModel(Struct):
     capabilities: list[str] | UnsetType = UNSET
 
 
-class _Models(Struct):
-    models: list[_Model]
+class NativeModels(Struct):
+    """`GET /api/v1/models`"""
+
+    models: list[NativeModel]
 
 
-class _OlderModels(Struct):
-    data: list[_OlderModel]
+class OlderModels(Struct):
+    """`GET /api/v0/models`"""
+
+    data: list[OlderModel]
     object: Literal["list"] = "list"
 
 
 def encode_models(listed: Sequence[Listed]) -> bytes:
     """`GET /api/v1/models`"""
-    return _encode(_Models([_model(each) for each in listed]))
+    return _encode(NativeModels([_model(each) for each in listed]))
 
 
 def encode_older_models(listed: Sequence[Listed]) -> bytes:
     """`GET /api/v0/models`"""
-    return _encode(_OlderModels([_older(each) for each in listed]))
+    return _encode(OlderModels([_older(each) for each in listed]))
 
 
 def encode_older_model(listed: Listed) -> bytes:
@@ -116,9 +130,9 @@ def encode_older_model(listed: Listed) -> bytes:
     return _encode(_older(listed))
 
 
-def _model(each: Listed) -> _Model:
+def _model(each: Listed) -> NativeModel:
     model, embedding = each.model, each.model.kind == "embedding"
-    return _Model(
+    return NativeModel(
         type="embedding" if embedding else "llm",
         publisher=publisher(each),
         key=each.name,
@@ -135,30 +149,30 @@ def _model(each: Listed) -> _Model:
     )
 
 
-def _instance(name: str, state: InstanceState, model: ModelInfo) -> _Instance:
-    config = _Config(state.context_length or model.context_length or 0)
+def _instance(name: str, state: InstanceState, model: ModelInfo) -> NativeInstance:
+    config = InstanceConfig(state.context_length or model.context_length or 0)
     if model.kind == "chat" and state.slots is not None:
         config.parallel = state.slots
-    return _Instance(name, config)
+    return NativeInstance(name, config)
 
 
-def _capabilities(model: ModelInfo) -> _Capabilities:
-    told = _Capabilities(bool(model.vision), bool(model.tools))
+def _capabilities(model: ModelInfo) -> Capabilities:
+    told = Capabilities(bool(model.vision), bool(model.tools))
     if model.reasoning:
-        told.reasoning = _Reasoning()
+        told.reasoning = ReasoningOptions()
     return told
 
 
-def _quantization(name: str) -> _Quantization | None:
+def _quantization(name: str) -> Quantization | None:
     if not name:
         return None
     found = _BITS.search(name)
-    return _Quantization(name, int(found[0]) if found else None)
+    return Quantization(name, int(found[0]) if found else None)
 
 
-def _older(each: Listed) -> _OlderModel:
+def _older(each: Listed) -> OlderModel:
     model = each.model
-    told = _OlderModel(
+    told = OlderModel(
         id=each.name,
         object="model",
         type="embeddings" if model.kind == "embedding" else "vlm" if model.vision else "llm",

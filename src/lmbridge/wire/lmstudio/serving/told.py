@@ -19,6 +19,12 @@ ALREADY: Final = b'{"status":"already_downloaded"}'
 """Of a download of what is there: exactly this, and no job."""
 
 
+class Greeting(Struct, frozen=True):
+    """Who is here."""
+
+    lmstudio: bool
+
+
 class Job(Struct, frozen=True):
     """A download, as far as it is.
 
@@ -32,24 +38,32 @@ class Job(Struct, frozen=True):
     ended: float | None = None
 
 
-class _Config(Struct):
+class LoadConfig(Struct):
+    """How a model is loaded."""
+
     context_length: int
     parallel: int | UnsetType = UNSET
 
 
-class _Loaded(Struct):
+class ModelLoaded(Struct):
+    """The answer to a load."""
+
     type: Literal["llm", "embedding"]
     instance_id: str
     load_time_seconds: float
     status: Literal["loaded"] = "loaded"
-    load_config: _Config | UnsetType = UNSET
+    load_config: LoadConfig | UnsetType = UNSET
 
 
-class _Unloaded(Struct):
+class ModelUnloaded(Struct):
+    """The answer to an unload."""
+
     instance_id: str
 
 
-class _Status(Struct):
+class JobStatus(Struct):
+    """A download that has begun; one that is here already has its status alone."""
+
     job_id: str
     status: str
     bytes_per_second: float | UnsetType = UNSET
@@ -67,9 +81,9 @@ def encode_loaded(model: ModelInfo, instance: str, state: InstanceState, seconds
         instance: its name. seconds: that the load took. echo: tell how it was loaded.
     """
     chat = model.kind == "chat"
-    told = _Loaded("llm" if chat else "embedding", instance, round(seconds, 3))
+    told = ModelLoaded("llm" if chat else "embedding", instance, round(seconds, 3))
     if echo:
-        told.load_config = _Config(state.context_length or model.context_length or 0)
+        told.load_config = LoadConfig(state.context_length or model.context_length or 0)
         if chat and state.slots is not None:
             told.load_config.parallel = state.slots
     return _encode(told)
@@ -77,7 +91,7 @@ def encode_loaded(model: ModelInfo, instance: str, state: InstanceState, seconds
 
 def encode_unloaded(instance: str) -> bytes:
     """The answer to an unload."""
-    return _encode(_Unloaded(instance))
+    return _encode(ModelUnloaded(instance))
 
 
 def encode_job(job: Job, now: float) -> bytes:
@@ -86,7 +100,7 @@ def encode_job(job: Job, now: float) -> bytes:
     Args:
         now: seconds since 1970, from which the estimated end is told.
     """
-    download, told = job.download, _Status(job.id, job.download.state, started_at=moment(job.started))
+    download, told = job.download, JobStatus(job.id, job.download.state, started_at=moment(job.started))
     if download.total_bytes is not None:
         told.total_size_bytes = download.total_bytes
     if download.done_bytes is not None:

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 from inspect import signature
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.doors.gateway.asking import SESSION, Running, running
-from tests.fakes.byte_server import ByteServer, always, answer
+from tests.fakes.byte_server import ByteServer, always, answer, read_request
 from tests.fakes.openai_server import FakeOpenAI, fake_openai
 from tests.fakes.provider import ScriptedProvider
 
@@ -34,6 +35,7 @@ from lmbridge.core.requests import ChatRequest, EmbedRequest
 from lmbridge.doors.gateway import GatewaySettings
 from lmbridge.hub.hub import Hub
 from lmbridge.providers.openai import OpenAIProvider
+from lmbridge.wire.openai.errors import error_body
 
 HELLO = ChatRequest("fake-chat", "hello world")
 
@@ -226,3 +228,24 @@ async def _ask_often(hub: RemoteHub) -> None:
     async with asyncio.timeout(30):
         while True:
             await hub.models()
+
+
+async def test_a_wish_to_trim_is_passed_on_and_what_does_not_fit_tells_the_share_of_the_tools() -> None:
+    asked: list[bytes] = []
+    told = error_body(ContextExceeded(30, 20, 10))
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head, body = await read_request(reader)
+            asked.append(body)
+            resolved = head.startswith(b"POST /api/lmbridge/models/resolve ")
+            found = answer(msgspec.json.encode(ModelInfo("m", "server")))
+            writer.write(found if resolved else answer(told, status="400 Bad Request"))
+            await writer.drain()
+
+    async with ByteServer(handle) as server, RemoteHub(server.url, "") as hub:
+        for truncate in (True, False):
+            with pytest.raises(ContextExceeded, match="10 of them for its tools") as caught:
+                await hub.answer(ChatRequest("m", "x", truncate=truncate))
+            assert caught.value.tool_tokens == 10
+    assert [b'"truncation":"auto"' in body for body in asked] == [False, True, False, False]

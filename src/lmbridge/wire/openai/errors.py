@@ -97,6 +97,7 @@ class _Detail(Struct):
     hint: object = None
     n_prompt_tokens: object = None
     n_ctx: object = None
+    n_tool_tokens: object = None
 
 
 class _Envelope(Struct):
@@ -115,11 +116,12 @@ class _Shown(Struct):
     hint: str
 
 
-class _ShownContext(_Shown):
-    """With llama.cpp's own fields, which its clients look for."""
+class _ShownContext(_Shown, omit_defaults=True):
+    """With llama.cpp's own fields, which its clients look for, and one of ours: the tokens of the tools."""
 
     n_prompt_tokens: int
     n_ctx: int
+    n_tool_tokens: int | None = None
 
 
 _NO_ERROR: Final = (b"", b"null", b'""', b"{}", b"[]", b"false", b"0")
@@ -200,7 +202,8 @@ def _words(value: object) -> str:
 def _exceeded(detail: _Detail, message: str) -> ContextExceeded | None:
     prompt, limit = detail.n_prompt_tokens, detail.n_ctx
     if isinstance(prompt, int) and isinstance(limit, int):
-        return ContextExceeded(prompt, limit)
+        tools = detail.n_tool_tokens
+        return ContextExceeded(prompt, limit, tools if isinstance(tools, int) else None)
     if found := _LIMIT_FIRST.search(message):
         return ContextExceeded(int(found[2]), int(found[1]))
     if found := _PROMPT_FIRST.search(message) or _TEXT_FIRST.search(message):
@@ -215,7 +218,14 @@ def _shown(error: BridgeError) -> _Shown:
         kind = "invalid_request_error"
     if isinstance(error, ContextExceeded) and hasattr(error, "prompt_tokens"):
         return _ShownContext(
-            message, kind, error.param, error.code, error.hint, error.prompt_tokens, error.context_length
+            message,
+            kind,
+            error.param,
+            error.code,
+            error.hint,
+            error.prompt_tokens,
+            error.context_length,
+            error.tool_tokens,
         )
     return _Shown(message, kind, error.param, error.code, error.hint)
 

@@ -44,7 +44,9 @@ class Answer(Struct):
 
     @property
     def code(self) -> object:
-        return self.error["code"]
+        """Our code, wherever the family of the route has a place for it."""
+        details = self.error.get("details")
+        return details["error_code"] if isinstance(details, dict) else self.error["code"]
 
 
 class Running(Struct):

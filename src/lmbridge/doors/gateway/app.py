@@ -14,6 +14,7 @@ from time import perf_counter
 from typing import Final, cast
 
 from lmbridge.core.errors import BridgeError, MethodNotAllowed, RouteNotFound, ShuttingDown
+from lmbridge.doors.gateway.anthropic import ANTHROPIC, AnthropicRoutes
 from lmbridge.doors.gateway.asgi import NOSNIFF, Header, Receive, Request, Scope, Send
 from lmbridge.doors.gateway.family import Family
 from lmbridge.doors.gateway.guard import (
@@ -43,7 +44,7 @@ PREFLIGHT: Final[tuple[Header, ...]] = (
     (b"access-control-allow-private-network", b"true"),
 )
 
-FAMILIES: Final[Mapping[str, Family]] = {}
+FAMILIES: Final[Mapping[str, Family]] = {"/v1/messages": ANTHROPIC}
 """The family of each beginning of a path, for paths that are not there; OpenAI's for all others."""
 
 log = logging.getLogger("lmbridge.gateway")
@@ -78,6 +79,7 @@ class Gateway:
         self._openai = OpenAIRoutes(hub, settings)
         doors = (
             self._openai,
+            AnthropicRoutes(hub, settings),
             Management(hub, settings, version, self.stop),
             Pages(hub, version, self._describe),
         )

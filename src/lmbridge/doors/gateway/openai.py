@@ -9,6 +9,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from lmbridge.core.models import InstanceState, ModelInfo, ModelKind
+from lmbridge.doors.gateway.anthropic import asks_as_anthropic, reply_model, reply_models
 from lmbridge.doors.gateway.asgi import Request
 from lmbridge.doors.gateway.relay import Ask, Language, Relay
 from lmbridge.doors.gateway.routes import Paths, Route
@@ -141,16 +142,24 @@ class OpenAIRoutes:
         await self._relay.answer(request, EMBEDDING, Ask(raw, body.model, base64=body.encoding_format == "base64"))
 
     async def models(self, request: Request) -> None:
-        """`GET /v1/models`"""
+        """`GET /v1/models`; Anthropic's clients get it in their form."""
+        models = [(name, model) for name, model in named(await self._hub.models()) if _usable(model)]
+        if asks_as_anthropic(request):
+            await reply_models(request, models)
+            return
         loaded = await self._loaded()
-        shown = [self._object(m, name, loaded) for name, m in named(await self._hub.models()) if _usable(m)]
+        shown = [self._object(model, name, loaded) for name, model in models]
         await request.reply_json(ModelList(data=shown))
 
     async def model(self, request: Request) -> None:
         """`GET /v1/models/{id}`; ids may contain slashes."""
+        as_anthropic = asks_as_anthropic(request)  # first, so that errors have their form too
         models = await self._hub.models()
         found = routing.find(request.params["id"], models)
         name = next(name for name, model in named(models) if model == found)
+        if as_anthropic:
+            await reply_model(request, name, found)
+            return
         await request.reply_json(self._object(found, name, await self._loaded()))
 
     async def _loaded(self) -> dict[tuple[str, str], InstanceState]:

@@ -29,6 +29,7 @@ from lmbridge.core.provider import (
 from lmbridge.core.requests import ChatRequest, EmbedRequest
 from lmbridge.hub import context
 from lmbridge.hub.activity import Activity
+from lmbridge.hub.answering import Answering
 from lmbridge.hub.catalogue import Catalogue
 from lmbridge.hub.downloads import Downloads
 from lmbridge.hub.lease import Lease
@@ -329,14 +330,14 @@ class Hub:
 
     @asynccontextmanager
     async def ask(self, lease: Lease, chat: ChatRequest) -> AsyncIterator[AsyncIterator[Event]]:
-        """Stream the answer of a leased model, with the prompt made to `fit`.
+        """Stream the answer of a leased model in normal form, with the prompt made to `fit`.
 
         Raises:
             ContextExceeded: with both numbers, and the tools' share where it is known. And as `Provider.chat`.
         """
         fitted, _ = await self.fit(lease, chat)
         try:
-            async with lease.provider.chat(lease.instance, fitted) as events:
+            async with Answering(lease.provider, lease.instance, fitted) as events:
                 yield events
         except ContextExceeded as error:
             raise await lease.weighed(error, fitted) from error

@@ -86,6 +86,8 @@ class EmbeddedProvider:
         seeds_need_solitude=True,
         counts_one_choice=True,
         copies=True,
+        calls_in_form=True,
+        schema_bars_tools=True,
     )
 
     def __init__(self, settings: EmbeddedSettings, context: ProviderContext) -> None:

@@ -86,8 +86,9 @@ async def _serve(config: Config, settings: GatewayConfig, models: tuple[str, ...
     from lmbridge.doors.gateway import Gateway, GatewaySettings, serve
     from lmbridge.hub.keys import KeyRing
     from lmbridge.hub.request_log import RequestLog
+    from lmbridge.hub.stored import DAY_S, Stored
     from lmbridge.machine.gateway_file import GatewayFile
-    from lmbridge.machine.home import keys_file, requests_log
+    from lmbridge.machine.home import keys_file, requests_log, responses_file
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     key, ring = secrets.token_urlsafe(32), KeyRing(keys_file(config.home))
@@ -100,7 +101,9 @@ async def _serve(config: Config, settings: GatewayConfig, models: tuple[str, ...
 
     async with build_hub(config, [Path(name) for name in models if os.path.isabs(name)]) as hub:
         log = RequestLog(requests_log(config.home)) if settings.log else None
-        gateway = Gateway(hub, GatewaySettings(**msgspec.structs.asdict(settings)), ring, key, requests=log)
+        stored = Stored(responses_file(config.home), settings.store_days * DAY_S)
+        given = GatewaySettings(**msgspec.structs.asdict(settings))
+        gateway = Gateway(hub, given, ring, key, requests=log, stored=stored)
         gateway.check()
         listening = _bind(settings)
         try:

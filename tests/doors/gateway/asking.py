@@ -17,6 +17,7 @@ from lmbridge.doors.gateway.server import bind
 from lmbridge.hub.hub import Hub
 from lmbridge.hub.keys import KeyRing
 from lmbridge.hub.request_log import RequestLog
+from lmbridge.hub.stored import DAY_S, Stored
 
 SESSION = "the-session-key"
 LOG = "requests.jsonl"
@@ -74,7 +75,9 @@ async def running(
     ready: asyncio.Future[str] = loop.create_future()
     async with Hub(cast("Sequence[Provider]", providers)) as hub:
         ring, log = KeyRing(folder / "keys.json", recheck_s=0), RequestLog(folder / LOG)
-        gateway = Gateway(hub, settings, ring, SESSION, requests=log if settings.log else None)
+        stored = Stored(folder / "responses.db", settings.store_days * DAY_S)
+        requests = log if settings.log else None
+        gateway = Gateway(hub, settings, ring, SESSION, requests=requests, stored=stored)
         # Whatever the settings say, a test listens on loopback.
         serving = asyncio.ensure_future(
             serve(gateway, on_ready=ready.set_result, sockets=[bind("127.0.0.1", settings.port)])

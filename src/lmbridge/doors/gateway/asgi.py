@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol, TypeAlias
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -111,6 +112,11 @@ class Request:
         self.turn: Turn | None = None
         self._unread = True
         self._scope, self._receive, self._send = scope, receive, send
+
+    @property
+    def query(self) -> dict[str, str]:
+        """What follows the `?` in its address; of a repeated name the last value."""
+        return dict(parse_qsl(self._scope["query_string"].decode("latin-1"), keep_blank_values=True))
 
     async def body(self, limit: int) -> bytes:
         """The whole body.

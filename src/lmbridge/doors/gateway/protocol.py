@@ -301,6 +301,7 @@ class GatewayProtocol(asyncio.Protocol):
             "http_version": version,
             "method": parser.get_method().decode("ascii"),
             "path": _path(self._url),
+            "query_string": self._url.partition(b"?")[2],
             "headers": self._headers,
             CONNECTION: self,
         }

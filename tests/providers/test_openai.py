@@ -5,12 +5,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.fakes.byte_server import ByteServer, always, answer
 from tests.fakes.openai_server import FakeOpenAI, fake_openai
 
 from lmbridge.core.errors import ConfigInvalid, ProviderUnavailable
+from lmbridge.core.messages import Tool
 from lmbridge.core.models import LoadOptions, ModelInfo
 from lmbridge.core.provider import ProviderContext
+from lmbridge.core.requests import ChatRequest, NamedTool
 from lmbridge.providers.openai import OpenAIProvider, Settings
 
 HERE = ProviderContext(Path("/nowhere"), "there")
@@ -285,6 +288,23 @@ async def test_the_runtimes_own_name_goes_into_a_relayed_request(server: FakeOpe
     assert provider.prepare(instance, body) is body
     assert provider.prepare(instance, {"model": "there:real", "x": 1}) == body
     assert provider.prepare(instance, {"x": 1}) == body
+
+
+async def test_a_choice_among_tools_is_made_one_that_every_server_obeys(server: FakeOpenAI) -> None:
+    provider = made(url=server.url)
+    instance = await provider.load(ModelInfo("real", "there"), LoadOptions())
+    tools = [{"type": "function", "function": {"name": name}} for name in ("a", "b")]
+    named = {"model": "real", "tools": tools, "tool_choice": {"type": "function", "function": {"name": "b"}}}
+    assert provider.prepare(instance, named) == {"model": "real", "tools": tools[1:], "tool_choice": "required"}
+    request = ChatRequest("real", "no tool", (Tool("a"), Tool("b")), NamedTool("b"))
+    async with provider.chat(instance, request) as events:
+        assert [event async for event in events]
+    asked = server.requests[-1][1]
+    assert (asked["tool_choice"], len(asked["tools"])) == ("required", 1)  # type: ignore[arg-type]
+    async with provider.chat(instance, replace(request, tool_choice="none")) as events:
+        assert [event async for event in events]
+    assert "tools" not in server.requests[-1][1]
+    await provider.aclose()
 
 
 async def test_it_waits_for_ever_for_an_instance_to_go(server: FakeOpenAI) -> None:

@@ -36,6 +36,7 @@ from lmbridge.core.models import Endpoint, Instance, LoadOptions, ModelInfo, Mod
 from lmbridge.core.provider import Manifest, Progress, ProviderContext, ProviderState, Setting
 from lmbridge.core.requests import ChatRequest, EmbedRequest
 from lmbridge.wire.openai.answers import ListedModel
+from lmbridge.wire.openai.tools import with_plain_choice
 
 LISTED_FOR: Final = 3.0
 """Seconds for which a listing is believed, so that a burst of requests asks for it once."""
@@ -257,13 +258,13 @@ class OpenAIProvider:
         return await never
 
     def prepare(self, instance: Instance, body: Mapping[str, object]) -> Mapping[str, object]:
-        """The same body, with the server's own name of the model in it."""
-        name = instance.endpoint.model
+        """The same body, with the server's own name of the model in it and a tool choice that every server knows."""
+        name, body = instance.endpoint.model, with_plain_choice(body)
         return body if body.get("model") == name else {**body, "model": name}
 
     def chat(self, instance: Instance, request: ChatRequest) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         """Stream an answer. Leaving the `with` ends the work."""
-        return self._client.chat(instance.endpoint, request)
+        return self._client.chat(instance.endpoint, request, with_plain_choice)
 
     async def embed(self, instance: Instance, request: EmbedRequest) -> Embeddings:
         """Vectors for texts."""

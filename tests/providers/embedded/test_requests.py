@@ -113,6 +113,15 @@ def test_a_forced_call_cannot_have_another_shape_too() -> None:
         prepared(chat(tools=[tool("a")], tool_choice="required", response_format={"type": "json_object"}))
 
 
+def test_tools_are_not_left_aside_in_silence_because_of_a_shape() -> None:
+    shaped = chat(tools=[tool("a")], response_format={"type": "json_object"})
+    with pytest.raises(InvalidRequest, match="no room for a tool call") as caught:
+        prepared(shaped)
+    assert caught.value.param == "response_format"
+    assert "tools" not in prepared({**shaped, "tool_choice": "none"})
+    assert prepared({**shaped, "response_format": {"type": "text"}})["tools"] == [tool("a")]
+
+
 def test_a_wrong_schema_of_a_tool_is_named_with_its_place() -> None:
     with pytest.raises(InvalidRequest, match=r"#/properties/x/type") as caught:
         prepared(chat(tools=[tool("a"), tool("b", {"properties": {"x": {"type": "objekt"}}})]))

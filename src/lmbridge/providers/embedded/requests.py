@@ -263,6 +263,13 @@ def _direct_tools(traits: Traits, body: Body, changes: Changes) -> set[str]:
             changes["stop"] = [*_stops(changes.get("stop", body.get("stop"))), traits.call_closing]
     if named is not None or choice == "required":
         _force_call(traits, body, changes)
+    elif _has_shape(body):
+        # The hub makes a tool of the shape where it can, see `wire.tool_calls.answer_tool`.
+        raise InvalidRequest(
+            "With `response_format` the engine's grammar leaves no room for a tool call.",
+            hint="Leave out `n` and `logprobs`, so that the answer may be either.",
+            param="response_format",
+        )
     return set()
 
 
@@ -271,8 +278,7 @@ def _force_call(traits: Traits, body: Body, changes: Changes) -> None:
 
     The engine's own `required` still allows any amount of text first.
     """
-    wanted = body.get("response_format")
-    if isinstance(wanted, dict) and wanted.get("type") in ("json_object", "json_schema"):
+    if _has_shape(body):
         raise InvalidRequest(
             "An answer cannot be both a tool call and of a given shape.",
             hint="Leave out `response_format`, or do not insist on a tool.",
@@ -285,6 +291,11 @@ def _force_call(traits: Traits, body: Body, changes: Changes) -> None:
     opening = {"role": "assistant", "content": traits.call_opening}
     changes["messages"] = [*messages, opening] if isinstance(messages, list) else messages
     changes["continue_final_message"], changes["add_generation_prompt"] = True, False
+
+
+def _has_shape(body: Body) -> bool:
+    wanted = body.get("response_format")
+    return isinstance(wanted, dict) and wanted.get("type") in ("json_object", "json_schema")
 
 
 def _fitted_tool(tool: object, position: int) -> object:

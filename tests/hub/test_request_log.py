@@ -144,6 +144,7 @@ async def test_a_large_file_is_put_aside_and_the_oldest_is_deleted(path: Path) -
         "requests.3.jsonl",
     ]
     assert all(file.stat().st_size <= 250 for file in files(path))
+    assert list(newest_first(path, older=True)) == list(newest_first(path))[len(written(path)) :]
     assert len(list(path.parent.iterdir())) == 4
 
 

@@ -172,13 +172,18 @@ def files(path: Path) -> list[Path]:
     return [file for file in numbered if file.exists()]
 
 
-def newest_first(path: Path) -> Iterator[Line]:
+def newest_first(path: Path, *, older: bool = False) -> Iterator[Line]:
     """The lines of a log, the newest first. What is no line of it is passed over.
+
+    Args:
+        older: those of files that were put aside alone.
 
     Raises:
         OSError: a file cannot be read.
     """
     for file in files(path):
+        if older and file == path:
+            continue
         for raw in reversed(file.read_bytes().splitlines()):
             line = decode_line(raw)
             if line is not None:

@@ -213,9 +213,8 @@ class Keeper(Protocol):
         """
 
     async def doubt(self, instance: Instance, error: BridgeError) -> BridgeError:
-        """The reason behind an error met while asking an instance: that it was unloaded, else *error*.
-
-        `gone` then tells the same.
+        """The reason behind an error met while asking an instance: that it was unloaded, which `gone` then tells
+        too; else *error*, recognised as what it is where its words are the runtime's own.
         """
 
 

@@ -8,11 +8,21 @@ from contextlib import asynccontextmanager
 
 from msgspec.structs import replace
 
-from lmbridge.core.errors import BridgeError, BrokenAnswer, ContextExceeded, ProviderUnavailable
+from lmbridge.core.errors import (
+    BridgeError,
+    BrokenAnswer,
+    ContextExceeded,
+    ForeignServer,
+    ModelGone,
+    ProviderNeedsKey,
+    ProviderUnavailable,
+)
 from lmbridge.core.models import Instance, ModelInfo
 from lmbridge.core.provider import Counter, Keeper, Provider
 from lmbridge.core.requests import ChatRequest
 
+GONE = (ModelGone, ProviderUnavailable, ForeignServer, ProviderNeedsKey)
+"""Errors of a runtime whose model cannot be asked any more."""
 CRASH_NEWS_S = 2.0
 """How long a broken answer waits to learn whether its engine died."""
 
@@ -67,7 +77,7 @@ class Lease:
         """The reason behind an error met while asking the instance: its crash, if it died, else *error*."""
         if self.held.keeper is not None:
             reason = await self.held.keeper.doubt(self.instance, error)
-            if reason is not error:
+            if reason is not error and isinstance(reason, GONE):
                 # Who asks again at once must not be given what is gone.
                 await asyncio.wait([self.held.gone], timeout=CRASH_NEWS_S)
             return reason

@@ -107,6 +107,17 @@ async def test_another_model_never_answers_in_its_place(client: openai.AsyncOpen
         assert failed.value.body["code"] == "wrong_model"  # type: ignore[index]
 
 
+@pytest.mark.parametrize("fault", ["overflow", "overflow-event"])
+async def test_too_long_a_prompt_is_called_that_whatever_it_is_called_there(
+    client: openai.AsyncOpenAI, fake: FakeLMStudio, fault: str
+) -> None:
+    fake.inject(fault, "POST /v1/chat/completions")
+    with pytest.raises(openai.APIError) as failed:
+        async for _ in await client.chat.completions.create(model=CHAT, messages=HELLO, stream=True):
+            pass
+    assert failed.value.code == "context_length_exceeded"
+
+
 async def test_a_model_that_somebody_unloaded_is_loaded_again_for_the_next_request(
     client: openai.AsyncOpenAI, fake: FakeLMStudio
 ) -> None:

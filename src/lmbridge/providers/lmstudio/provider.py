@@ -36,6 +36,7 @@ from lmbridge.core.requests import ChatRequest, EmbedRequest
 from lmbridge.machine.lmstudio.home import Places
 from lmbridge.providers.lmstudio.live import LiveClient
 from lmbridge.providers.lmstudio.program import LMStudioProgram, LMStudioStatus
+from lmbridge.wire.lmstudio.errors import explain
 from lmbridge.wire.lmstudio.models import LMStudioModel, LoadedInstance
 from lmbridge.wire.lmstudio.requests import prepare_chat, prepare_completion, prepare_embed
 
@@ -260,7 +261,11 @@ class LMStudioProvider:
         return not loan.end.done()
 
     async def doubt(self, instance: Instance, error: BridgeError) -> BridgeError:
-        """Whether an error means that the instance was unloaded by somebody else, or that LM Studio is down."""
+        """Whether an error means that the instance was unloaded by somebody else, or that LM Studio is down.
+
+        What is neither is recognised where its words are LM Studio's, such as a prompt that is too long.
+        """
+        error = explain(error, instance.model.id)
         suspicious = isinstance(
             error, ProviderUnavailable | ForeignServer | BrokenAnswer | WrongModel | ModelNotFound
         )

@@ -258,7 +258,7 @@ class OpenAIProvider:
         return await never
 
     def prepare(self, instance: Instance, body: Mapping[str, object]) -> Mapping[str, object]:
-        """The same body, with the server's own name of the model in it and a tool choice that every server knows."""
+        """The same body, with the server's own name of the model and a tool choice that every server knows."""
         name, body = instance.endpoint.model, with_plain_choice(body)
         return body if body.get("model") == name else {**body, "model": name}
 

@@ -59,7 +59,15 @@ def test_a_long_prompt_that_another_gateway_told_of_keeps_its_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(400, "invalid_request_error"), (500, "api_error"), (None, "api_error")]
+    ("status", "kind"),
+    [
+        (400, "invalid_request_error"),
+        (404, "not_found_error"),
+        (429, "rate_limit_error"),
+        (503, "overloaded_error"),
+        (500, "api_error"),
+        (None, "api_error"),
+    ],
 )
 def test_what_a_provider_refused_is_the_callers_fault_where_its_status_says_so(
     status: int | None, kind: str

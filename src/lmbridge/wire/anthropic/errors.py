@@ -72,6 +72,14 @@ TYPES: Final[dict[str, ErrorType]] = {
 """The `type` of each code. Clients look at the HTTP status first, inside a stream at this alone: Claude Code
 asks again after an `overloaded_error`, so that is what passes by itself."""
 
+OF_STATUS: Final[dict[int, ErrorType]] = {
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+}
+"""The `type` of what a provider refused, by the status it gave; other statuses from 400 blame the request."""
+
 
 class ErrorDetails(Struct, frozen=True, omit_defaults=True):
     """What is known beside the words. `error_code` is our stable code."""
@@ -101,8 +109,8 @@ _encode: Final = msgspec.json.Encoder().encode
 def error_body(error: BridgeError) -> bytes:
     """The body of an error answer."""
     kind = TYPES.get(error.code, "api_error")
-    if isinstance(error, ProviderRefused) and 400 <= (getattr(error, "status", None) or 0) < 500:
-        kind = "invalid_request_error"
+    if isinstance(error, ProviderRefused) and (status := getattr(error, "status", None)):
+        kind = OF_STATUS.get(status, "invalid_request_error" if 400 <= status < 500 else kind)
     return _encode(
         AnthropicError(ErrorShown(kind, _words(error), ErrorDetails(error.code, error.hint, error.param)))
     )

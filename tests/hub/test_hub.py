@@ -363,3 +363,14 @@ async def test_the_tokens_of_a_prompt_are_counted_by_its_model_or_not_at_all() -
         assert [s.leases for s in await hub.instances()] == [0]
     async with Hub([provider()]) as hub:
         assert await hub.count(ChatRequest("talker", TALK)) is None
+
+
+async def test_a_lease_is_had_at_once_where_nothing_has_to_be_waited_for() -> None:
+    async with Hub([provider(slots=1)]) as hub:
+        assert hub.lease_at_once("talker", "chat", False) is None
+        await hub.answer(ChatRequest("talker", "x"))
+        lease = hub.lease_at_once("talker", "chat", True)
+        assert lease is not None
+        assert (lease.name, lease.alone, lease.ahead, lease.load_s) == ("talker", True, 0, None)
+        assert hub.lease_at_once("talker", "chat", False) is None
+        hub.release(lease)

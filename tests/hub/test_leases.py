@@ -537,3 +537,16 @@ async def test_what_a_runtime_keeps_by_itself_is_not_unloaded_for_what_a_request
         leases.release(await leases.acquire(model))
     assert runtime.unloads == []
     await leases.aclose()
+
+
+async def test_a_wish_for_a_model_that_dies_as_soon_as_it_is_loaded_leaves_nothing_behind() -> None:
+    class Frail(ScriptedProvider):
+        async def load(self, model: ModelInfo, options: LoadOptions, progress: Progress | None = None) -> Instance:
+            instance = await super().load(model, options, progress)
+            self.crash(instance)
+            return instance
+
+    leases = leases_over(Frail([A]))
+    await leases.load_another(A, LoadOptions(), None)
+    assert (leases.states(), leases.state(A).state) == ([], "unloading")
+    await leases.aclose()

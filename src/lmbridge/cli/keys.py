@@ -81,7 +81,7 @@ def create(
 @command.command("list", cls=BridgeCommand, examples=[("lmbridge keys list", "names and dates, never the keys")])
 @json_option
 def list_keys(as_json: bool) -> None:
-    """List the keys: id, name, what each is good for and until when, when it was made and last used."""
+    """List the keys: what each is good for, until when, and its last use."""
     import msgspec
 
     keys, now = _ring().list(), time.time()

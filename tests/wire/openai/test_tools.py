@@ -1,46 +1,14 @@
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from lmbridge.core.messages import Tool
-from lmbridge.core.requests import ChatRequest, NamedTool, Schema
-from lmbridge.wire.openai.requests import decode_chat_body
-from lmbridge.wire.openai.tools import asked_of_tools, with_plain_choice
+from lmbridge.core.requests import ChatRequest
+from lmbridge.wire.openai.tools import with_plain_choice, with_tools_of
 
-SHAPE = {"type": "object"}
-CLOCK = {"type": "function", "function": {"name": "clock", "description": "Time.", "parameters": SHAPE}}
+CLOCK = {"type": "function", "function": {"name": "clock", "parameters": {"type": "object"}}}
 OTHER = {"type": "function", "function": {"name": "other"}}
 NAMED = {"type": "function", "function": {"name": "clock"}}
-
-
-def asked(**more: object) -> ChatRequest:
-    body = {"model": "m", "messages": [{"role": "user", "content": "?"}], **more}
-    return asked_of_tools(decode_chat_body(json.dumps(body).encode()))
-
-
-def test_tools_are_told_in_cores_words() -> None:
-    got = asked(tools=[CLOCK, OTHER], parallel_tool_calls=False)
-    assert got.tools == (Tool("clock", "Time.", SHAPE), Tool("other"))
-    assert (got.tool_choice, got.parallel_tool_calls, got.schema, got.extra) == ("auto", False, None, {})
-
-
-def test_a_choice_is_a_word_or_a_tool() -> None:
-    assert asked(tools=[CLOCK], tool_choice="required").tool_choice == "required"
-    assert asked(tools=[CLOCK], tool_choice=NAMED).tool_choice == NamedTool("clock")
-    assert asked().tool_choice == "auto"
-
-
-def test_the_shape_of_the_answer_is_told() -> None:
-    named = {"type": "json_schema", "json_schema": {"name": "n", "schema": SHAPE}}
-    assert asked(response_format=named).schema == Schema(SHAPE, "n")
-    assert asked(response_format={"type": "json_object"}).schema == Schema()
-    assert asked(response_format={"type": "text"}).schema is None
-
-
-def test_where_thoughts_are_wanted_is_told() -> None:
-    assert asked(reasoning_format="none").extra == {"reasoning_format": "none"}
 
 
 @pytest.mark.parametrize(
@@ -58,3 +26,13 @@ def test_a_named_tool_becomes_the_only_one() -> None:
 def test_no_tool_is_shown_to_who_must_call_none() -> None:
     body = {"tools": [CLOCK], "tool_choice": "none", "parallel_tool_calls": True, "n": 1}
     assert with_plain_choice(body) == {"n": 1}
+
+
+def test_other_tools_take_the_place_of_a_shape() -> None:
+    chat = ChatRequest("m", "?", tools=(Tool("clock", parameters={"type": "object"}),))
+    assert with_tools_of({"n": 1, "tools": [OTHER], "response_format": {"type": "json_object"}}, chat) == {
+        "n": 1,
+        "tools": [CLOCK],
+        "tool_choice": "required",
+        "parallel_tool_calls": False,
+    }

@@ -34,7 +34,7 @@ def encode_chat(request: ChatRequest, model: str, *, stream: bool = True) -> dic
         body["stream_options"] = {"include_usage": True}
     add_sampling(body, request.sampling)
     if request.tools:
-        body["tools"] = [_tool(tool) for tool in request.tools]
+        body["tools"] = [encode_tool(tool) for tool in request.tools]
         choice = request.tool_choice
         if isinstance(choice, NamedTool):
             body["tool_choice"] = {"type": "function", "function": {"name": choice.name}}
@@ -90,7 +90,8 @@ def _part(part: Part) -> dict[str, object]:
     return {"type": "text", "text": part.text}
 
 
-def _tool(tool: Tool) -> dict[str, object]:
+def encode_tool(tool: Tool) -> dict[str, object]:
+    """A function that may be called."""
     function: dict[str, object] = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lmbridge.wire.fields import Ignored, Refused
+from lmbridge.wire.fields import Ignored, Refused, Translated
 
 _ACCOUNT = "It belongs to accounts and billing, which do not exist here."
 _ELSEWHERE = "It steers a cache in OpenAI's data centres; the engine keeps its own."
@@ -25,6 +25,20 @@ IGNORED: Final = (
 )
 """Accepted because OpenAI's clients and the frameworks upon them send these without being asked."""
 
+TRANSLATED: Final = (
+    Translated("ttl", "Seconds that the model may stay idle in memory, if this request loads it; 0 for ever."),
+    Translated(
+        "truncation", "`auto` drops the oldest turns that do not fit; `x-lmbridge-dropped-turns` counts them."
+    ),
+    Translated(
+        "tool_choice", "To servers that only know words, one named tool is `required` with that tool alone."
+    ),
+)
+"""Honoured by the bridge itself; the provider does not see them, or sees them in other words."""
+
+OURS: Final = ("ttl", "truncation")
+"""What is for the bridge alone, and no business of the provider."""
+
 CHAT_REFUSED: Final = (
     Refused("store", "Answers are not stored here.", "Leave it out, or send false.", (False,)),
     Refused("audio", "No provider here can speak."),
@@ -35,6 +49,8 @@ CHAT_REFUSED: Final = (
     Refused("function_call", "The form before `tool_choice`, retired by OpenAI in 2023.", "Use `tool_choice`."),
     Refused("verbosity", "Local models have no such control.", "Say it in the system message.", ("medium",)),
     Refused("id_slot", "Slots are given out by the queue, so that callers do not wait for ever."),
+    Refused("draft_model", "Models are loaded without another one that drafts for them."),
+    Refused("preset", "Presets are files of LM Studio's app.", "Send the fields that it would set."),
 )
 
 COMPLETION_REFUSED: Final = (
@@ -42,6 +58,8 @@ COMPLETION_REFUSED: Final = (
     Refused("echo", "The engine cannot repeat the prompt.", "Put the prompt before the answer.", (False,)),
     Refused("best_of", "The engine returns every answer it makes.", "Use `n` and choose.", (1,)),
     Refused("id_slot", "Slots are given out by the queue, so that callers do not wait for ever."),
+    Refused("draft_model", "Models are loaded without another one that drafts for them."),
+    Refused("preset", "Presets are files of LM Studio's app.", "Send the fields that it would set."),
 )
 
 EMBEDDING_REFUSED: Final[tuple[Refused, ...]] = ()

@@ -179,6 +179,8 @@ class _Generation(Struct, forbid_unknown_fields=True, kw_only=True):
     frequency_penalty: _Penalty | None = None
     presence_penalty: _Penalty | None = None
     logit_bias: dict[str, float | bool] | list[list[int | str | float | bool]] | None = None
+    # LM Studio
+    ttl: Annotated[float, Meta(ge=0)] | None = None
     # accepted and ignored: see fields.IGNORED
     user: str | None = None
     metadata: dict[str, object] | None = None
@@ -225,6 +227,8 @@ class _Generation(Struct, forbid_unknown_fields=True, kw_only=True):
     sse_ping_interval: _MinusOneOrMore | None = None
     # refused by name: see fields
     id_slot: object = None
+    draft_model: object = None
+    preset: object = None
 
     @property
     def streamed(self) -> bool:
@@ -255,6 +259,7 @@ class ChatBody(_Generation, forbid_unknown_fields=True, kw_only=True):
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     reasoning_effort: str | None = None
     modalities: list[str] | None = None
+    truncation: Literal["auto", "disabled"] | None = None  # as OpenAI's Responses have it
     # llama.cpp
     chat_template_kwargs: dict[str, object] | None = None
     reasoning_format: Literal["none", "auto", "deepseek", "deepseek-legacy"] | None = None
@@ -311,6 +316,7 @@ class EmbeddingBody(Struct, forbid_unknown_fields=True, kw_only=True):
     dimensions: Annotated[int, Meta(ge=1, le=65536)] | None = None
     user: str | None = None
     embd_normalize: _MinusOneOrMore | None = None
+    ttl: Annotated[float, Meta(ge=0)] | None = None
 
     @property
     def inputs(self) -> int:

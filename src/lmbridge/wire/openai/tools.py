@@ -1,46 +1,14 @@
-"""What an OpenAI body asks of tools, in core's words, and in words that every server understands."""
+"""Tools in an OpenAI body, said such that every server does what is meant."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
-from lmbridge.core.messages import Tool
-from lmbridge.core.requests import ChatRequest, NamedTool, Schema, ToolChoice
-from lmbridge.wire.openai.requests import ChatBody, ChosenTool, JSONObjectFormat, JSONSchemaFormat
+from lmbridge.core.requests import ChatRequest
+from lmbridge.wire.openai.encode import encode_tool
 
-
-def asked_of_tools(body: ChatBody) -> ChatRequest:
-    """What the answer to *body* has to be held to: tools, choice and shape. Its messages are left out."""
-    extra: dict[str, object] = {}
-    if body.reasoning_format is not None:
-        extra["reasoning_format"] = body.reasoning_format
-    return ChatRequest(
-        body.model,
-        (),
-        tools=tuple(
-            Tool(each.function.name, each.function.description or "", each.function.parameters or {})
-            for each in body.tools or ()
-        ),
-        tool_choice=_choice(body),
-        parallel_tool_calls=body.parallel_tool_calls,
-        schema=_schema(body),
-        extra=extra,
-    )
-
-
-def _choice(body: ChatBody) -> ToolChoice | NamedTool:
-    choice = body.tool_choice
-    return NamedTool(choice.function.name) if isinstance(choice, ChosenTool) else choice or "auto"
-
-
-def _schema(body: ChatBody) -> Schema | None:
-    match body.response_format:
-        case JSONObjectFormat(schema):
-            return Schema(schema)
-        case JSONSchemaFormat(named):
-            return Schema(named.schema, named.name)
-        case _:
-            return None
+_OF_TOOLS: Final = ("tools", "tool_choice", "parallel_tool_calls")
 
 
 def with_plain_choice(body: Mapping[str, object]) -> Mapping[str, object]:
@@ -60,10 +28,14 @@ def with_plain_choice(body: Mapping[str, object]) -> Mapping[str, object]:
     return {**body, "tools": [tool for tool in tools if _named(tool) == name], "tool_choice": "required"}
 
 
-_OF_TOOLS = ("tools", "tool_choice", "parallel_tool_calls")
-
-
 def _named(given: object) -> object:
     """The function that a tool, or a choice of one, names."""
     function = given.get("function") if isinstance(given, Mapping) else None
     return function.get("name") if isinstance(function, Mapping) else None
+
+
+def with_tools_of(body: Mapping[str, object], chat: ChatRequest) -> Mapping[str, object]:
+    """*body* with the tools of *chat*, one of which has to be called, and no shape of its answer."""
+    kept = {name: value for name, value in body.items() if name != "response_format"}
+    tools = [encode_tool(tool) for tool in chat.tools]
+    return {**kept, "tools": tools, "tool_choice": "required", "parallel_tool_calls": False}

@@ -11,6 +11,8 @@ from lmbridge.cli.command import BridgeCommand, json_option, model_name
 from lmbridge.cli.provider import LMSTUDIO, check_provider, provider_option, qualified
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lmbridge.core.hub import AnyHub
     from lmbridge.core.models import InstanceState
     from lmbridge.core.provider import ProviderState
@@ -48,10 +50,8 @@ def command(model: str | None, every: bool, provider: str, as_json: bool) -> Non
         if model is not None:
             return [await _unload(hub, qualified(model, provider))], None
         states = [state for state in await hub.instances() if provider in ("", state.provider)]
-        # Several copies of a model go with one word.
-        names = dict.fromkeys(f"{state.provider}:{state.model}" for state in states)
         unasked = await lmstudio_unasked(hub) if provider in ("", LMSTUDIO) else None
-        return [await _unload(hub, name) for name in names], unasked
+        return [await _unload(hub, name) for name in names(states)], unasked
 
     gone, unasked = with_hub(unload)
     if as_json:
@@ -59,11 +59,23 @@ def command(model: str | None, every: bool, provider: str, as_json: bool) -> Non
         return
     for state in gone:
         freed = f", {render.size(state.memory)} are free again" if state.memory else ""
-        render.sentence(f"{render.printable(state.model)} ({state.provider}) is unloaded{freed}.")
+        render.sentence(f"{render.printable(_name(state))} ({state.provider}) is unloaded{freed}.")
     if not gone:
         render.line("No model is in memory.")
     if unasked is not None:
         render.note(unseen(unasked), "dim")
+
+
+def names(states: Sequence[InstanceState]) -> list[str]:
+    """What to say so that everything of *states* is unloaded.
+
+    Each copy of ours goes by its own name, those that a runtime keeps by itself with one word.
+    """
+    return list(dict.fromkeys(f"{state.provider}:{_name(state)}" for state in states))
+
+
+def _name(state: InstanceState) -> str:
+    return state.model if state.kept else state.name or state.model
 
 
 async def _unload(hub: AnyHub, name: str) -> InstanceState:

@@ -205,7 +205,14 @@ class ResponsesRoutes:
         """`POST /v1/responses/input_tokens`"""
         body, question = decode_count_body(await request.body(self._settings.max_body))
         before = await self._before(body.previous_response_id)
-        tokens = await self._translator.count(question.after(before.messages, before.system))
+        chat = question.after(before.messages, before.system)
+        tokens = await self._hub.count(chat)
+        if tokens is None:
+            raise InvalidRequest(
+                f"Nobody here can count the tokens of a prompt for {chat.model!r}.",
+                hint="Use a model of the embedded engine.",
+                param="model",
+            )
         await request.reply_json(InputTokens(input_tokens=tokens))
 
     # ---- in the background

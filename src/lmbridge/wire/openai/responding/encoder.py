@@ -27,8 +27,6 @@ from lmbridge.core.errors import BridgeError
 from lmbridge.core.events import (
     Answer,
     Event,
-    Finished,
-    PromptProgress,
     ReasoningDelta,
     Started,
     TextDelta,
@@ -150,8 +148,7 @@ class ResponseEncoder:
                 return self._call(event)
             case Started(_, model):
                 return self._start(model)
-            case TextDelta() | ReasoningDelta() | ToolCallDelta() | PromptProgress() | Finished():
-                return b""
+        return b""  # another choice, nothing at all, or what is told elsewhere
 
     def close(self, answer: Answer, facts: Facts) -> bytes:
         """The end of a stream that went well."""

@@ -30,9 +30,10 @@ class Failure(Struct, frozen=True):
 
 
 class Cached(Struct, frozen=True):
-    """Of the tokens that were read."""
+    """Of the tokens that were read, those remembered from before. The second field is about a price."""
 
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
 
 
 class Thought(Struct, frozen=True):

@@ -11,7 +11,7 @@ from lmbridge.core.events import Embeddings
 from lmbridge.core.models import LoadOptions, ModelInfo, ModelKind
 from lmbridge.core.requests import ChatRequest, EmbedRequest
 from lmbridge.doors.gateway.asgi import Request
-from lmbridge.doors.gateway.ollama.naming import loaded, meant
+from lmbridge.doors.gateway.ollama.naming import instances_of, meant
 from lmbridge.doors.gateway.ollama.shortening import shortened
 from lmbridge.doors.gateway.settings import GatewaySettings
 from lmbridge.doors.gateway.translate import AnswerEncoder, Ask, Translator
@@ -102,7 +102,7 @@ class Asking:
         options = load_options(body.options, body.keep_alive, model.context_length)
         if (wanted := options.context_length) is None:
             return options
-        states = [state for _, info, state in await loaded(self._hub) if info.qualified == model.qualified]
+        states = await instances_of(self._hub, model)
         lengths = [state.context_length for state in states if state.context_length is not None]
         if lengths and max(lengths) < wanted:
             raise InvalidRequest(

@@ -6,7 +6,7 @@ from time import time_ns
 from typing import Final
 
 from lmbridge.doors.gateway.asgi import Request
-from lmbridge.doors.gateway.ollama.naming import everything, find, loaded
+from lmbridge.doors.gateway.ollama.naming import everything, find, instances_of, loaded
 from lmbridge.doors.gateway.settings import GatewaySettings
 from lmbridge.hub.hub import Hub
 from lmbridge.wire.ollama.models import Running, Tags, Version, listed, running, shown
@@ -33,8 +33,8 @@ class Looking:
         """`POST /api/show`"""
         wanted = decode_show(await request.body(self._limit))
         model = await find(self._hub, wanted)
-        states = (state for _, info, state in await loaded(self._hub) if info.qualified == model.qualified)
-        await request.reply_json(shown(model, wanted, next(states, None), self._since_ns))
+        states = await instances_of(self._hub, model)
+        await request.reply_json(shown(model, wanted, next(iter(states), None), self._since_ns))
 
     async def ps(self, request: Request) -> None:
         """`GET /api/ps`"""

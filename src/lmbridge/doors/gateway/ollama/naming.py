@@ -64,6 +64,15 @@ async def everything(hub: Hub) -> list[tuple[str, ModelInfo]]:
     return [(name, model) for name, model in named(await hub.models()) if not model.problem and not model.stale_s]
 
 
+async def instances_of(hub: Hub, model: ModelInfo) -> list[InstanceState]:
+    """How a model is in memory, or the one instance of it that *model* is (`key:2`)."""
+    return [state for _, _, state in await loaded(hub) if _is_of(state, model)]
+
+
+def _is_of(state: InstanceState, model: ModelInfo) -> bool:
+    return state.provider == model.provider and model.id in (state.model, state.name)
+
+
 async def loaded(hub: Hub) -> list[tuple[str, ModelInfo, InstanceState]]:
     """The instances that are ready, with the name that means each and what is known of its model."""
     models = {(model.provider, model.id): (name, model) for name, model in named(await hub.models())}

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import ollama
+import pytest
+from tests.doors.gateway.asking import Answer, running, until
+from tests.fakes.provider import ScriptedProvider
+
+from lmbridge.core.errors import BrokenAnswer
+from lmbridge.core.models import ModelInfo
+from lmbridge.doors.gateway.settings import GatewaySettings
+
+MODELS = [ModelInfo("m", "scripted"), ModelInfo("e", "scripted", kind="embedding")]
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "one two"}]}
+
+
+def lines(answer: Answer) -> list[dict[str, object]]:
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    return [json.loads(line) for line in answer.body.splitlines()]
+
+
+async def test_a_chat_is_streamed_unless_that_is_not_wanted(tmp_path: Path) -> None:
+    async with running([ScriptedProvider(MODELS)], tmp_path) as door:
+        told = lines(await door.post("/api/chat", CHAT))
+        whole = await door.post("/api/chat", {**CHAT, "stream": False})
+        told_too = lines(await door.post("/api/generate", {"model": "m", "prompt": "one two"}))
+    assert [line["done"] for line in told] == [False, False, True]
+    assert told[0]["message"] == {"role": "assistant", "content": "one"}
+    assert whole.headers["content-type"] == "application/json"
+    assert whole.json["message"] == {"role": "assistant", "content": "onetwo"}
+    assert [line["response"] for line in told_too] == ["one", "two", ""]
+
+
+async def test_while_a_model_loads_there_are_lines_without_words(tmp_path: Path) -> None:
+    provider = ScriptedProvider(MODELS)
+    provider.gate.clear()
+    settings = GatewaySettings(port=0, heartbeat_s=0.01)
+    async with running([provider], tmp_path, settings) as door, ollama.AsyncClient(door.url, timeout=20) as client:
+        told = []
+        async for line in await client.chat("m", [{"role": "user", "content": "one two"}], stream=True):
+            told.append((line.message.content, line.done))
+            if len(told) == 2:
+                provider.gate.set()
+    assert told[:2] == [("", False), ("", False)]
+    assert told[-3:] == [("one", False), ("two", False), ("", True)]
+
+
+async def test_an_error_before_the_first_word_has_its_status_and_one_after_is_the_last_line(
+    tmp_path: Path,
+) -> None:
+    class Breaking(ScriptedProvider):
+        async def _events(self, instance, request):  # type: ignore[no-untyped-def]
+            async for event in super()._events(instance, request):
+                yield event
+                if getattr(event, "text", "") == "one":
+                    self.failure = BrokenAnswer("scripted", "it ended")
+
+    provider = Breaking(MODELS)
+    async with running([provider], tmp_path) as door:
+        told = lines(await door.post("/api/chat", CHAT))
+        early = await door.post("/api/chat", CHAT)
+    assert told[0]["done"] is False
+    assert list(told[-1]) == ["error"]
+    assert "it ended" in str(told[-1]["error"])
+    assert early.status == 502
+
+
+async def test_a_model_that_others_use_stays_although_one_does_not_want_it_kept(tmp_path: Path) -> None:
+    provider = ScriptedProvider(MODELS)
+    async with running([provider], tmp_path) as door:
+        async with door.hub.lease("m"):
+            assert (await door.post("/api/chat", {**CHAT, "keep_alive": 0})).status == 200
+            assert (await door.post("/api/chat", {"model": "m", "keep_alive": 0})).status == 409
+        assert provider.unloads == []
+        assert (await door.post("/api/embed", {"model": "e", "input": "abc", "keep_alive": 0})).status == 200
+        await until(lambda: provider.unloads == ["e"])
+
+
+async def test_a_model_is_not_kept_after_a_failure_either(tmp_path: Path) -> None:
+    provider = ScriptedProvider(MODELS)
+    async with running([provider], tmp_path) as door:
+        await door.post("/api/chat", CHAT)
+        provider.failure = BrokenAnswer("scripted", "it ended")
+        assert (await door.post("/api/chat", {**CHAT, "keep_alive": 0})).status == 502
+        await until(lambda: provider.unloads == ["m"])
+
+
+async def test_how_long_it_is_kept_counts_only_for_who_loads_it(tmp_path: Path) -> None:
+    async with running([ScriptedProvider(MODELS)], tmp_path) as door:
+        await door.post("/api/chat", {**CHAT, "keep_alive": "2m"})
+        await door.post("/api/chat", {**CHAT, "keep_alive": "1h"})
+        (state,) = await door.hub.instances()
+    assert state.ttl == 120
+
+
+@pytest.mark.parametrize("body", [{"model": "e", "input": []}, {"model": "e", "input": ""}, {"model": "e"}])
+async def test_without_a_text_an_embedding_model_is_loaded(tmp_path: Path, body: dict[str, object]) -> None:
+    provider = ScriptedProvider(MODELS)
+    async with running([provider], tmp_path) as door:
+        assert (await door.post("/api/embed", body)).json["embeddings"] == []
+        older = await door.post("/api/embeddings", {"model": "e"})
+    assert older.json == {"embedding": []}
+    assert provider.loads == ["e"]
+
+
+async def test_without_a_name_the_default_answers_under_its_own(tmp_path: Path) -> None:
+    async with running([ScriptedProvider(MODELS)], tmp_path) as door:
+        whole = (await door.post("/api/chat", {"messages": CHAT["messages"], "stream": False})).json
+        vectors = (await door.post("/api/embed", {"input": ["abc", "d"]})).json
+    assert whole["model"] == "m"
+    assert (vectors["model"], vectors["embeddings"]) == ("e", [[3.0], [1.0]])
+
+
+async def test_its_requests_are_counted_by_their_routes(tmp_path: Path) -> None:
+    async with running([ScriptedProvider(MODELS)], tmp_path) as door:
+        await door.post("/api/chat", CHAT)
+        await door.post("/api/generate", {"model": "m", "prompt": "hi"})
+        await door.post("/api/embed", {"model": "e", "input": "hi"})
+        told = (await door.get("/metrics")).body.decode()
+    for route in ("ollama-chat", "ollama-generate", "ollama-embed"):
+        assert route in told

@@ -49,9 +49,10 @@ from lmbridge.wire.lmstudio.serving.events import (
     ReasoningEnd,
     ReasoningPiece,
     ReasoningStart,
-    Said,
     Stats,
+    Thoughts,
     ToolCallFailure,
+    Words,
     before_content,
     frame,
 )
@@ -70,6 +71,7 @@ _PARTS: Final[dict[_Part, tuple[bytes, bytes, bytes]]] = {
     "message": (frame(MessageStart()), before_content(MessagePiece), frame(MessageEnd())),
 }
 """How each kind of part begins, how a piece of it begins up to the words, and how it ends."""
+_ITEMS: Final[dict[_Part, type[Thoughts] | type[Words]]] = {"reasoning": Thoughts, "message": Words}
 
 
 class NativeChatEncoder:
@@ -148,7 +150,7 @@ class NativeChatEncoder:
 
     def failed(self, error: BridgeError) -> bytes:
         """The end of a stream that has failed: why, and then what there is of the answer."""
-        output = tuple(Said(kind, "".join(pieces)) for kind, pieces in self._said)
+        output = tuple(_ITEMS[kind]("".join(pieces)) for kind, pieces in self._said)
         told = frame(ErrorEvent(describe(error, quirks=self._quirks)))
         return self._begin() + self._end_part() + told + frame(ChatEnd(ChatResult(self._model, output, Stats())))
 
@@ -226,7 +228,7 @@ class NativeChatEncoder:
     def _result(self, answer: Answer, facts: Facts) -> ChatResult:
         message = answer.message
         said: list[tuple[_Part, str]] = [("reasoning", message.reasoning or ""), ("message", message.text)]
-        parts = [Said(kind, text) for kind, text in said if text]
+        parts = [_ITEMS[kind](text) for kind, text in said if text]
         calls = [InvalidToolCall(UNKNOWN_TOOL, _about(call)) for call in answer.tool_calls]
         stats = _cost(answer.finish.usage, facts, message.reasoning or "", message.text)
         return ChatResult(facts.name, (*parts, *calls), stats, self._id or UNSET)

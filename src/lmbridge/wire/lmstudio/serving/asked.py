@@ -102,7 +102,7 @@ class ImageItem(Struct, frozen=True, forbid_unknown_fields=True, tag="image"):
 Item: TypeAlias = TextItem | PlainTextItem | ImageItem
 
 
-class ChatBody(Struct, frozen=True):
+class NativeChatBody(Struct, frozen=True):
     """`POST /api/v1/chat`."""
 
     model: str
@@ -179,7 +179,7 @@ REASONING: Final = tuple(_EFFORTS)
 _load: Final = msgspec.json.Decoder(LoadBody)
 _unload: Final = msgspec.json.Decoder(UnloadBody)
 _download: Final = msgspec.json.Decoder(DownloadBody)
-_chat: Final = msgspec.json.Decoder(ChatBody)
+_chat: Final = msgspec.json.Decoder(NativeChatBody)
 
 
 def decode_load(data: bytes) -> LoadBody:
@@ -227,7 +227,7 @@ def decode_download(data: bytes) -> DownloadBody:
     return body
 
 
-def decode_chat(data: bytes) -> ChatBody:
+def decode_chat(data: bytes) -> NativeChatBody:
     """The body of a native chat.
 
     Raises:

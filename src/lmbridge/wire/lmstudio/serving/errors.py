@@ -93,22 +93,13 @@ class KeyErrorObject(Struct):
     message: str
 
 
-class ErrorAnswer(Struct):
-    """The body of an error answer."""
-
-    error: ErrorObject | KeyErrorObject
-
-
-def describe(error: BridgeError, *, quirks: bool = False) -> ErrorObject | KeyErrorObject:
+def describe(error: BridgeError, *, quirks: bool = False) -> ErrorObject:
     """An error as the object that stands under `error`.
 
     Args:
         quirks: as LM Studio has it also where that is a trap for its clients.
     """
     said = error.message if quirks else f"{error.message} {error.hint}".rstrip()
-    if isinstance(error, Unauthorized):
-        required = "An LM Studio API token is required for this request." if quirks else said
-        return KeyErrorObject("invalid_request", "invalid_api_key", required)
     told = ErrorObject(said, _type(error), _code(error), error.param)
     if not quirks:
         told.hint = error.hint
@@ -134,7 +125,9 @@ def _code(error: BridgeError) -> str:
 
 def _faithful(error: BridgeError, told: ErrorObject) -> ErrorObject:
     """As LM Studio puts it, where that differs by more than a hint."""
-    if isinstance(error, PreviousResponseNotFound):
+    if isinstance(error, Unauthorized):
+        told.message = "An LM Studio API token is required for this request."
+    elif isinstance(error, PreviousResponseNotFound):
         told.message += " Responses older than 30 days are deleted."
     elif isinstance(error, ContextExceeded):
         told.message = (
@@ -152,7 +145,10 @@ def _numbers(error: ContextExceeded) -> str:
 
 def error_body(error: BridgeError, *, quirks: bool = False) -> bytes:
     """The body of an error answer."""
-    return _encode(ErrorAnswer(describe(error, quirks=quirks)))
+    told = describe(error, quirks=quirks)
+    if isinstance(error, Unauthorized):
+        return _encode({"error": KeyErrorObject(told.type, "invalid_api_key", told.message)})
+    return _encode({"error": told})
 
 
 def unexpected(method: str, path: str) -> bytes:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from lmbridge.core.errors import BridgeError
-from lmbridge.wire.lmstudio.serving.errors import ErrorObject, KeyErrorObject, describe
+from lmbridge.wire.lmstudio.serving.errors import ErrorObject, describe
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -108,13 +108,18 @@ class ToolCallFailure(Struct, frozen=True, tag="tool_call.failure"):
 class ErrorEvent(Struct, frozen=True, tag="error"):
     """What went wrong; the end follows all the same."""
 
-    error: ErrorObject | KeyErrorObject
+    error: ErrorObject
 
 
-class Said(Struct, frozen=True):
-    """Words or thoughts of the whole answer."""
+class Thoughts(Struct, frozen=True, tag="reasoning"):
+    """What was thought, in the whole answer."""
 
-    type: Literal["reasoning", "message"]
+    content: str
+
+
+class Words(Struct, frozen=True, tag="message"):
+    """What was said, in the whole answer."""
+
     content: str
 
 
@@ -148,7 +153,7 @@ class ChatResult(Struct, frozen=True):
     """
 
     model_instance_id: str
-    output: tuple[Said | InvalidToolCall, ...]
+    output: tuple[Thoughts | Words | InvalidToolCall, ...]
     stats: Stats
     response_id: str | UnsetType = UNSET
 

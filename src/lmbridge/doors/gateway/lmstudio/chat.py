@@ -1,0 +1,69 @@
+"""LM Studio's own chat, `POST /api/v1/chat`: it remembers conversations and tells how far everything is."""
+
+from __future__ import annotations
+
+import time
+
+from msgspec.structs import replace
+
+from lmbridge.core.events import Answer
+from lmbridge.core.turns import Facts
+from lmbridge.doors.gateway.asgi import Request
+from lmbridge.doors.gateway.settings import GatewaySettings
+from lmbridge.doors.gateway.translate import Ask, Keep, Translator
+from lmbridge.hub.hub import Hub
+from lmbridge.hub.stored import History, Stored, Turn, new_id
+from lmbridge.wire.lmstudio.serving.answers import NativeChatEncoder
+from lmbridge.wire.lmstudio.serving.asked import NativeChatBody, decode_chat
+
+
+class NativeChat:
+    """The route.
+
+    Args:
+        stored: the turns of conversations; shared with `/v1/responses`, whose ids mean the same.
+    """
+
+    def __init__(self, hub: Hub, settings: GatewaySettings, stored: Stored) -> None:
+        self._hub, self._settings, self._stored = hub, settings, stored
+        self._translator = Translator(hub, settings.heartbeat_s)
+
+    async def chat(self, request: Request) -> None:
+        """`POST /api/v1/chat`"""
+        body = decode_chat(await request.body(self._settings.max_body))
+        # Everything that can be refused is refused before the stream begins, with a status of its own.
+        model = await self._hub.resolve(body.model)
+        before = await self._before(body)
+        ask = Ask(
+            chat=body.request(model, before.system, before.messages),
+            route="native",
+            stream=body.stream,
+            options=body.options,
+        )
+        id = new_id() if body.store and self._stored.enabled else ""
+        if id:
+            await self._stored.check()
+        encoder = NativeChatEncoder(model.id, id, quirks=self._settings.lmstudio_quirks)
+        request.family = replace(request.family, event=encoder.failed)
+        await self._translator.answer(request, ask, encoder, self._keeping(id, body) if id else None)
+
+    async def _before(self, body: NativeChatBody) -> History:
+        id = body.previous_response_id
+        return History() if id is None else await self._stored.history(id)
+
+    def _keeping(self, id: str, body: NativeChatBody) -> Keep:
+        async def keep(answer: Answer, facts: Facts) -> None:
+            await self._stored.put(
+                Turn(
+                    id=id,
+                    previous=body.previous_response_id,
+                    model=facts.name,
+                    provider=facts.model.provider,
+                    created=time.time(),
+                    system=body.system_prompt or "",
+                    messages=(body.question,),
+                    answer=answer.message,
+                )
+            )
+
+        return keep

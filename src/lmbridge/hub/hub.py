@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Self
@@ -329,13 +329,20 @@ class Hub:
             raise await lease.weighed(error, least) from error
 
     @asynccontextmanager
-    async def ask(self, lease: Lease, chat: ChatRequest) -> AsyncIterator[AsyncIterator[Event]]:
+    async def ask(
+        self, lease: Lease, chat: ChatRequest, dropped: Callable[[int], None] | None = None
+    ) -> AsyncIterator[AsyncIterator[Event]]:
         """Stream the answer of a leased model in normal form, with the prompt made to `fit`.
+
+        Args:
+            dropped: called with the number of turns that were dropped for that, if any were.
 
         Raises:
             ContextExceeded: with both numbers, and the tools' share where it is known. And as `Provider.chat`.
         """
-        fitted, _ = await self.fit(lease, chat)
+        fitted, turns = await self.fit(lease, chat)
+        if turns and dropped is not None:
+            dropped(turns)
         try:
             async with Answering(lease.provider, lease.instance, fitted) as events:
                 yield events

@@ -8,7 +8,6 @@ for what is relayed (`relay`), whatever the languages are.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
 from typing import Protocol, TypeAlias
 
 from msgspec import Struct
@@ -91,7 +90,7 @@ class Translator:
             return
         signs = Heartbeat(request, self._heartbeat_s, encoder.waiting, eager=encoder.eager, media=encoder.media)
         async with signs as heart, self._use(request, ask, heart) as use:
-            await _Telling(request, encoder, heart, use).tell(ask.chat, keep)
+            await _Telling(self._hub, request, use, encoder, heart).tell(ask.chat, keep)
 
     async def collect(self, request: Request, ask: Ask) -> tuple[Answer, Facts]:
         """The whole answer, for a door that has more to do with it than to send it.
@@ -100,8 +99,7 @@ class Translator:
             BridgeError: as `answer`.
         """
         async with self._use(request, ask) as use:
-            telling = _Telling(request, None, None, use)
-            return await telling.tell(ask.chat)
+            return await _Telling(self._hub, request, use).tell(ask.chat)
 
     async def embed(self, request: Request, ask: EmbedRequest, route: str) -> Embeddings:
         """Vectors for texts.
@@ -123,8 +121,15 @@ class Translator:
 class _Telling:
     """Passes one answer on: as a stream where there is an encoder, and collects it either way."""
 
-    def __init__(self, request: Request, encoder: AnswerEncoder | None, heart: Heartbeat | None, use: Use) -> None:
-        self._request, self._encoder, self._heart, self._use = request, encoder, heart, use
+    def __init__(
+        self,
+        hub: Hub,
+        request: Request,
+        use: Use,
+        encoder: AnswerEncoder | None = None,
+        heart: Heartbeat | None = None,
+    ) -> None:
+        self._hub, self._request, self._use, self._encoder, self._heart = hub, request, use, encoder, heart
         self._builder = AnswerBuilder()
         self._started = Started(use.lease.provider.id, use.lease.instance.endpoint.model)
         self._first_event_s: float | None = None
@@ -135,13 +140,11 @@ class _Telling:
         Raises:
             BrokenAnswer: the events stopped before the answer did. And as the provider.
         """
-        lease = self._use.lease
         if self._heart is not None:
             self._heart.reading()
             chat = replace(chat, progress=True)
-        async with AsyncExitStack() as stack:
-            asked = await stack.enter_async_context(self._use.fitted(chat))
-            await self._pass(await stack.enter_async_context(lease.provider.chat(lease.instance, asked)))
+        async with self._hub.ask(self._use.lease, chat, self._use.dropped) as events:
+            await self._pass(events)
         answer, facts = self._close()
         if keep is not None:
             await keep(answer, facts)

@@ -75,6 +75,10 @@ class Use:
         """Count the tokens of an answer."""
         self.turn.used(usage)
 
+    def dropped(self, turns: int) -> None:
+        """Tell the caller that so many of the oldest turns were dropped to make the prompt fit."""
+        self._request.also = (*self._request.also, (b"x-lmbridge-dropped-turns", b"%d" % turns))
+
     async def __aenter__(self) -> Use:
         """Hold the model.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -18,10 +19,12 @@ Schema = dict[str, Any]
 
 def document(version: str, routes: Paths) -> bytes:
     """The whole document as JSON."""
-    structs = sorted(_structs(routes), key=lambda struct: struct.__name__)
-    _, components = msgspec.json.schema_components(structs, schema_hook=_anything, ref_template=REF)
+    structs = sorted(_structs(routes), key=lambda struct: (struct.__name__, struct.__module__))
+    # Two APIs may have structs of one name: only msgspec knows what it calls them then.
+    told, components = msgspec.json.schema_components(structs, schema_hook=_anything, ref_template=REF)
+    refs = dict(zip(structs, told, strict=True))
     paths = {
-        path: {method.lower(): _operation(path, method, route) for method, route in methods.items()}
+        path: {method.lower(): _operation(path, method, route, refs) for method, route in methods.items()}
         for path, methods in routes.items()
     }
     return msgspec.json.encode(
@@ -64,29 +67,25 @@ def _anything(kind: type) -> Schema:
     return {"description": "Any value."}  # not {}: msgspec takes that for no answer
 
 
-def _ref(struct: type[Struct]) -> Schema:
-    return {"$ref": REF.format(name=struct.__name__)}
-
-
-def _operation(path: str, method: str, route: Route) -> Schema:
+def _operation(path: str, method: str, route: Route, refs: Mapping[type[Struct], Schema]) -> Schema:
     answer: Schema = {"description": route.summary}
     content: Schema = {}
     if isinstance(route.answers, str):
         content[route.answers] = {}
     elif route.answers is not None:
-        content["application/json"] = {"schema": _ref(route.answers)}
+        content["application/json"] = {"schema": refs[route.answers]}
     if route.events:
-        content[route.media] = {"schema": {"anyOf": [_ref(event) for event in route.events]}}
+        content[route.media] = {"schema": {"anyOf": [refs[event] for event in route.events]}}
     if content:
         answer["content"] = content
-    wrong = {"application/json": {"schema": _ref(route.family.shape)}}
+    wrong = {"application/json": {"schema": refs[route.family.shape]}}
     made: Schema = {
         "operationId": _name(path, method),
         "summary": route.summary,
         "responses": {str(route.status): answer, "default": {"description": "An error.", "content": wrong}},
     }
     if route.asks is not None:
-        made["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(route.asks)}}}
+        made["requestBody"] = {"required": True, "content": {"application/json": {"schema": refs[route.asks]}}}
     if names := re.findall(r"\{(\w+)\}", path):
         made["parameters"] = [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names

@@ -100,6 +100,11 @@ def test_a_failure_of_a_tool_is_told_to_the_model() -> None:
     assert messages(("user", [result("", is_error=True)]))[0].content == "Error:"
 
 
+def test_a_tool_that_was_found_is_named() -> None:
+    found = result([{"type": "tool_reference", "tool_name": "weather"}])
+    assert messages(("user", [found]))[0].content == "The tool weather is there."
+
+
 def test_pictures_in_a_result_follow_it() -> None:
     assert messages(("user", [result([text("x"), PICTURE]), text("What is it?")])) == [
         Message("tool", "x", tool_call_id="toolu_1"),

@@ -87,6 +87,12 @@ class SearchResultBlock(Struct, tag="search_result"):
     content: list[TextBlock]
 
 
+class ToolReferenceBlock(Struct, tag="tool_reference", gc=False):
+    """A tool that a search of the caller's found; like all tools it is shown to the model anyway."""
+
+    tool_name: str
+
+
 # ---- what models say
 
 
@@ -108,7 +114,7 @@ class ToolUseBlock(Struct, tag="tool_use"):
     input: dict[str, object] = {}
 
 
-Shown: TypeAlias = TextBlock | ImageBlock | DocumentBlock | SearchResultBlock
+Shown: TypeAlias = TextBlock | ImageBlock | DocumentBlock | SearchResultBlock | ToolReferenceBlock
 """What can be shown to a model."""
 
 
@@ -116,7 +122,7 @@ class ToolResultBlock(Struct, tag="tool_result"):
     """What a call gave."""
 
     tool_use_id: str
-    content: str | list[TextBlock | ImageBlock | DocumentBlock | SearchResultBlock] | None = None
+    content: str | list[Shown] | None = None
     is_error: bool | None = None
 
 

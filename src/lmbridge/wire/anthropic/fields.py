@@ -60,6 +60,7 @@ TRANSLATED: Final = (
         "document blocks", "Plain text and blocks of text become text, the title first; other sources are refused."
     ),
     Translated("search_result blocks", "They become text, title and source first."),
+    Translated("tool_reference blocks", "They become text; every tool is shown to the model anyway."),
     Translated("tool_result.is_error", "The result begins with `Error:`."),
     Translated(
         "stop_sequences", "`stop`. Engines do not tell which text ended an answer, so its reason is `end_turn`."

@@ -18,6 +18,7 @@ from lmbridge.wire.anthropic.blocks import (
     Shown,
     TextBlock,
     TextSource,
+    ToolReferenceBlock,
     URLImage,
 )
 
@@ -54,6 +55,8 @@ def to_parts(where: str, block: Shown) -> list[Part]:
             return _document(where, block)
         case SearchResultBlock(source, title, content):
             return [TextPart(GAP.join([f"{title}\n{source}", *(inner.text for inner in content)]))]
+        case ToolReferenceBlock(name):
+            return [TextPart(f"The tool {name} is there.")]
         case _ as never:
             assert_never(never)
 

@@ -44,6 +44,15 @@ def test_a_schema_that_the_engine_follows_is_passed_on_as_it_is() -> None:
     assert fitted(PERSON, "x", exact=False) is PERSON
 
 
+@pytest.mark.parametrize("kind", ["integer", ["integer", "null"]])
+@pytest.mark.parametrize("exact", [True, False])
+def test_limits_wider_than_the_engine_can_count_to_become_its_own(kind: object, exact: bool) -> None:
+    safe = 2**53 - 1  # JavaScript's, as zod writes them for every integer
+    wide = {"type": kind, "minimum": -safe, "maximum": safe, "exclusiveMaximum": 2**60}
+    ours = {"type": kind, "minimum": -(10**15), "maximum": 10**15, "exclusiveMaximum": 10**15}
+    assert fitted({"properties": {"n": wide}}, "tools", exact=exact) == {"properties": {"n": ours}}
+
+
 @pytest.mark.parametrize(
     ("schema", "place"),
     [
@@ -61,6 +70,7 @@ def test_a_schema_that_the_engine_follows_is_passed_on_as_it_is() -> None:
         ({"type": "integer", "minimum": 5, "maximum": 2}, "at least 5 and at most 2"),
         ({"type": "integer", "exclusiveMinimum": 5, "maximum": 5}, "at least 6 and at most 5"),
         ({"type": "integer", "minimum": 10**30}, "#/minimum"),
+        ({"type": "integer", "exclusiveMaximum": -(10**30)}, "#/exclusiveMaximum"),
         ({"type": "integer", "minimum": "x"}, "#/minimum"),
         (
             {"type": "array", "items": {}, "minItems": 5, "maxItems": 2},

@@ -119,6 +119,7 @@ class _Fitting:
                 _replace(changed, schema, key, child_path, new)
         if isinstance(schema.get("pattern"), str):
             self._check_pattern(schema, path, changed)
+        changed |= _narrowed(schema)
         fitted = {**schema, **changed} if changed else schema
         return self._closed_tuple(fitted, path) if schema.get("items") is False else fitted
 
@@ -256,7 +257,7 @@ class _Fitting:
                 self._wrong(f"{path}/{key}", "it must be a number")
             if "integer" not in types or "number" in types:
                 self._ignored(f"{path}/{key}", "the engine can only limit integers")
-            elif value != int(value) or abs(value) > MAX_INTEGER:
+            elif value != int(value) or (abs(value) > MAX_INTEGER and not _is_wide(key, value)):
                 self._wrong(f"{path}/{key}", "it must be a whole number of at most 15 digits")
             limits[key] = value
         low = max(limits.get("minimum", -MAX_INTEGER), limits.get("exclusiveMinimum", -MAX_INTEGER - 1) + 1)
@@ -301,6 +302,25 @@ class _Fitting:
         done: set[int] = set()
         for schema in _all_schemas(self._root):
             visit(schema, ())
+
+
+def _is_wide(key: str, limit: float) -> bool:
+    """Whether a limit of a number leaves more room than the engine needs."""
+    return limit > MAX_INTEGER if key.endswith("aximum") else limit < -MAX_INTEGER
+
+
+def _narrowed(schema: Mapping[str, object]) -> dict[str, object]:
+    """Limits wider than the engine can count to, at its own: zod, which many tools are written with, gives every
+    integer the limits of JavaScript's. What the engine makes within the narrower ones keeps to both."""
+    kind = schema.get("type")
+    if kind != "integer" and not (isinstance(kind, list) and "integer" in kind and "number" not in kind):
+        return {}
+    limits = {key: schema[key] for key in _NUMBER_LIMITS if key in schema}
+    return {
+        key: MAX_INTEGER if limit > 0 else -MAX_INTEGER
+        for key, limit in limits.items()
+        if isinstance(limit, int | float) and _is_wide(key, limit)
+    }
 
 
 def _children(schema: Mapping[str, object], path: str) -> Iterator[tuple[str, str, object]]:

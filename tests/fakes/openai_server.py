@@ -40,6 +40,14 @@ FAULTS = {
     "429": "says that there were too many requests",
     "500": "answers with a web page and status 500",
     "context": "says that the prompt is too long, in llama.cpp's words",
+    "leaked-call": "writes its tool call into the text",
+    "python-call": "writes the arguments of its tool call as Python does",
+    "bare-call": "gives its tool call no id, says `stop`, and repeats an empty name, as old LM Studio does",
+    "same-number": "calls twice, both calls with the number 0",
+    "no-call": "calls no tool, whatever it was told",
+    "empty-calls": "has an empty list of tool calls in every piece, as LM Studio does",
+    "wrong-call": "calls a tool that is not the chosen one",
+    "tags": "thinks in the text, between tags",
     "short-vectors": "returns one vector too few",
     "uneven-vectors": "returns vectors of different lengths",
     "shuffled-vectors": "returns the vectors in another order, numbered rightly",
@@ -242,19 +250,42 @@ def _said(body: Body) -> str:
     return str(content)
 
 
-def _calls(body: Body) -> list[Body]:
-    """With tools, and not told otherwise, it calls the first one (or the one chosen) with the words said."""
-    tools = cast("list[Body]", body.get("tools") or [])
-    choice = body.get("tool_choice", "auto")
-    if not tools or choice == "none" or _said(body).startswith("no tool"):
-        return []
+def _fault(body: Body) -> str:
+    return str(body.get("model")).partition("fault:")[2]
+
+
+def _wants_call(body: Body) -> bool:
+    quiet = body.get("tool_choice") == "none" or _said(body).startswith("no tool")
+    return bool(body.get("tools")) and not quiet and _fault(body) not in ("no-call", "empty-calls", "tags")
+
+
+def _called(body: Body) -> Body:
+    """The first tool, or the one chosen, called with the words said."""
+    tools, choice = cast("list[Body]", body["tools"]), body.get("tool_choice", "auto")
     function = cast("Body", tools[0]["function"])
     name = cast("Body", choice["function"])["name"] if isinstance(choice, dict) else function["name"]
-    arguments = json.dumps({"text": _said(body)})
-    return [{"id": "call_1", "type": "function", "function": {"name": name, "arguments": arguments}}]
+    return {"name": "other" if _fault(body) == "wrong-call" else name, "arguments": {"text": _said(body)}}
+
+
+def _calls(body: Body) -> list[Body]:
+    """With tools, and not told otherwise, it calls one."""
+    fault = _fault(body)
+    if not _wants_call(body) or fault == "leaked-call":
+        return []
+    call = _called(body)
+    arguments = repr(call["arguments"]) if fault == "python-call" else json.dumps(call["arguments"])
+    named = {"type": "function", "function": {"name": call["name"], "arguments": arguments}}
+    if fault == "bare-call":
+        return [named]
+    return [{"id": f"call_{number}", **named} for number in range(1, 3 if fault == "same-number" else 2)]
 
 
 def _answer_words(body: Body) -> list[str]:
+    if _fault(body) == "leaked-call" and _wants_call(body):
+        text = f"I call. <tool_call>\n{json.dumps(_called(body))}\n</tool_call>"
+        return [text[k : k + 5] for k in range(0, len(text), 5)]
+    if _fault(body) == "tags":
+        return ["<thi", "nk>Hm", ".</think>", "\n\nYes"]
     if isinstance(body.get("response_format"), dict) and cast("Body", body["response_format"])["type"] != "text":
         return ['{"answer": ', '"yes"', "}"]
     return [f"{word} " for word in f"You said: {_said(body)}".split()][: _limit(body)]
@@ -268,6 +299,11 @@ def _limit(body: Body) -> int:
 def _reason(body: Body) -> str:
     """Why an answer without calls ends."""
     return "length" if len(_answer_words(body)) >= _limit(body) else "stop"
+
+
+def _last_reason(body: Body, calls: list[Body]) -> str:
+    """Why an answer ends."""
+    return "tool_calls" if calls and _fault(body) != "bare-call" else _reason(body)
 
 
 def _cost(body: Body) -> Body:
@@ -289,7 +325,9 @@ def whole_answer(body: Body) -> Body:
         message["reasoning_content"] = "Let me think. "
     if calls:
         message["tool_calls"] = calls
-    reason = "tool_calls" if calls else _reason(body)
+    if not calls and _fault(body) == "empty-calls":
+        message["tool_calls"] = []
+    reason = _last_reason(body, calls)
     choices = [
         {"index": k, "message": message, "finish_reason": reason} for k in range(cast("int", body.get("n") or 1))
     ]
@@ -326,11 +364,13 @@ def streamed_answer(body: Body) -> Iterator[Body]:
             function = cast("Body", call["function"])
             text = cast("str", function["arguments"])
             yield chunk(index, {"tool_calls": [{**call, "index": 0, "function": {**function, "arguments": ""}}]})
+            again: Body = {"name": ""} if _fault(body) == "bare-call" else {}
             for piece in (text[:5], text[5:]):
-                yield chunk(index, {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})
+                yield chunk(index, {"tool_calls": [{"index": 0, "function": {"arguments": piece, **again}}]})
+        more: Body = {"tool_calls": []} if _fault(body) == "empty-calls" else {}
         for word in () if calls else _answer_words(body):
-            yield chunk(index, {"content": word})
-        yield chunk(index, {}, "tool_calls" if calls else _reason(body))
+            yield chunk(index, {"content": word, **more})
+        yield chunk(index, {}, _last_reason(body, calls))
     options = body.get("stream_options")
     if isinstance(options, dict) and options.get("include_usage"):
         timings = {"cache_n": 2, "prompt_n": 3, "predicted_n": 4, "predicted_per_second": 123.5}

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from lmbridge.core.models import InstanceState, ModelInfo, ModelKind
+from lmbridge.core.models import InstanceState, LoadOptions, ModelInfo, ModelKind
 from lmbridge.doors.gateway.anthropic import asks_as_anthropic, reply_model, reply_models
 from lmbridge.doors.gateway.asgi import Request
 from lmbridge.doors.gateway.relay import Ask, Language, Relay
@@ -16,6 +16,8 @@ from lmbridge.doors.gateway.routes import Paths, Route
 from lmbridge.doors.gateway.settings import GatewaySettings
 from lmbridge.hub import routing
 from lmbridge.hub.hub import Hub
+from lmbridge.wire.openai.asked import asked
+from lmbridge.wire.openai.fields import OURS
 from lmbridge.wire.openai.requests import (
     ChatBody,
     CompletionBody,
@@ -28,6 +30,8 @@ from lmbridge.wire.openai.requests import (
 CHAT: Final = Language("chat", "/chat/completions", "chat", role=True)
 COMPLETION: Final = Language("completion", "/completions", "chat")
 EMBEDDING: Final = Language("embedding", "/embeddings", "embedding")
+
+NO_OPTIONS: Final = LoadOptions()
 
 
 class ModelObject(Struct, frozen=True, kw_only=True):
@@ -123,7 +127,21 @@ class OpenAIRoutes:
         raw = await request.body(self._limit)
         body = decode_chat_body(raw)
         each = body.n or 1
-        ask = Ask(raw, body.model, body.streamed, body.seeded, each, each, body.wants_usage)
+        calls = bool(body.tools) and body.tool_choice != "none"
+        ask = Ask(
+            raw,
+            body.model,
+            body.streamed,
+            body.seeded,
+            each,
+            each,
+            body.wants_usage,
+            # In core's words only where something depends on it: most chats are none of our business.
+            chat=asked(body) if calls or body.truncation == "auto" or self._hub.truncate else None,
+            in_form=calls and each == 1 and not body.logprobs,
+            ours=_ours(body),
+            options=_options(body),
+        )
         await self._relay.answer(request, CHAT, ask)
 
     async def completion(self, request: Request) -> None:
@@ -132,14 +150,26 @@ class OpenAIRoutes:
         body = decode_completion_body(raw)
         each, prompt = body.n or 1, body.prompt
         prompts = len(prompt) if isinstance(prompt, list) and not isinstance(prompt[0], int) else 1
-        ask = Ask(raw, body.model, body.streamed, body.seeded, each, each * prompts, body.wants_usage)
+        ask = Ask(
+            raw,
+            body.model,
+            body.streamed,
+            body.seeded,
+            each,
+            each * prompts,
+            body.wants_usage,
+            ours=_ours(body),
+            options=_options(body),
+        )
         await self._relay.answer(request, COMPLETION, ask)
 
     async def embeddings(self, request: Request) -> None:
         """`POST /v1/embeddings`"""
         raw = await request.body(self._limit)
         body = decode_embedding_body(raw)
-        await self._relay.answer(request, EMBEDDING, Ask(raw, body.model, base64=body.encoding_format == "base64"))
+        base64 = body.encoding_format == "base64"
+        ask = Ask(raw, body.model, base64=base64, ours=_ours(body), options=_options(body))
+        await self._relay.answer(request, EMBEDDING, ask)
 
     async def models(self, request: Request) -> None:
         """`GET /v1/models`; Anthropic's clients get it in their form."""
@@ -183,6 +213,18 @@ class OpenAIRoutes:
             vision=model.vision,
             problem=model.problem,
         )
+
+
+def _ours(body: ChatBody | CompletionBody | EmbeddingBody) -> tuple[str, ...]:
+    """The fields of a body that are for the bridge alone."""
+    if body.ttl is None and getattr(body, "truncation", None) is None:
+        return ()
+    return OURS
+
+
+def _options(body: ChatBody | CompletionBody | EmbeddingBody) -> LoadOptions:
+    """How the model is loaded, if this request does that."""
+    return NO_OPTIONS if body.ttl is None else LoadOptions(ttl=body.ttl)
 
 
 def _usable(model: ModelInfo) -> bool:

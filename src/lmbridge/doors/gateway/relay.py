@@ -17,12 +17,16 @@ from typing import Final
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from lmbridge.clients.http import HTTPClient, Response
-from lmbridge.core.errors import BridgeError, BrokenAnswer
-from lmbridge.core.models import ModelKind, Patience
+from lmbridge.core.errors import BridgeError, BrokenAnswer, ContextExceeded
+from lmbridge.core.models import LoadOptions, ModelKind, Patience
+from lmbridge.core.provider import Manifest
+from lmbridge.core.requests import ChatRequest
 from lmbridge.doors.gateway.asgi import JSON, Request
 from lmbridge.doors.gateway.heartbeat import Heartbeat
+from lmbridge.doors.gateway.retell import Retelling
 from lmbridge.doors.gateway.using import Use
 from lmbridge.hub.hub import Hub
 from lmbridge.hub.lease import Lease
@@ -32,6 +36,7 @@ from lmbridge.wire.openai.tap import UsageTap
 from lmbridge.wire.openai.usage import TimingFields, UsageFields, to_usage
 from lmbridge.wire.openai.vectors import in_base64
 from lmbridge.wire.sse import SSEDecoder, SSEError
+from lmbridge.wire.tool_calls import wants_either
 
 MAX_EVENT: Final = 16 * 2**20
 """Bytes of one event of a stream."""
@@ -66,6 +71,9 @@ class Ask(Struct, frozen=True, gc=False):
         alone: the answer must be repeatable.
         each: choices for each prompt. choices: in all. wants_usage: the stream is to end with the counts.
         base64: vectors are wanted so.
+        chat: the conversation in core's words, where the bridge has to know it: to count its tokens, or because
+            its answer may hold tool calls. in_form: they have to be in normal form.
+        ours: fields that the provider is not shown. options: used only if this request loads the model.
     """
 
     raw: bytes
@@ -76,6 +84,10 @@ class Ask(Struct, frozen=True, gc=False):
     choices: int = 1
     wants_usage: bool = False
     base64: bool = False
+    chat: ChatRequest | None = None
+    in_form: bool = False
+    ours: tuple[str, ...] = ()
+    options: LoadOptions = LoadOptions()
 
 
 class _Answer(Struct):
@@ -126,14 +138,53 @@ class Relay:
 
     async def _leased(self, request: Request, language: Language, ask: Ask, heart: Heartbeat | None) -> None:
         """Hold the model while it answers."""
-        using = Use(self._hub, request, language.route, ask.model, language.kind, alone=ask.alone, heart=heart)
+        using = Use(
+            self._hub,
+            request,
+            language.route,
+            ask.model,
+            language.kind,
+            alone=ask.alone,
+            options=ask.options,
+            heart=heart,
+        )
         async with using as use:
-            if ask.choices > 1 and use.lease.provider.manifest.counts_one_choice:
-                await self._pass_choices(request, language, ask, use, heart)
-            elif heart is None:
-                await self._pass_whole(request, language, ask, use)
-            else:
-                await self._pass_stream(request, language, ask, use, heart)
+            if ask.chat is None:
+                await self._passed(request, language, ask, use, heart)
+                return
+            ask, chat = await self._fitted(request, ask, ask.chat, use)
+            try:
+                await self._passed(request, language, ask, use, heart)
+            except ContextExceeded as error:
+                raise await use.lease.weighed(error, chat) from error
+
+    async def _passed(
+        self, request: Request, language: Language, ask: Ask, use: Use, heart: Heartbeat | None
+    ) -> None:
+        manifest = use.lease.provider.manifest
+        if ask.choices > 1 and manifest.counts_one_choice:
+            await self._pass_choices(request, language, ask, use, heart)
+        elif ask.chat is not None and ask.in_form and _needs_form(manifest, ask.chat):
+            telling = Retelling(request, use, language.path, _fields(ask), ask.chat, include_usage=ask.wants_usage)
+            await telling.tell(self._client(use.lease.instance.endpoint.patience), heart)
+        elif heart is None:
+            await self._pass_whole(request, language, ask, use)
+        else:
+            await self._pass_stream(request, language, ask, use, heart)
+
+    async def _fitted(self, request: Request, ask: Ask, chat: ChatRequest, use: Use) -> tuple[Ask, ChatRequest]:
+        """The request with a prompt that fits, if it may be trimmed; the caller is told how many turns it lost."""
+        fitted, dropped = await self._hub.fit(use.lease, chat)
+        if not dropped:
+            return ask, chat
+        use.dropped(dropped)
+        if request.started:  # too late for a header
+            await request.send(b": %d of the oldest turns were dropped to fit the context\n\n" % dropped)
+        fields = _decode_fields(ask.raw)
+        messages = msgspec.convert(fields["messages"], list[object])
+        kept = set(map(id, fitted.turns))
+        left = [message for turn, message in zip(chat.turns, messages, strict=True) if id(turn) in kept]
+        return replace(ask, raw=_encode({**fields, "messages": left}), chat=fitted), fitted
 
     async def _pass_whole(self, request: Request, language: Language, ask: Ask, use: Use) -> None:
         lease, provider = use.lease, use.lease.provider.id
@@ -238,14 +289,27 @@ async def _check_stream(response: Response, provider: str) -> None:
 
 def _body(lease: Lease, ask: Ask, *, always_streamed: bool = False) -> bytes:
     """The request as the runtime needs it; the very bytes that came, if it needs nothing else."""
-    fields = _decode_fields(ask.raw)
+    fields = _fields(ask)
     prepared = lease.provider.prepare(lease.instance, fields)
     model = lease.instance.endpoint.model
     if always_streamed:
         return _encode({**prepared, "model": model, "stream": True, "stream_options": {"include_usage": True}})
-    if prepared is fields and fields.get("model") == model:
+    if prepared is fields and fields.get("model") == model and not ask.ours:
         return ask.raw
     return _encode({**prepared, "model": model})
+
+
+def _fields(ask: Ask) -> dict[str, object]:
+    """The body as the provider may see it."""
+    fields = _decode_fields(ask.raw)
+    for name in ask.ours:
+        fields.pop(name, None)
+    return fields
+
+
+def _needs_form(manifest: Manifest, chat: ChatRequest) -> bool:
+    """Whether what a provider answers has to be put into normal form."""
+    return not manifest.calls_in_form or (manifest.schema_bars_tools and wants_either(chat))
 
 
 class _Stream:

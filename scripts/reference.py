@@ -20,7 +20,17 @@ from lmbridge.cli.main import lmbridge
 from lmbridge.config import SCALARS, TABLES, Config
 from lmbridge.core.errors import all_errors
 from lmbridge.doors.gateway.status import STATUS
-from lmbridge.wire.openai import fields, requests
+from lmbridge.wire.anthropic import fields as anthropic_fields
+from lmbridge.wire.anthropic import requests as anthropic
+from lmbridge.wire.fields import Ignored, Refused, Translated
+from lmbridge.wire.lmstudio.serving import asked as lmstudio
+from lmbridge.wire.ollama import fields as ollama_fields
+from lmbridge.wire.ollama import options as ollama_options
+from lmbridge.wire.ollama import requests as ollama
+from lmbridge.wire.openai import fields as openai_fields
+from lmbridge.wire.openai import requests as openai
+from lmbridge.wire.openai.responding import fields as responses_fields
+from lmbridge.wire.openai.responding import requests as responses
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 NOTE = "<!-- Made by scripts/reference.py from the code; do not edit. -->"
@@ -154,35 +164,129 @@ def first_line(thing: object) -> str:
     return (inspect.getdoc(thing) or "").partition("\n")[0]
 
 
+class Told(Struct, frozen=True):
+    """What is told of one route's fields; whatever the body declares and no table names is honoured."""
+
+    route: str
+    body: type[Struct]
+    translated: tuple[Translated, ...] = ()
+    refused: tuple[Refused, ...] = ()
+    ignored: tuple[Ignored, ...] = ()
+    shared: bool = False
+
+
+def told() -> Iterator[tuple[str, list[Told]]]:
+    """Every API with its routes."""
+    yield (
+        "OpenAI",
+        [
+            *(
+                Told(
+                    route,
+                    body,
+                    openai_fields.TRANSLATED,
+                    refused,
+                    openai_fields.IGNORED,
+                    shared=True,
+                )
+                for route, body, refused in (
+                    ("/v1/chat/completions", openai.ChatBody, openai_fields.CHAT_REFUSED),
+                    ("/v1/completions", openai.CompletionBody, openai_fields.COMPLETION_REFUSED),
+                    ("/v1/embeddings", openai.EmbeddingBody, openai_fields.EMBEDDING_REFUSED),
+                )
+            ),
+            Told(
+                "/v1/responses",
+                responses.ResponseBody,
+                responses_fields.TRANSLATED,
+                responses_fields.REFUSED,
+                responses_fields.IGNORED,
+            ),
+        ],
+    )
+    yield (
+        "Anthropic",
+        [
+            Told(
+                "/v1/messages",
+                anthropic.MessagesBody,
+                anthropic_fields.TRANSLATED,
+                anthropic_fields.REFUSED,
+                anthropic_fields.IGNORED,
+            )
+        ],
+    )
+    yield (
+        "LM Studio",
+        [
+            Told("/api/v1/chat", lmstudio.NativeChatBody, lmstudio.CHAT_TRANSLATED, lmstudio.CHAT_REFUSED),
+            Told("/api/v1/models/load", lmstudio.LoadBody, (), lmstudio.LOAD_REFUSED),
+            Told("/api/v1/models/unload", lmstudio.UnloadBody),
+            Told("/api/v1/models/download", lmstudio.DownloadBody),
+        ],
+    )
+    f = ollama_fields
+    yield (
+        "Ollama",
+        [
+            Told("/api/chat", ollama.ChatBody, f.CHAT_TRANSLATED, f.CHAT_REFUSED),
+            Told("/api/generate", ollama.GenerateBody, f.GENERATE_TRANSLATED, f.GENERATE_REFUSED),
+            Told("/api/embed", ollama.EmbedBody, f.EMBED_TRANSLATED, (), f.EMBED_IGNORED),
+            Told("/api/embeddings", ollama.EmbeddingsBody, f.EMBEDDINGS_TRANSLATED, (), f.EMBED_IGNORED),
+            Told("/api/show", ollama.ShowBody, f.SHOW_TRANSLATED, f.SHOW_REFUSED, f.SHOW_IGNORED),
+            Told("/api/pull", ollama.PullBody, f.PULL_TRANSLATED, f.PULL_REFUSED),
+            Told(
+                "/api/chat, `options`",
+                ollama_options.Options,
+                f.OPTIONS_TRANSLATED,
+                f.OPTIONS_REFUSED,
+                f.OPTIONS_IGNORED,
+            ),
+        ],
+    )
+
+
 def parameters() -> Iterator[str]:
     """What the gateway does with every field of a request."""
-    yield "A field that is in none of these lists is refused by its name, with status 400."
+    yield "A field that is in none of these tables is refused by its name, with status 400; so is what a model's"
+    yield "provider cannot do. Nothing is ignored in silence. The routes of LM Studio's API v0 take the fields of"
+    yield "OpenAI's routes of the same name; those that count tokens take what makes up the prompt."
     yield ""
-    routes = (
-        ("/v1/chat/completions", requests.ChatBody, fields.CHAT_REFUSED),
-        ("/v1/completions", requests.CompletionBody, fields.COMPLETION_REFUSED),
-        ("/v1/embeddings", requests.EmbeddingBody, fields.EMBEDDING_REFUSED),
-    )
-    ignored = {i.name for i in fields.IGNORED}
-    for route, body, refused in routes:
-        unwanted = {r.name for r in refused} | ignored
-        honoured = [n for n in body.__struct_encode_fields__ if n not in unwanted]
-        yield f"## POST {route}"
+    for api, routes in told():
+        yield f"## {api}"
         yield ""
-        yield "Honoured: " + ", ".join(f"`{n}`" for n in honoured) + "."
-        yield ""
-        if refused:
-            yield "Refused:"
+        for route in routes:
+            yield f"### POST {route.route}"
             yield ""
-            yield from table(
-                ("field", "unless it is", "reason", "instead"),
-                ((f"`{r.name}`", ", ".join(f"`{u}`" for u in r.unless), r.reason, r.hint) for r in refused),
-            )
-    yield "## Accepted and ignored"
-    yield ""
-    yield "OpenAI's clients, and the frameworks upon them, send these without being asked."
-    yield ""
-    yield from table(("field", "why it breaks no promise"), ((f"`{i.name}`", i.why) for i in fields.IGNORED))
+            yield from table(("field", "is", "how, or why"), field_rows(route))
+
+
+def field_rows(told: Told) -> Iterator[tuple[str, str, str]]:
+    """A row for each field: first those that the body declares, in its order, then those inside them."""
+    declared = told.body.__struct_encode_fields__
+    rows: dict[str, tuple[str, str]] = {
+        **{t.name: ("translated", t.how) for t in told.translated},
+        **{i.name: ("ignored", i.why) for i in told.ignored},
+        **{r.name: ("refused", refusal(r)) for r in told.refused},
+    }
+    for name in declared:
+        yield (f"`{name}`", *rows.pop(name, ("honoured", "")))
+    for name, row in rows.items():
+        # OpenAI's routes share their tables: of the others' fields nothing needs to be said.
+        if not told.shared or name.partition(".")[0] in declared:
+            yield (f"`{name}`" if " " not in name else name, *row)
+
+
+def refusal(field: Refused) -> str:
+    """Why a field is refused, and what helps."""
+    unless = f"Unless it is {' or '.join(f'`{show_json(u)}`' for u in field.unless)}: " if field.unless else ""
+    reason = field.reason if not unless else field.reason[:1].lower() + field.reason[1:]
+    return " ".join(part for part in (f"{unless}{reason}", field.hint) if part)
+
+
+def show_json(value: object) -> str:
+    """A value as it stands in a body."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """A small real server that speaks OpenAI's language as llama.cpp does, and misbehaves on demand.
 
-A model called `fault:NAME`, or the header `x-fault: NAME`, makes it misbehave; `FAULTS` lists how. Run as
-`python -m tests.fakes.openai_server --port 0` it prints its URL and serves until it is stopped.
+A model called `fault:NAME`, or the header `x-fault: NAME`, makes it misbehave; `FAULTS` lists how, and `HABITS`
+what is only odd. Run as `python -m tests.fakes.openai_server --port 0` it prints its URL and serves until it is
+stopped.
 """
 
 from __future__ import annotations
@@ -40,6 +41,12 @@ FAULTS = {
     "429": "says that there were too many requests",
     "500": "answers with a web page and status 500",
     "context": "says that the prompt is too long, in llama.cpp's words",
+    "short-vectors": "returns one vector too few",
+    "uneven-vectors": "returns vectors of different lengths",
+    "shuffled-vectors": "returns the vectors in another order, numbered rightly",
+}
+
+HABITS = {
     "leaked-call": "writes its tool call into the text",
     "python-call": "writes the arguments of its tool call as Python does",
     "bare-call": "gives its tool call no id, says `stop`, and repeats an empty name, as old LM Studio does",
@@ -48,10 +55,8 @@ FAULTS = {
     "empty-calls": "has an empty list of tool calls in every piece, as LM Studio does",
     "wrong-call": "calls a tool that is not the chosen one",
     "tags": "thinks in the text, between tags",
-    "short-vectors": "returns one vector too few",
-    "uneven-vectors": "returns vectors of different lengths",
-    "shuffled-vectors": "returns the vectors in another order, numbered rightly",
 }
+"""What servers make of tool calls and of thoughts; asked for in the same way."""
 
 MODELS: list[Body] = [
     {

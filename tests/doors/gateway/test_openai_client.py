@@ -38,6 +38,23 @@ WEATHER = {
     },
 }
 
+CITY_WEATHER = {
+    "type": "function",
+    "function": {**WEATHER["function"], "name": "get_weather"},  # type: ignore[dict-item]
+}
+SHAPE = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "shape",
+        "schema": {
+            "type": "object",
+            "properties": {"answer": {"type": "string", "maxLength": 10}},
+            "required": ["answer"],
+            "additionalProperties": False,
+        },
+    },
+}
+
 
 @pytest.fixture(scope="module")
 async def engine_door(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
@@ -339,6 +356,83 @@ async def test_too_long_a_prompt_is_a_bad_request_with_both_numbers(client: open
     assert body["n_prompt_tokens"] > body["n_ctx"] > 0
     assert f"{body['n_ctx']:,}" in body["message"]
     assert f"{body['n_prompt_tokens']:,}" in body["message"]
+
+
+LONG = [
+    {"role": "user", "content": "x" * 1500},
+    {"role": "assistant", "content": "y"},
+    {"role": "user", "content": "z" * 1500},
+    {"role": "assistant", "content": "y"},
+    *HELLO,
+]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_old_turns_are_dropped_for_who_asks_for_that_and_he_is_told(
+    client: openai.AsyncOpenAI, stream: bool
+) -> None:
+    asked = {"model": "random-chat", "messages": LONG, "max_tokens": 5, "stream": stream}
+    with pytest.raises(openai.BadRequestError, match="has room for"):
+        await client.chat.completions.create(**asked)  # type: ignore[call-overload]
+    got = await client.chat.completions.with_raw_response.create(
+        **asked, extra_body={"truncation": "auto", **SAYS_YES}
+    )  # type: ignore[call-overload]
+    assert got.headers["x-lmbridge-dropped-turns"] == "2"
+
+
+async def test_tools_that_do_not_fit_are_told_apart_from_the_words(client: openai.AsyncOpenAI) -> None:
+    wordy = {**WEATHER, "function": {**WEATHER["function"], "description": "z" * 20000}}  # type: ignore[dict-item]
+    with pytest.raises(openai.BadRequestError, match="tools") as caught:
+        await client.chat.completions.create(model="random-chat", messages=HELLO, tools=[wordy])
+    assert caught.value.code == "context_length_exceeded"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("choice", "called"),
+    [
+        ("none", None),
+        ("required", {"weather", "clock"}),
+        ({"type": "function", "function": {"name": "clock"}}, {"clock"}),
+    ],
+)
+async def test_a_tool_choice_is_obeyed_with_any_model(
+    client: openai.AsyncOpenAI, choice: object, called: set[str] | None, stream: bool
+) -> None:
+    clock = {"type": "function", "function": {"name": "clock", "parameters": {"type": "object", "properties": {}}}}
+    asked = {"model": "random-chat", "messages": HELLO, "tools": [WEATHER, clock], "tool_choice": choice}
+    got = await client.chat.completions.create(**asked, parallel_tool_calls=False, max_tokens=100, stream=stream)  # type: ignore[call-overload]
+    if stream:
+        deltas = [d for c in [c async for c in got] if c.choices for d in c.choices[0].delta.tool_calls or []]
+        names = {delta.function.name for delta in deltas if delta.function.name}
+    else:
+        names = {call.function.name for call in got.choices[0].message.tool_calls or []}
+    assert len(names) == (0 if called is None else 1)
+    assert names <= (called or set())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_with_tools_and_a_shape_it_is_a_call_or_an_answer_of_that_shape(
+    client: openai.AsyncOpenAI, stream: bool
+) -> None:
+    asked = {"model": "lmbridge-tiny", "tools": [CITY_WEATHER], "response_format": SHAPE, "temperature": 0}
+    got = await client.chat.completions.create(
+        **asked, messages=[{"role": "user", "content": "What is the weather in Paris?"}], stream=stream
+    )  # type: ignore[call-overload]
+    if stream:
+        chunks = [c.choices[0] async for c in got if c.choices]
+        text = "".join(c.delta.content or "" for c in chunks)
+        names = [d.function.name for c in chunks for d in c.delta.tool_calls or [] if d.function.name]
+        reason = chunks[-1].finish_reason
+    else:
+        said = got.choices[0].message
+        text, names = said.content or "", [call.function.name for call in said.tool_calls or []]
+        reason = got.choices[0].finish_reason
+    if names:
+        assert (names, text, reason) == (["get_weather"], "", "tool_calls")
+    else:
+        assert set(json.loads(text)) == {"answer"}
+        assert reason == "stop"
 
 
 async def test_the_wrong_kind_of_model_is_a_bad_request(client: openai.AsyncOpenAI) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import openai
 import pytest
 from tests.doors.gateway.asking import Running, running
-from tests.fakes.openai_server import FakeOpenAI
+from tests.fakes.openai_server import HABITS, FakeOpenAI
 
 from lmbridge.core.provider import ProviderContext
 from lmbridge.providers.openai import OpenAIProvider

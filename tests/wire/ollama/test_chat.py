@@ -118,6 +118,13 @@ def test_types_that_a_client_wrote_as_one_text_are_taken_apart() -> None:
     assert tool.parameters["properties"] == {"a": {"type": ["integer", "string"]}, "b": True, "c": {}}
 
 
+@pytest.mark.parametrize(("given", "meant"), [(None, {}), ([1], [1])])
+def test_properties_that_are_null_are_none(given: object, meant: object) -> None:
+    schema = {"type": "object", "properties": given}
+    (tool,) = chat(tools=[{"function": {"name": "f", "parameters": schema}}]).tools
+    assert tool.parameters == {"type": "object", "properties": meant}
+
+
 @pytest.mark.parametrize(
     ("given", "meant"),
     [("json", Schema()), ({"type": "object"}, Schema({"type": "object"})), ("", None), (None, None)],

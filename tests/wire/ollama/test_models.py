@@ -44,7 +44,9 @@ def test_a_model_is_listed_with_what_sort_it_is() -> None:
             "families": ["qwen3"],
             "parameter_size": "8.2B",
             "quantization_level": "Q4_K_M",
+            "context_length": 40960,
         },
+        "capabilities": ["completion", "tools", "thinking"],
     }
 
 

@@ -131,15 +131,17 @@ def _tool(function: FunctionDefinition) -> Tool:
     return Tool(
         function.name,
         function.description or "",
-        _split_types(function.parameters or {}),
+        _mended(function.parameters or {}),
         strict=function.strict is True,
     )
 
 
-def _split_types(schema: dict[str, object]) -> dict[str, object]:
-    """*schema* with the types of its properties as JSON schema has them: ollama-python writes those of a union as
-    one text, `"integer, string"` (its `_utils.convert_function_to_tool`)."""
-    properties = schema.get("properties")
+def _mended(schema: dict[str, object]) -> dict[str, object]:
+    """*schema* as JSON schema has it: Ollama's Go client writes no properties as `null`, and its Python client the
+    types of a union as one text, `"integer, string"` (its `_utils.convert_function_to_tool`)."""
+    properties = schema.get("properties", ())
+    if properties is None:
+        return {**schema, "properties": {}}
     if not isinstance(properties, dict):
         return schema
     return {**schema, "properties": {name: _split_type(each) for name, each in properties.items()}}

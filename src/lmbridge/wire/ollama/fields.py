@@ -128,9 +128,10 @@ _TOP_LOGPROBS: Final = Refused(
 _SHIFT: Final = Refused(
     "shift", "Nothing is dropped in the middle of an answer: a full context ends it (`length`).", "", (False,)
 )
+_RENDERING: Final = Refused("_debug_render_only", "Prompts are not shown.", "", (False,))
 _DRAWING: Final = "No provider here can draw."
 
-CHAT_REFUSED: Final = (_LOGPROBS, _TOP_LOGPROBS, _SHIFT)
+CHAT_REFUSED: Final = (_LOGPROBS, _TOP_LOGPROBS, _SHIFT, _RENDERING)
 GENERATE_REFUSED: Final = (
     Refused("suffix", "Nothing here fills in the middle of a text.", "Say in `prompt` what is to follow.", ("",)),
     Refused("template", _NOT_HERE, "Use /v1/completions for a prompt in a form of your own.", ("",)),
@@ -142,6 +143,7 @@ GENERATE_REFUSED: Final = (
     _LOGPROBS,
     _TOP_LOGPROBS,
     _SHIFT,
+    _RENDERING,
 )
 SHOW_REFUSED: Final = (
     Refused("system", "Models here have no system message of their own.", "Send it with the request.", ("",)),

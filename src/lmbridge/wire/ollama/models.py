@@ -28,6 +28,7 @@ class Details(Struct, frozen=True, kw_only=True):
     families: Sequence[str]
     parameter_size: str
     quantization_level: str
+    context_length: int | UnsetType = UNSET
 
 
 class Listed(Struct, frozen=True, kw_only=True):
@@ -39,6 +40,7 @@ class Listed(Struct, frozen=True, kw_only=True):
     size: int
     digest: str
     details: Details
+    capabilities: Sequence[str]
 
 
 class Tags(Struct, frozen=True):
@@ -114,6 +116,7 @@ def listed(model: ModelInfo, name: str, since_ns: int) -> Listed:
         size=model.size_bytes or 0,
         digest=digest(model),
         details=_details(model),
+        capabilities=_capabilities(model),
     )
 
 
@@ -162,6 +165,7 @@ def _details(model: ModelInfo) -> Details:
         families=(model.architecture,) if model.architecture else (),
         parameter_size=_size(model.parameters or 0),
         quantization_level=model.quantization,
+        context_length=model.context_length or UNSET,
     )
 
 

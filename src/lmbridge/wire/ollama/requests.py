@@ -97,6 +97,7 @@ class _Generation(_Body, forbid_unknown_fields=True, kw_only=True):
     logprobs: object = None
     top_logprobs: object = None
     shift: object = None
+    _debug_render_only: object = None
 
     @property
     def streamed(self) -> bool:

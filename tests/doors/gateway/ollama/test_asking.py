@@ -113,6 +113,15 @@ async def test_without_a_name_the_default_answers_under_its_own(tmp_path: Path) 
     assert (vectors["model"], vectors["embeddings"]) == ("e", [[3.0], [1.0]])
 
 
+@pytest.mark.parametrize("route", ["chat", "generate", "embed", "embeddings"])
+async def test_an_empty_body_loads_nothing(tmp_path: Path, route: str) -> None:
+    provider = ScriptedProvider(MODELS)
+    async with running([provider], tmp_path) as door:
+        answer = await door.post(f"/api/{route}", {})
+    assert (answer.status, answer.json) == (400, {"error": "`model` is missing."})
+    assert provider.loads == []
+
+
 async def test_its_requests_are_counted_by_their_routes(tmp_path: Path) -> None:
     async with running([ScriptedProvider(MODELS)], tmp_path) as door:
         await door.post("/api/chat", CHAT)

@@ -118,8 +118,10 @@ class Asking:
         """Load a model, or unload it, for a request without words; returns which of the two, in Ollama's words.
 
         Raises:
-            ModelNotFound, ModelBusy. And as `Hub.lease`.
+            InvalidRequest: no model is named. ModelNotFound, ModelBusy. And as `Hub.lease`.
         """
+        if not body.model:  # an empty body is how some programs find out whether the route is there
+            raise InvalidRequest("`model` is missing.", param="model", flaw="missing")
         if body.unloads:
             try:
                 await self._hub.unload(name)

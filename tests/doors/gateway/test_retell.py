@@ -65,17 +65,7 @@ def telling(request: pytest.FixtureRequest) -> Telling:
 
 @pytest.fixture
 async def client(upstream: FakeOpenAI, tmp_path: Path) -> AsyncIterator[openai.AsyncOpenAI]:
-    names = (
-        "leaked-call",
-        "python-call",
-        "bare-call",
-        "same-number",
-        "no-call",
-        "empty-calls",
-        "wrong-call",
-        "tags",
-    )
-    upstream.models = [{"id": "fake-chat"}, *({"id": f"fault:{name}"} for name in names)]
+    upstream.models = [{"id": "fake-chat"}, *({"id": f"fault:{name}"} for name in HABITS)]
     provider = OpenAIProvider.create({"url": upstream.url}, ProviderContext(tmp_path, "fake"))
     async with (
         running([provider], tmp_path) as up,

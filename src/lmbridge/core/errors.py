@@ -265,6 +265,9 @@ class ContextExceeded(BridgeError):
         )
 
 
+_NOT_STORED = "It was sent with `store: false`, has been deleted, or is older than `gateway.store_days`."
+
+
 class ResponseNotFound(BridgeError):
     """No stored answer of that id.
 
@@ -274,22 +277,27 @@ class ResponseNotFound(BridgeError):
 
     code = "response_not_found"
 
-    def __init__(self, id: str, *, param: str | None = None) -> None:
+    def __init__(self, id: str) -> None:
         self.id = id
-        super().__init__(
-            f"No stored response {id[:100]!r}.",
-            hint="It was sent with `store: false`, has been deleted, or is older than `gateway.store_days`.",
-            param=param,
-        )
+        super().__init__(f"No stored response {id[:100]!r}.", hint=_NOT_STORED)
 
 
-class PreviousResponseNotFound(ResponseNotFound):
-    """The answer that a request goes on from is not stored, or no longer."""
+class PreviousResponseNotFound(InvalidRequest):
+    """The answer that a request goes on from is not stored, or no longer.
+
+    Attributes:
+        id: what was asked for.
+    """
 
     code = "previous_response_not_found"
 
-    def __init__(self, id: str) -> None:
-        super().__init__(id, param="previous_response_id")
+    def __init__(self, id: str, message: str = "", *, hint: str = "") -> None:
+        self.id = id
+        super().__init__(
+            message or f"No stored response {id[:100]!r} to go on from.",
+            hint=hint or _NOT_STORED,
+            param="previous_response_id",
+        )
 
 
 class EngineMissing(BridgeError):

@@ -12,11 +12,17 @@ FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filte
 
 
 class Usage(Struct, frozen=True):
-    """Tokens counted by the engine. A provider that reports none gives no Usage rather than zeros."""
+    """Tokens counted by the engine. A provider that reports none gives no Usage rather than zeros.
+
+    Attributes:
+        cached_tokens: those of the prompt that were remembered.
+        reasoning_tokens: those of the completion that were thought; 0 also where nobody counts them apart.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    reasoning_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:

@@ -37,7 +37,7 @@ EVENTS: list[Event] = [
     ToolCallDelta(0, "call_1", "add"),
     ToolCallDelta(0, arguments='{"a":'),
     ToolCallDelta(0, arguments="1}"),
-    Finished("tool_calls", Usage(12, 5, 4), Timings(1.0, 5.0, 1.0)),
+    Finished("tool_calls", Usage(12, 5, 4, 2), Timings(1.0, 5.0, 1.0)),
 ]
 
 

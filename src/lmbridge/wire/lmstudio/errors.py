@@ -18,10 +18,10 @@ from lmbridge.core.errors import (
     BridgeError,
     ContextExceeded,
     EngineCrashed,
-    InvalidRequest,
     LoadFailed,
     ModelGone,
     ModelNotFound,
+    PreviousResponseNotFound,
     ProviderNeedsKey,
     ProviderRefused,
     ProviderTimeout,
@@ -97,6 +97,8 @@ def decode_failure(status: int | None, body: bytes, provider: str, model: str = 
         known = _recognised(error, model)
         if isinstance(known, ProviderRefused) and (kind := _type_of(body)):
             return _TYPES[kind](known, model)
+    elif isinstance(error, PreviousResponseNotFound) and not error.hint:  # their code is ours
+        return _expired(ProviderRefused(provider, status, error.message), model)
     return explain(error, model)
 
 
@@ -208,10 +210,10 @@ def _gone(error: ProviderRefused, model: str) -> BridgeError:
 
 
 def _expired(error: ProviderRefused, model: str) -> BridgeError:
-    return InvalidRequest(
+    return PreviousResponseNotFound(
+        "",
         f"LM Studio does not know that earlier answer: {error.message}",
         hint="It keeps answers for 30 days, and none that was asked for with `store: false`.",
-        param="previous_response_id",
     )
 
 
@@ -229,7 +231,6 @@ _TYPES: Final[dict[str, _Make]] = {
     "model_not_found": _unknown,
     "model_load_failed": _not_loaded,
     "job_not_found": _no_job,
-    "previous_response_not_found": _expired,
 }
 """The `type` or `code` of an error body that says enough where the words did not: see `_RULES`."""
 

@@ -156,10 +156,15 @@ class _Cached(Struct):
     cached_tokens: _Count | None = None
 
 
+class _Thought(Struct):
+    reasoning_tokens: _Count | None = None
+
+
 class _Usage(Struct):
     input_tokens: _Count | None = None
     output_tokens: _Count | None = None
     input_tokens_details: _Cached | None = None
+    output_tokens_details: _Thought | None = None
 
 
 class _Why(Struct):
@@ -385,7 +390,8 @@ class ResponseDecoder(StreamDecoder[Event]):
         if usage is None or not (usage.input_tokens or usage.output_tokens):
             return None, Timings(first, total)
         cached = usage.input_tokens_details.cached_tokens if usage.input_tokens_details is not None else None
-        told = Usage(usage.input_tokens or 0, usage.output_tokens or 0, cached or 0)
+        thought = usage.output_tokens_details.reasoning_tokens if usage.output_tokens_details is not None else None
+        told = Usage(usage.input_tokens or 0, usage.output_tokens or 0, cached or 0, thought or 0)
         speed = None
         if told.completion_tokens > 1 and total > first:
             speed = (told.completion_tokens - 1) / (total - first)

@@ -18,12 +18,19 @@ class PromptDetails(Struct, gc=False):
     cached_tokens: Count | None = None
 
 
+class CompletionDetails(Struct, gc=False):
+    """`usage.completion_tokens_details`."""
+
+    reasoning_tokens: Count | None = None
+
+
 class UsageFields(Struct):
     """`usage`."""
 
     prompt_tokens: Count | None = None
     completion_tokens: Count | None = None
     prompt_tokens_details: PromptDetails | None = None
+    completion_tokens_details: CompletionDetails | None = None
 
 
 class TimingFields(Struct, gc=False):
@@ -54,9 +61,10 @@ def to_usage(usage: UsageFields | None, timings: TimingFields | None) -> Usage |
     Zeros alone count nothing: LM Studio gives them with every vector, and nothing can be asked with no token.
     """
     if usage is not None and (usage.prompt_tokens or usage.completion_tokens):
-        details = usage.prompt_tokens_details
-        cached = details.cached_tokens if details is not None else None
-        return Usage(usage.prompt_tokens or 0, usage.completion_tokens or 0, cached or 0)
+        read, written = usage.prompt_tokens_details, usage.completion_tokens_details
+        cached = read.cached_tokens if read is not None else None
+        thought = written.reasoning_tokens if written is not None else None
+        return Usage(usage.prompt_tokens or 0, usage.completion_tokens or 0, cached or 0, thought or 0)
     if timings is not None and timings.predicted_n is not None:
         cached = timings.cache_n or 0
         return Usage((timings.prompt_n or 0) + cached, timings.predicted_n, cached)

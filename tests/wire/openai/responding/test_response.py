@@ -113,7 +113,7 @@ def test_a_tool_of_a_namespace_is_chosen_by_both_names() -> None:
 
 def test_tokens_are_told_as_they_were_counted() -> None:
     assert spent(None) is None
-    assert spent(Usage(9, 4, 2)) == Spent(9, Cached(2), 4, Thought(), 13)
+    assert spent(Usage(9, 4, 2, 3)) == Spent(9, Cached(2), 4, Thought(3), 13)
 
 
 def test_a_failure_says_what_to_do() -> None:

@@ -148,7 +148,7 @@ def spent(usage: Usage | None) -> Spent | None:
         usage.prompt_tokens,
         Cached(usage.cached_tokens),
         usage.completion_tokens,
-        Thought(),
+        Thought(usage.reasoning_tokens),
         usage.total_tokens,
     )
 

@@ -68,7 +68,8 @@ def references(value: object) -> Iterator[str]:
 
 
 async def test_what_is_described_is_what_is_decoded(description: dict[str, Any]) -> None:
-    described = description["components"]["schemas"]["ChatBody"]
+    asked = description["paths"]["/v1/chat/completions"]["post"]["requestBody"]["content"]["application/json"]
+    described = description["components"]["schemas"][asked["schema"]["$ref"].rpartition("/")[2]]
     assert set(described["properties"]) == set(ChatBody.__struct_fields__)
     assert described["additionalProperties"] is False
     assert described["required"] == ["messages"]

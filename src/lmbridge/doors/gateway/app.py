@@ -16,7 +16,8 @@ from typing import Final, cast
 from lmbridge.core.errors import BridgeError, MethodNotAllowed, RouteNotFound, ShuttingDown
 from lmbridge.doors.gateway.anthropic import ANTHROPIC, AnthropicRoutes
 from lmbridge.doors.gateway.asgi import NOSNIFF, Header, Receive, Request, Scope, Send
-from lmbridge.doors.gateway.family import Family
+from lmbridge.doors.gateway.family import OPENAI, Family
+from lmbridge.doors.gateway.feed import Feed
 from lmbridge.doors.gateway.guard import (
     Access,
     allowed_origin,
@@ -27,24 +28,33 @@ from lmbridge.doors.gateway.guard import (
     refuse_twice,
     safe_bind,
 )
+from lmbridge.doors.gateway.lmstudio import LMSTUDIO, UNEXPECTED, LMStudioRoutes
 from lmbridge.doors.gateway.logged import line_of
 from lmbridge.doors.gateway.management import Management
+from lmbridge.doors.gateway.ollama import OLLAMA, OllamaRoutes
 from lmbridge.doors.gateway.openai import OpenAIRoutes
 from lmbridge.doors.gateway.pages import Pages
+from lmbridge.doors.gateway.responses import ResponsesRoutes
 from lmbridge.doors.gateway.routes import Handler, Methods, Paths, Route, RouteTable
 from lmbridge.doors.gateway.settings import GatewaySettings
 from lmbridge.hub.hub import Hub
 from lmbridge.hub.keys import KeyRing
 from lmbridge.hub.request_log import RequestLog
+from lmbridge.hub.stored import Stored, keeping_nothing
 from lmbridge.version import __version__
 
 PREFLIGHT: Final[tuple[Header, ...]] = (
-    (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
     (b"access-control-max-age", b"600"),
     (b"access-control-allow-private-network", b"true"),
 )
 
-FAMILIES: Final[Mapping[str, Family]] = {"/v1/messages": ANTHROPIC}
+FAMILIES: Final[Mapping[str, Family]] = {
+    "/v1/messages": ANTHROPIC,
+    "/api/v0/": LMSTUDIO,
+    "/api/v1/": LMSTUDIO,
+    "/api/lmbridge/": OPENAI,
+    "/api/": OLLAMA,
+}
 """The family of each beginning of a path, for paths that are not there; OpenAI's for all others."""
 
 log = logging.getLogger("lmbridge.gateway")
@@ -58,6 +68,7 @@ class Gateway:
         keys: the API keys.
         session_key: the key in the gateway file.
         requests: where each request leaves a line; None for nowhere.
+        stored: where answers are stored; None for nowhere. The gateway closes it.
     """
 
     def __init__(
@@ -69,6 +80,7 @@ class Gateway:
         version: str = __version__,
         *,
         requests: RequestLog | None = None,
+        stored: Stored | None = None,
     ) -> None:
         self.hub, self.settings, self.keys, self.version = hub, settings, keys, version
         self.activity, self._log = hub.activity, requests
@@ -76,11 +88,20 @@ class Gateway:
         self._rules = policy(settings, settings.port)
         self._stop: Callable[[], None] = lambda: None
         self._description = b""
+        self._stored = stored if stored is not None else keeping_nothing()
         self._openai = OpenAIRoutes(hub, settings)
+        self._lmstudio = LMStudioRoutes(hub, settings, self._stored)
+        self._ollama = OllamaRoutes(hub, settings, version)
+        self._responses = ResponsesRoutes(hub, settings, self._stored)
+        self._feed = Feed(hub, settings)
         doors = (
             self._openai,
+            self._responses,
             AnthropicRoutes(hub, settings),
+            self._lmstudio,
+            self._ollama,
             Management(hub, settings, version, self.stop),
+            self._feed,
             Pages(hub, version, self._describe),
         )
         self._table = RouteTable([door.routes() for door in doors], FAMILIES)
@@ -122,13 +143,21 @@ class Gateway:
         """Begin the end of the server: no new requests, `grace_s` for those under way. Called again: end now."""
         self._stop()
 
+    def ending(self) -> None:
+        """The server has begun its end: what would go on for ever ends now."""
+        self._feed.end()
+
     async def flush(self) -> None:
         """Write down when keys were last used."""
         await asyncio.to_thread(self.keys.flush)
 
     async def aclose(self) -> None:
         """Close connections to providers and write down what is to be kept."""
+        await self._lmstudio.aclose()
         await self._openai.aclose()
+        await self._responses.aclose()
+        await self._ollama.aclose()
+        await self._stored.aclose()
         if self._log is not None:
             await self._log.aclose()
         await self.flush()
@@ -170,6 +199,7 @@ class Gateway:
         headers, path = request.headers, request.path
         twice = len(headers) != len(scope["headers"]) and refuse_twice(scope["headers"])
         if error := twice or refuse(self._rules, headers, page=path == "/"):
+            request.family = self._table.family(path)
             raise error
         if b"origin" in headers:
             self._let_read(request)
@@ -194,9 +224,11 @@ class Gateway:
         """The route of a path that is not in the table as it is, or of a method that is not."""
         path = request.path
         methods, request.params = self._table.find(path)
+        route = None if methods is None else methods.get("GET" if request.method == "HEAD" else request.method)
+        if route is None and self.settings.lmstudio_quirks:
+            return UNEXPECTED
         if methods is None:
             raise self._nowhere(request)
-        route = methods.get("GET" if request.method == "HEAD" else request.method)
         if route is None:
             request.family = next(iter(methods.values())).family
             raise MethodNotAllowed(request.method, path[:200], _allowed(methods))
@@ -222,7 +254,7 @@ class Gateway:
         if allowed_origin(self._rules, origin):
             request.also = (
                 (b"access-control-allow-origin", origin),
-                (b"access-control-expose-headers", b"retry-after, www-authenticate"),
+                (b"access-control-expose-headers", b"retry-after, www-authenticate, x-lmbridge-queued"),
                 (b"vary", b"origin"),
             )
 
@@ -230,11 +262,15 @@ class Gateway:
         """What a page may send (Fetch standard, CORS preflight). Its headers are allowed as asked: the
         origin was named by the user, and OpenAI's clients send a dozen of their own."""
         methods, _ = self._table.find(request.path)
+        if self.settings.lmstudio_quirks and (methods is None or not request.also):
+            await UNEXPECTED.handler(request)
+            return
         if methods is None:
             raise self._nowhere(request)
-        headers: list[Header] = [NOSNIFF, (b"allow", ", ".join(_allowed(methods)).encode())]
+        allowed = ", ".join(_allowed(methods)).encode()
+        headers: list[Header] = [NOSNIFF, (b"allow", allowed)]
         if request.also and b"access-control-request-method" in request.headers:
-            headers.extend(PREFLIGHT)
+            headers.extend(((b"access-control-allow-methods", allowed), *PREFLIGHT))
             if asked := request.headers.get(b"access-control-request-headers"):
                 headers.append((b"access-control-allow-headers", asked))
         await request.reply(204, headers, b"")

@@ -32,7 +32,7 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, gateway: Gateway, ready: Callable[[], None]) -> None:
-        self._ready = ready
+        self._gateway, self._ready = gateway, ready
         super().__init__(
             uvicorn.Config(
                 gateway,
@@ -56,6 +56,7 @@ class Server(uvicorn.Server):
         """End after the grace; called again, end now."""
         self.force_exit = self.should_exit
         self.should_exit = True
+        self._gateway.ending()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

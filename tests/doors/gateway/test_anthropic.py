@@ -172,6 +172,23 @@ async def test_a_mistake_is_an_error_in_anthropics_form(
     assert (got.status, got.json["type"], got.error["type"]) == (status, "error", kind)
 
 
+@pytest.mark.parametrize(
+    ("headers", "status", "kind"),
+    [
+        ({"content-type": "text/plain"}, 415, "invalid_request_error"),
+        ({"host": "example.org"}, 403, "permission_error"),
+        ({"origin": "https://example.org"}, 403, "permission_error"),
+    ],
+)
+async def test_who_may_not_ask_is_told_so_in_anthropics_form(
+    door: Running, headers: dict[str, str], status: int, kind: str
+) -> None:
+    got = await door.post(ROUTE, ask(), headers)
+    assert (got.status, got.error["type"]) == (status, kind)
+    got = await door.get(ROUTE)
+    assert (got.status, got.error["type"]) == (405, "invalid_request_error")
+
+
 async def test_too_large_a_body_is_an_error_in_anthropics_form(provider: OpenAIProvider, tmp_path: Path) -> None:
     async with running([provider], tmp_path, GatewaySettings(port=0, max_body=100)) as up:
         got = await up.post(ROUTE, ask("x" * 200))

@@ -179,6 +179,14 @@ def test_a_sign_of_life_is_a_ping() -> None:
     assert frames(PING) == [{"type": "ping"}]
 
 
+def test_an_answer_by_nobody_in_particular_is_by_who_was_asked() -> None:
+    builder, encoder = AnswerBuilder(), MessageEncoder("msg_1", "asked")
+    assert b'"model":"asked"' in encoder.feed(Started("p", ""))
+    for event in (Started("p", ""), STOP):
+        builder.feed(event)
+    assert json.loads(encoder.whole(builder.close(), FACTS))["model"] == "asked"
+
+
 @pytest.mark.parametrize(
     ("reason", "stop"),
     [("stop", "end_turn"), ("length", "max_tokens"), ("content_filter", "refusal"), ("eos", "end_turn")],

@@ -64,7 +64,8 @@ class AnthropicRoutes:
         """`POST /v1/messages`"""
         body = decode_messages_body(await request.body(self._limit))
         chat = to_chat(body)
-        encoder = MessageEncoder(f"msg_{token_hex(12)}", thinking=body.shows_thinking, begun=begun(chat))
+        message_id = f"msg_{token_hex(12)}"
+        encoder = MessageEncoder(message_id, body.model, thinking=body.shows_thinking, begun=begun(chat))
         await self._translator.answer(request, Ask(chat=chat, route="messages", stream=body.streamed), encoder)
 
     async def count(self, request: Request) -> None:

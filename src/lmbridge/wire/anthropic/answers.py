@@ -70,6 +70,7 @@ class MessageEncoder:
 
     Args:
         message_id: of the answer, `msg_…`.
+        model: the name that was asked for; told where the provider names none.
         thinking: whether the caller wants to see what the model thinks.
         begun: what the answer begins with already and is not said again (see `chat.begun`).
     """
@@ -77,8 +78,8 @@ class MessageEncoder:
     media = b"text/event-stream; charset=utf-8"
     eager = False
 
-    def __init__(self, message_id: str, *, thinking: bool = True, begun: str = "") -> None:
-        self._id, self._shows, self._begun = message_id, thinking, begun
+    def __init__(self, message_id: str, model: str = "", *, thinking: bool = True, begun: str = "") -> None:
+        self._id, self._model, self._shows, self._begun = message_id, model, thinking, begun
         self._held = ""  # of an answer that may only repeat how it begins
         self._provider = ""
         self._kind = ""  # of the block that is open
@@ -106,7 +107,9 @@ class MessageEncoder:
                 return self._called(event)
             case Started():
                 self._provider = event.provider
-                return _event("message_start", MessageStart(MessageObject(id=self._id, model=event.model)))
+                return _event(
+                    "message_start", MessageStart(MessageObject(id=self._id, model=event.model or self._model))
+                )
             case TextDelta() | ReasoningDelta() | ToolCallDelta() | Finished() | PromptProgress():
                 return b""  # further choices; and the end, which `close` tells
             case _ as never:
@@ -145,7 +148,7 @@ class MessageEncoder:
         return _encode(
             MessageObject(
                 id=self._id,
-                model=answer.model,
+                model=answer.model or self._model,
                 content=content,
                 stop_reason=_reason(answer),
                 usage=_usage(answer.finish.usage),

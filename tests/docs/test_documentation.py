@@ -26,6 +26,7 @@ SAYS = {
     "embed.py": "paraphrase",
     "openai_client.py": "dimensions",
     "anthropic_client.py": "Here is the result: 18 degrees, sunny.",
+    "ollama_client.py": "The model calls get_weather with {'city': 'Paris'}",
     "lmstudio_manager.py": "answered by",
 }
 """A piece of what each example prints when it works."""
@@ -42,7 +43,7 @@ SAYS_OF_LMSTUDIO = {
 @pytest.mark.parametrize("example", [e for e in EXAMPLES if e not in OF_LMSTUDIO], ids=lambda path: path.name)
 def test_every_example_runs_and_prints_what_it_is_about(example: Path, gateway_url: str, tmp_path: Path) -> None:
     env = {**os.environ, "LMBRIDGE_HOME": str(tmp_path / "lmbridge"), "OPENAI_BASE_URL": f"{gateway_url}/v1"}
-    env["ANTHROPIC_BASE_URL"] = gateway_url
+    env["ANTHROPIC_BASE_URL"] = env["OLLAMA_HOST"] = gateway_url
     with install_fake(tmp_path / "user") as lmstudio:
         # The others run without LM Studio: with the embedded engine they always say the same.
         env |= lmstudio.environ if example.name.startswith("lmstudio") else {}

@@ -38,10 +38,28 @@ WEATHER = {
     },
 }
 
+CLOCK = {
+    "type": "function",
+    "function": {
+        "name": "get_time",
+        "description": "The time.",
+        "parameters": {"type": "object", "properties": {}, "additionalProperties": False},
+    },
+}
 CITY_WEATHER = {
     "type": "function",
-    "function": {**WEATHER["function"], "name": "get_weather"},  # type: ignore[dict-item]
+    "function": {
+        "name": "get_weather",
+        "description": "The weather of a city.",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string", "maxLength": 20}},
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+    },
 }
+"""Names that the built-in model knows."""
 SHAPE = {
     "type": "json_schema",
     "json_schema": {
@@ -392,15 +410,14 @@ async def test_tools_that_do_not_fit_are_told_apart_from_the_words(client: opena
     ("choice", "called"),
     [
         ("none", None),
-        ("required", {"weather", "clock"}),
-        ({"type": "function", "function": {"name": "clock"}}, {"clock"}),
+        ("required", {"weather", "get_time"}),
+        ({"type": "function", "function": {"name": "get_time"}}, {"get_time"}),
     ],
 )
 async def test_a_tool_choice_is_obeyed_with_any_model(
     client: openai.AsyncOpenAI, choice: object, called: set[str] | None, stream: bool
 ) -> None:
-    clock = {"type": "function", "function": {"name": "clock", "parameters": {"type": "object", "properties": {}}}}
-    asked = {"model": "random-chat", "messages": HELLO, "tools": [WEATHER, clock], "tool_choice": choice}
+    asked = {"model": "random-chat", "messages": HELLO, "tools": [WEATHER, CLOCK], "tool_choice": choice}
     got = await client.chat.completions.create(**asked, parallel_tool_calls=False, max_tokens=100, stream=stream)  # type: ignore[call-overload]
     if stream:
         deltas = [d for c in [c async for c in got] if c.choices for d in c.choices[0].delta.tool_calls or []]
@@ -416,7 +433,7 @@ async def test_a_tool_choice_is_obeyed_with_any_model(
 async def test_with_tools_and_a_shape_it_is_a_call_or_an_answer_of_that_shape(
     client: openai.AsyncOpenAI, question: str, stream: bool
 ) -> None:
-    asked = {"model": "lmbridge-tiny", "tools": [CITY_WEATHER], "response_format": SHAPE, "temperature": 0}
+    asked = {"model": "lmbridge-tiny", "tools": [CITY_WEATHER, CLOCK], "response_format": SHAPE, "temperature": 0}
     got = await client.chat.completions.create(
         **asked, messages=[{"role": "user", "content": question}], stream=stream
     )  # type: ignore[call-overload]

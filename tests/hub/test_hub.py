@@ -44,6 +44,22 @@ async def test_an_answer_streams_through_a_lease_that_ends_with_it() -> None:
         assert (await hub.instances())[0].leases == 0
 
 
+async def test_an_unknown_name_is_answered_by_the_only_chat_model_in_memory_where_that_is_wished() -> None:
+    other = ModelInfo("other", "scripted")
+    async with Hub([ScriptedProvider([CHAT, other, EMBED])]) as hub:
+        await hub.load("talker")
+        await hub.load("embedder")
+        with pytest.raises(ModelNotFound):
+            await hub.answer(ChatRequest("no/such", "hi"))
+        hub.substitutes = True
+        assert (await hub.answer(ChatRequest("no/such", "hi"))).model == "talker"
+        with pytest.raises(ModelNotFound):
+            await hub.embed(EmbedRequest("no/such", ("hi",)))
+        await hub.load("other")
+        with pytest.raises(ModelNotFound):
+            await hub.answer(ChatRequest("no/such", "hi"))
+
+
 async def test_a_whole_answer_is_what_the_events_add_up_to() -> None:
     async with Hub([provider()]) as hub:
         answer = await hub.answer(ChatRequest("", "hello"))

@@ -53,6 +53,9 @@ class Hub:
         auto_evict: whether only the last model that a request loaded stays; others go when they are idle.
         truncate: whether conversations that do not fit are trimmed (`hub.context`) although their callers did not
             ask for it, where their tokens can be counted.
+
+    Attributes:
+        substitutes: whether the only chat model in memory answers for names that nobody knows, as LM Studio does.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Hub:
     ) -> None:
         self.providers = tuple(providers)
         self.jit, self.truncate = jit, truncate
+        self.substitutes = False
         self.activity = Activity()
         self._by_id = {p.id: p for p in self.providers}
         options = options.over(LoadOptions(ttl=DEFAULT_TTL_S))
@@ -192,12 +196,21 @@ class Hub:
             try:
                 model = await self._catalogue.resolve(name, kind)
             except (ModelNotFound, NoModels) as error:
-                if not self.jit:
+                model = await self._substitute(kind)
+                if model is None and not self.jit:
                     raise
-                model = usable(await self._fetched(name, error), kind)
+                model = model or usable(await self._fetched(name, error), kind)
         alone = exclusive and self._by_id[model.provider].manifest.seeds_need_solitude
         there = not self.jit and await self._needs_no_load(model)
         return await self._leases.acquire(model, alone, Caller(options, progress, queued, explicit=there))
+
+    async def _substitute(self, kind: ModelKind) -> ModelInfo | None:
+        """Who answers for a model that there is not; None for nobody."""
+        if not self.substitutes or kind != "chat":
+            return None
+        instances = [*await self._catalogue.kept(), *self._leases.instances()]
+        loaded = {_called(i): i.model for i in instances if i.model.kind == "chat"}
+        return next(iter(loaded.values())) if len(loaded) == 1 else None
 
     async def _needs_no_load(self, model: ModelInfo) -> bool:
         """Whether a model that we do not hold can be asked without taking up memory: its runtime holds it, or

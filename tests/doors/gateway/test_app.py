@@ -236,14 +236,16 @@ async def test_a_foreign_host_is_refused_on_every_route(door: Running) -> None:
     for path, methods in door.gateway.routes.items():
         for method in methods:
             got = await ask(door.port, method, path, b"{}", headers={"host": f"evil.example:{door.port}"})
-            assert (got.status, got.code) == (403, "forbidden")
+            assert got.status == 403
+            assert b"not a name of this gateway" in got.body
 
 
 async def test_a_foreign_page_is_refused_on_every_route(door: Running) -> None:
     for path, methods in door.gateway.routes.items():
         for method in (*methods, "OPTIONS"):
             got = await ask(door.port, method, path, b"{}", headers={"origin": "https://evil.example"})
-            assert (got.status, got.code) == (403, "forbidden")
+            assert got.status == 403
+            assert b"may not use this gateway" in got.body
             assert "access-control-allow-origin" not in got.headers
 
 
@@ -293,7 +295,7 @@ async def test_with_a_key_in_the_ring_all_but_the_open_routes_need_one(
             if route.key == "open":
                 assert got.status == 200, path
             else:
-                assert (got.status, got.code) == (401, "unauthorized"), path
+                assert got.status == 401, path
                 assert got.headers["www-authenticate"].startswith("Bearer")
 
 

@@ -135,6 +135,11 @@ def test_a_whole_answer_has_its_parts_its_cost_and_its_id() -> None:
     }
 
 
+def test_tokens_of_thoughts_that_were_counted_are_told_as_they_are() -> None:
+    said = answer("four", "2+2", usage=Usage(9, 7, reasoning_tokens=5))
+    assert json.loads(encoder().whole(said, facts()))["stats"]["reasoning_output_tokens"] == 5
+
+
 def test_what_nobody_counted_is_zero_and_what_is_not_stored_has_no_id() -> None:
     told = json.loads(encoder("").whole(answer(""), facts(total_s=0.5)))
     assert told["output"] == []

@@ -6,8 +6,8 @@ from lmbridge.core.errors import ModelNotFound
 from lmbridge.wire.lmstudio.serving.events import (
     EVENTS,
     ChatStart,
-    MessagePiece,
     PromptProcessingStart,
+    WordsPiece,
     before_content,
     error_event,
     frame,
@@ -22,7 +22,7 @@ def test_a_frame_has_its_type_twice() -> None:
 
 
 def test_words_are_put_behind_a_beginning_that_is_made_once() -> None:
-    assert before_content(MessagePiece) + b'"hi"}\n\n' == frame(MessagePiece("hi"))
+    assert before_content(WordsPiece) + b'"hi"}\n\n' == frame(WordsPiece("hi"))
 
 
 def test_every_event_has_a_name_of_its_own() -> None:

@@ -42,8 +42,8 @@ from lmbridge.wire.lmstudio.serving.told import (
     GREETING,
     Greeting,
     JobStatus,
-    ModelLoaded,
-    ModelUnloaded,
+    LoadAnswer,
+    UnloadAnswer,
     encode_job,
     encode_loaded,
     encode_unloaded,
@@ -67,6 +67,7 @@ class LMStudioRoutes:
 
     def __init__(self, hub: Hub, settings: GatewaySettings, stored: Stored) -> None:
         self._hub, self._limit = hub, settings.max_body
+        hub.substitutes = settings.lmstudio_quirks
         self._family = FAITHFUL if settings.lmstudio_quirks else LMSTUDIO
         self._jobs = Jobs(hub)
         self._chat = NativeChat(hub, settings, stored)
@@ -98,8 +99,8 @@ class LMStudioRoutes:
     def _model_routes(self) -> Paths:
         family = self._family
         under = "/api/v1/models"
-        load = Route(self.load, "Load a model once more.", "key", "models", family, LoadBody, ModelLoaded)
-        unload = Route(self.unload, "Unload an instance.", "key", "models", family, UnloadBody, ModelUnloaded)
+        load = Route(self.load, "Load a model once more.", "key", "models", family, LoadBody, LoadAnswer)
+        unload = Route(self.unload, "Unload an instance.", "key", "models", family, UnloadBody, UnloadAnswer)
         download = Route(self.download, "Begin a download.", "key", "models", family, DownloadBody, JobStatus)
         job = Route(self.job, "How far a download is.", "key", "models", family, answers=JobStatus)
         return {

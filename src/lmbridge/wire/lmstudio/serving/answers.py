@@ -36,9 +36,6 @@ from lmbridge.wire.lmstudio.serving.events import (
     ErrorEvent,
     InvalidName,
     InvalidToolCall,
-    MessageEnd,
-    MessagePiece,
-    MessageStart,
     ModelLoadEnd,
     ModelLoadProgress,
     ModelLoadStart,
@@ -46,13 +43,16 @@ from lmbridge.wire.lmstudio.serving.events import (
     PromptProcessingProgress,
     PromptProcessingStart,
     QueueProgress,
-    ReasoningEnd,
-    ReasoningPiece,
-    ReasoningStart,
     Stats,
     Thoughts,
+    ThoughtsEnd,
+    ThoughtsPiece,
+    ThoughtsStart,
     ToolCallFailure,
     Words,
+    WordsEnd,
+    WordsPiece,
+    WordsStart,
     before_content,
     frame,
 )
@@ -67,8 +67,8 @@ UNKNOWN_TOOL: Final = "The model called a tool that it was not given."
 
 
 _PARTS: Final[dict[_Part, tuple[bytes, bytes, bytes]]] = {
-    "reasoning": (frame(ReasoningStart()), before_content(ReasoningPiece), frame(ReasoningEnd())),
-    "message": (frame(MessageStart()), before_content(MessagePiece), frame(MessageEnd())),
+    "reasoning": (frame(ThoughtsStart()), before_content(ThoughtsPiece), frame(ThoughtsEnd())),
+    "message": (frame(WordsStart()), before_content(WordsPiece), frame(WordsEnd())),
 }
 """How each kind of part begins, how a piece of it begins up to the words, and how it ends."""
 _ITEMS: Final[dict[_Part, type[Thoughts] | type[Words]]] = {"reasoning": Thoughts, "message": Words}
@@ -249,8 +249,9 @@ def _cost(usage: Usage | None, facts: Facts, thought: str, text: str) -> Stats:
 
 
 def thinking(usage: Usage, thought: str, text: str) -> int:
-    """Tokens of the thoughts: no engine counts them apart, so they are told by their share of the letters."""
-    return round(usage.completion_tokens * len(thought) / ((len(thought) + len(text)) or 1))
+    """Tokens of the thoughts: as they were counted, else by their share of the letters."""
+    share = len(thought) / ((len(thought) + len(text)) or 1)
+    return usage.reasoning_tokens or round(usage.completion_tokens * share)
 
 
 def _about(call: ToolCall) -> InvalidName:

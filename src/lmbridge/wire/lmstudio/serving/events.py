@@ -59,31 +59,31 @@ class PromptProcessingEnd(Struct, frozen=True, tag="prompt_processing.end"):
     """The prompt has been read."""
 
 
-class ReasoningStart(Struct, frozen=True, tag="reasoning.start"):
+class ThoughtsStart(Struct, frozen=True, tag="reasoning.start"):
     """A part of thoughts begins."""
 
 
-class ReasoningPiece(Struct, frozen=True, tag="reasoning.delta"):
+class ThoughtsPiece(Struct, frozen=True, tag="reasoning.delta"):
     """More of it."""
 
     content: str
 
 
-class ReasoningEnd(Struct, frozen=True, tag="reasoning.end"):
+class ThoughtsEnd(Struct, frozen=True, tag="reasoning.end"):
     """It ends."""
 
 
-class MessageStart(Struct, frozen=True, tag="message.start"):
+class WordsStart(Struct, frozen=True, tag="message.start"):
     """A part of the answer begins."""
 
 
-class MessagePiece(Struct, frozen=True, tag="message.delta"):
+class WordsPiece(Struct, frozen=True, tag="message.delta"):
     """More of it."""
 
     content: str
 
 
-class MessageEnd(Struct, frozen=True, tag="message.end"):
+class WordsEnd(Struct, frozen=True, tag="message.end"):
     """It ends."""
 
 
@@ -173,12 +173,12 @@ ChatEvent: TypeAlias = (
     | PromptProcessingStart
     | PromptProcessingProgress
     | PromptProcessingEnd
-    | ReasoningStart
-    | ReasoningPiece
-    | ReasoningEnd
-    | MessageStart
-    | MessagePiece
-    | MessageEnd
+    | ThoughtsStart
+    | ThoughtsPiece
+    | ThoughtsEnd
+    | WordsStart
+    | WordsPiece
+    | WordsEnd
     | ToolCallFailure
     | ErrorEvent
     | ChatEnd
@@ -197,6 +197,6 @@ def error_event(error: BridgeError, *, quirks: bool = False) -> bytes:
     return frame(ErrorEvent(describe(error, quirks=quirks)))
 
 
-def before_content(kind: type[ReasoningPiece] | type[MessagePiece]) -> bytes:
+def before_content(kind: type[ThoughtsPiece] | type[WordsPiece]) -> bytes:
     """A frame of words up to these words, which are the last of its fields: made once, as they are many."""
     return frame(kind(""))[: -len(b'""}\n\n')]

@@ -45,7 +45,7 @@ class LoadConfig(Struct):
     parallel: int | UnsetType = UNSET
 
 
-class ModelLoaded(Struct):
+class LoadAnswer(Struct):
     """The answer to a load."""
 
     type: Literal["llm", "embedding"]
@@ -55,7 +55,7 @@ class ModelLoaded(Struct):
     load_config: LoadConfig | UnsetType = UNSET
 
 
-class ModelUnloaded(Struct):
+class UnloadAnswer(Struct):
     """The answer to an unload."""
 
     instance_id: str
@@ -81,7 +81,7 @@ def encode_loaded(model: ModelInfo, instance: str, state: InstanceState, seconds
         instance: its name. seconds: that the load took. echo: tell how it was loaded.
     """
     chat = model.kind == "chat"
-    told = ModelLoaded("llm" if chat else "embedding", instance, round(seconds, 3))
+    told = LoadAnswer("llm" if chat else "embedding", instance, round(seconds, 3))
     if echo:
         told.load_config = LoadConfig(state.context_length or model.context_length or 0)
         if chat and state.slots is not None:
@@ -91,7 +91,7 @@ def encode_loaded(model: ModelInfo, instance: str, state: InstanceState, seconds
 
 def encode_unloaded(instance: str) -> bytes:
     """The answer to an unload."""
-    return _encode(ModelUnloaded(instance))
+    return _encode(UnloadAnswer(instance))
 
 
 def encode_job(job: Job, now: float) -> bytes:

@@ -237,6 +237,30 @@ async def test_no_tool_is_called_where_none_may_be(client: anthropic.AsyncAnthro
     assert [block.type for block in answer.content] == ["text"]
 
 
+@anthropic.beta_async_tool
+async def get_weather(city: str) -> str:
+    """The weather of a city.
+
+    Args:
+        city: its name
+    """
+    return f"18 degrees and sunny in {city}"
+
+
+async def test_the_packages_tool_runner_runs_tools(client: anthropic.AsyncAnthropic) -> None:
+    whole = client.beta.messages.tool_runner(
+        model=TINY, max_tokens=200, messages=PARIS, tools=[get_weather], extra_body=GREEDY
+    )
+    answer = await whole.until_done()
+    assert answer.content[0].type == "text"
+    assert "18 degrees" in answer.content[0].text
+    streamed = client.beta.messages.tool_runner(
+        model=TINY, max_tokens=200, messages=PARIS, tools=[get_weather], extra_body=GREEDY, stream=True
+    )
+    reasons = [(await stream.get_final_message()).stop_reason async for stream in streamed]
+    assert reasons == ["tool_use", "end_turn"]
+
+
 # ---- the shape of the answer
 
 

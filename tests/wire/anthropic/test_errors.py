@@ -8,6 +8,7 @@ import pytest
 from lmbridge.core.errors import (
     BridgeError,
     ContextExceeded,
+    InvalidRequest,
     ModelNotFound,
     ProviderRefused,
     UnsupportedParameter,
@@ -41,6 +42,16 @@ def test_an_error_is_written_in_anthropics_form_with_our_code_in_its_details() -
         },
     }
     assert error_event(error) == b"event: error\ndata: " + error_body(error) + b"\n\n"
+
+
+def test_the_refusal_of_a_thread_has_the_code_that_makes_the_package_do_without() -> None:
+    for error, code in (
+        (UnsupportedParameter("thread"), "thread_unsupported_request"),
+        (InvalidRequest("x", param="thread"), "invalid_request"),
+    ):
+        details = shown(error)["details"]
+        assert isinstance(details, dict)
+        assert details["error_code"] == code
 
 
 def test_an_unknown_model_is_not_found() -> None:

@@ -11,7 +11,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from lmbridge.core.errors import BridgeError, ContextExceeded, ProviderRefused
+from lmbridge.core.errors import BridgeError, ContextExceeded, ProviderRefused, UnsupportedParameter
 
 ErrorType: TypeAlias = Literal[
     "invalid_request_error",
@@ -80,9 +80,17 @@ OF_STATUS: Final[dict[int, ErrorType]] = {
 }
 """The `type` of what a provider refused, by the status it gave; other statuses from 400 blame the request."""
 
+REFUSALS: Final[dict[str | None, str]] = {"thread": "thread_unsupported_request"}
+"""Refused fields for which Anthropic has a code of its own: at this one its package's tool runner asks again and
+sends the whole conversation."""
+
 
 class ErrorDetails(Struct, frozen=True, omit_defaults=True):
-    """What is known beside the words. `error_code` is our stable code."""
+    """What is known beside the words.
+
+    Attributes:
+        error_code: our stable code, or Anthropic's where its clients act upon it.
+    """
 
     error_code: str
     hint: str = ""
@@ -111,9 +119,9 @@ def error_body(error: BridgeError) -> bytes:
     kind = TYPES.get(error.code, "api_error")
     if isinstance(error, ProviderRefused) and (status := getattr(error, "status", None)):
         kind = OF_STATUS.get(status, "invalid_request_error" if 400 <= status < 500 else kind)
-    return _encode(
-        AnthropicError(ErrorShown(kind, _words(error), ErrorDetails(error.code, error.hint, error.param)))
-    )
+    code = REFUSALS.get(error.param, error.code) if isinstance(error, UnsupportedParameter) else error.code
+    details = ErrorDetails(code, error.hint, error.param)
+    return _encode(AnthropicError(ErrorShown(kind, _words(error), details)))
 
 
 def error_event(error: BridgeError) -> bytes:

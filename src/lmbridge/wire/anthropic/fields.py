@@ -88,6 +88,7 @@ REFUSED: Final = (
         "fallbacks", "A model is never replaced by another one.", "Ask again with another `model`.", ("default",)
     ),
     Refused("inference_geo", "Nobody here can promise in which region a provider computes."),
+    # Anthropic's package does so by itself: see `errors.REFUSALS`.
     Refused("thread", "Conversations are not kept on this route.", "Send all of the messages."),
     Refused("compaction", "Nothing here summarises conversations.", "Ask for a summary in a message."),
 )

@@ -28,6 +28,7 @@ SAYS = {
     "anthropic_client.py": "Here is the result: 18 degrees, sunny.",
     "ollama_client.py": "The model calls get_weather with {'city': 'Paris'}",
     "lmstudio_manager.py": "answered by",
+    "watch.py": "request_started",
 }
 """A piece of what each example prints when it works."""
 

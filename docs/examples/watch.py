@@ -1,4 +1,4 @@
-"""What a gateway (`lmbridge serve`) does, as it happens. Any HTTP client will do; this one: `pip install httpx`."""
+"""What a gateway (`lmbridge serve`) does, as it happens. With any HTTP client; this one: `pip install httpx`."""
 
 import json
 import os

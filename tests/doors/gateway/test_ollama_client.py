@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ import ollama
 import pytest
 from pydantic import BaseModel
 from tests.doors.gateway.asking import Running, running, until
-from tests.fakes.gguf_files import WIDTH, chat_model, embedding_model
+from tests.fakes.gguf_files import WIDTH, chat_model, embedding_model, vision_model
 from tests.fakes.model_hub import FakeHub, model_hub
 
 from lmbridge.core.provider import ProviderContext
@@ -25,7 +25,10 @@ Sync = Callable[[Callable[[ollama.Client], T]], Awaitable[T]]
 TINY = "lmbridge-tiny"
 HELLO = [{"role": "user", "content": "What is lmbridge?"}]
 STEADY = {"temperature": 0}
-PIXEL = b"\x89PNG\r\n\x1a\n" + bytes(40)
+PIXEL = b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+)
+SEEN = [{"role": "user", "content": "What is it?", "images": [PIXEL]}]
 
 
 class Person(BaseModel):
@@ -54,6 +57,8 @@ async def engine_door(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
     (home / "models").mkdir()
     chat_model(home / "models" / "random-chat.gguf")
     embedding_model(home / "models" / "random-embed.gguf")
+    (home / "models" / "vision").mkdir()
+    vision_model(home / "models" / "vision")
     async with running([embedded(home)], home) as up:
         yield up
 
@@ -183,6 +188,14 @@ async def test_thoughts_of_a_model_that_has_none_may_be_switched_off(client: oll
     answer = await client.chat(TINY, HELLO, think=False, options=STEADY)
     assert answer.message.content
     assert answer.message.thinking is None
+
+
+async def test_a_model_that_can_see_takes_pictures(client: ollama.AsyncClient) -> None:
+    (name,) = [model.model for model in (await client.list()).models if model.model and "vision" in model.model]
+    shown = await client.show(name)
+    assert "vision" in (shown.capabilities or ())
+    assert (await client.chat(name, SEEN, options={"num_predict": 3})).eval_count == 3
+    assert (await client.generate(name, "What is it?", images=[PIXEL], options={"num_predict": 3})).eval_count == 3
 
 
 async def test_leaving_a_stream_frees_the_engine(client: ollama.AsyncClient, engine_door: Running) -> None:
@@ -374,9 +387,8 @@ async def test_what_cannot_be_honoured_is_refused_by_name(client: ollama.AsyncCl
 
 
 async def test_a_picture_for_a_model_that_cannot_see_is_refused(client: ollama.AsyncClient) -> None:
-    seen = [{"role": "user", "content": "What is it?", "images": [PIXEL]}]
     with pytest.raises(ollama.ResponseError, match="cannot see") as caught:
-        await client.chat(TINY, seen)
+        await client.chat(TINY, SEEN)
     assert caught.value.status_code == 400
     with pytest.raises(ollama.ResponseError, match="no picture"):
         await client.generate(TINY, "What is it?", images=[b64encode(b"hello").decode()])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -11,7 +12,12 @@ from msgspec import UNSET, Struct, UnsetType
 def rfc3339(ns: int) -> str:
     """A moment as Ollama's clients parse it, to the nanosecond."""
     seconds, rest = divmod(ns, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09}Z"
+    return f"{_second(seconds)}.{rest:09}Z"
+
+
+@lru_cache(maxsize=8)  # a stream has hundreds of lines in a second
+def _second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 class CalledFunction(Struct, frozen=True):

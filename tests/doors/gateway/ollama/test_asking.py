@@ -5,7 +5,8 @@ from pathlib import Path
 
 import ollama
 import pytest
-from tests.doors.gateway.asking import Answer, running, until
+from tests.doors.gateway.asking import Answer, Running, running, until
+from tests.fakes.openai_server import FakeOpenAI
 from tests.fakes.provider import ScriptedProvider
 
 from lmbridge.core.errors import BrokenAnswer
@@ -65,6 +66,72 @@ async def test_an_error_before_the_first_word_has_its_status_and_one_after_is_th
     assert list(told[-1]) == ["error"]
     assert "it ended" in str(told[-1]["error"])
     assert early.status == 502
+
+
+async def test_thoughts_come_apart_from_the_answer(door: Running) -> None:
+    body = {**CHAT, "model": "fake-chat", "think": "high"}
+    told = lines(await door.post("/api/chat", body))
+    thoughts = [line["message"].get("thinking", "") for line in told]  # type: ignore[attr-defined]
+    assert "".join(thoughts) == "Let me think. "
+    whole = (await door.post("/api/chat", {**body, "stream": False})).json["message"]
+    assert isinstance(whole, dict)
+    assert whole["thinking"] == "Let me think. "
+    assert "think" not in whole["content"]
+    prompt = {"model": "fake-chat", "prompt": "hi", "think": "low", "stream": False}
+    assert (await door.post("/api/generate", prompt)).json["thinking"] == "Let me think. "
+
+
+async def faulty(door: Running, upstream: FakeOpenAI, fault: str, **more: object) -> Answer:
+    upstream.models = [{"id": f"fault:{fault}"}]
+    return await door.post("/api/chat", {**CHAT, "model": f"fault:{fault}", **more})
+
+
+BREAKS = {
+    "cut": 502,
+    "reset": 502,
+    "torn": 502,
+    "hangup": 502,
+    "garbage": 502,
+    "wrong-types": 502,
+    "error-event": 502,
+    "huge-line": 502,
+    "not-http": 502,
+    "no-finish": 502,
+    "error-200": 502,
+    "401": 502,
+    "429": 429,
+    "500": 502,
+    "context": 400,
+}
+
+
+@pytest.mark.parametrize(("fault", "status"), list(BREAKS.items()))
+async def test_an_answer_that_breaks_is_never_a_finished_one(
+    door: Running, upstream: FakeOpenAI, fault: str, status: int
+) -> None:
+    whole = await faulty(door, upstream, fault, stream=False)
+    assert (whole.status, list(whole.json)) == (status, ["error"])
+    streamed = await faulty(door, upstream, fault)
+    if streamed.status == 200:
+        told = lines(streamed)
+        assert list(told[-1]) == ["error"]
+        assert not any(line.get("done") for line in told)
+    else:
+        assert (streamed.status, list(streamed.json)) == (status, ["error"])
+
+
+@pytest.mark.parametrize("habit", ["wrong-call", "same-number", "empty-calls", "python-call", "leaked-call"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_odd_calls_are_calls_with_an_object_or_an_error(
+    door: Running, upstream: FakeOpenAI, habit: str, stream: bool
+) -> None:
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    tool = {"type": "function", "function": {"name": "weather", "parameters": schema}}
+    answer = await faulty(door, upstream, habit, stream=stream, tools=[tool])
+    told = lines(answer) if answer.status == 200 and stream else [answer.json]
+    calls = [call for line in told for call in line.get("message", {}).get("tool_calls", [])]  # type: ignore[attr-defined]
+    assert all(isinstance(call["function"]["arguments"], dict) for call in calls)
+    assert told[-1].get("done") is True or list(told[-1]) == ["error"]
 
 
 async def test_a_model_that_others_use_stays_although_one_does_not_want_it_kept(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -68,7 +69,11 @@ class Running(Struct):
 
 @asynccontextmanager
 async def running(
-    providers: Sequence[object], folder: Path, settings: GatewaySettings = GatewaySettings(port=0)
+    providers: Sequence[object],
+    folder: Path,
+    settings: GatewaySettings = GatewaySettings(port=0),
+    *,
+    stand_in: socket.socket | None = None,
 ) -> AsyncIterator[Running]:
     """Serve for the length of the `async with`; the keys of *folder* apply, and the log of requests is in it."""
     loop = asyncio.get_running_loop()
@@ -79,8 +84,9 @@ async def running(
         requests = log if settings.log else None
         gateway = Gateway(hub, settings, ring, SESSION, requests=requests, stored=stored)
         # Whatever the settings say, a test listens on loopback.
+        sockets = [bind("127.0.0.1", settings.port)]
         serving = asyncio.ensure_future(
-            serve(gateway, on_ready=ready.set_result, sockets=[bind("127.0.0.1", settings.port)])
+            serve(gateway, on_ready=ready.set_result, sockets=sockets, stand_in=stand_in)
         )
         try:
             await asyncio.wait({serving, ready}, timeout=LIMIT_S, return_when=asyncio.FIRST_COMPLETED)

@@ -406,3 +406,11 @@ def test_an_extension_is_an_origin() -> None:
 def test_a_deciding_header_comes_once(name: bytes) -> None:
     assert refuse_twice([(name, b"a"), (name, b"b")]) is not None
     assert refuse_twice([(b"accept", b"a"), (b"accept", b"b"), (name, b"c")]) is None
+
+
+def test_a_second_port_of_loopback_is_one_of_our_names_there_alone() -> None:
+    rules = policy(GatewaySettings(host="192.0.2.1"), 1235, ("box",), loopback=(1234,))
+    for host in (b"127.0.0.1:1234", b"localhost:1234", b"[::1]:1234", b"192.0.2.1:1235", b"box:1235"):
+        assert refuse(rules, {b"host": host}) is None
+    for host in (b"192.0.2.1:1234", b"box:1234", b"127.0.0.1:1236"):
+        assert refuse(rules, {b"host": host}) is not None

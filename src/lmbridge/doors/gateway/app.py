@@ -37,6 +37,7 @@ from lmbridge.doors.gateway.pages import Pages
 from lmbridge.doors.gateway.responses import ResponsesRoutes
 from lmbridge.doors.gateway.routes import Handler, Methods, Paths, Route, RouteTable
 from lmbridge.doors.gateway.settings import GatewaySettings
+from lmbridge.doors.gateway.stand_in import StandIn
 from lmbridge.hub.hub import Hub
 from lmbridge.hub.keys import KeyRing
 from lmbridge.hub.request_log import RequestLog
@@ -90,6 +91,7 @@ class Gateway:
         self._description = b""
         self._stored = stored if stored is not None else keeping_nothing()
         self._openai = OpenAIRoutes(hub, settings)
+        self.stand_in = StandIn(settings.max_body)
         self._lmstudio = LMStudioRoutes(hub, settings, self._stored)
         self._ollama = OllamaRoutes(hub, settings, version)
         self._responses = ResponsesRoutes(hub, settings, self._stored)
@@ -99,6 +101,7 @@ class Gateway:
             self._responses,
             AnthropicRoutes(hub, settings),
             self._lmstudio,
+            self.stand_in,
             self._ollama,
             Management(hub, settings, version, self.stop),
             self._feed,
@@ -126,16 +129,20 @@ class Gateway:
         """
         safe_bind(self.settings, has_keys=bool(self.keys.list()))
 
-    def open(self, port: int, stop: Callable[[], None]) -> None:
+    def open(self, port: int, stop: Callable[[], None], *, stand_in: int | None = None) -> None:
         """Begin to let callers in, now that the port is known.
 
         Whether a key is needed is decided here once: revoking the last key must not open the gateway.
+
+        Args:
+            stand_in: the port of LM Studio, if it is listened on as well.
         """
         import socket
 
         required = safe_bind(self.settings, has_keys=bool(self.keys.list()))
         name = socket.gethostname()
-        self._rules = policy(self.settings, port, (name, f"{name}.local"))
+        loopback = () if stand_in is None else (stand_in,)
+        self._rules = policy(self.settings, port, (name, f"{name}.local"), loopback=loopback)
         self._access = Access(required, self._access.session, self.keys)
         self._stop = stop
 

@@ -138,16 +138,20 @@ def safe_bind(settings: GatewaySettings, *, has_keys: bool) -> bool:
     return required
 
 
-def policy(settings: GatewaySettings, port: int, names: Iterable[str] = ()) -> Policy:
+def policy(
+    settings: GatewaySettings, port: int, names: Iterable[str] = (), *, loopback: Iterable[int] = ()
+) -> Policy:
     """The rules for one bind.
 
     Args:
         port: the one really listened on.
         names: of this machine; accepted when more than loopback is listened on.
+        loopback: further ports that are listened on, of loopback alone.
     """
     wide = not is_loopback(settings.host)
     own = [*LOOPBACK, _bracketed(settings.host), *(names if wide else ())]
     hosts = {f"{name.lower()}:{port}" for name in own}
+    hosts.update(f"{name}:{another}" for name in LOOPBACK for another in loopback)
     if port == 80:
         hosts.update(name.lower() for name in own)
     for name in settings.hosts:

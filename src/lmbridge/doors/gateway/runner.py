@@ -58,6 +58,10 @@ class Server(uvicorn.Server):
         self.should_exit = True
         self._gateway.ending()
 
+    def release_last(self) -> None:
+        """Listen no longer on the last of the sockets; who is connected there stays."""
+        self.servers.pop().close()
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals alone: uvicorn would raise one again at its end, before the hub could be closed."""

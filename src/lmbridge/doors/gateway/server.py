@@ -26,7 +26,11 @@ ANY: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S10
 
 
 async def serve(
-    gateway: Gateway, *, on_ready: Callable[[str], None], sockets: Sequence[socket.socket] | None = None
+    gateway: Gateway,
+    *,
+    on_ready: Callable[[str], None],
+    sockets: Sequence[socket.socket] | None = None,
+    stand_in: socket.socket | None = None,
 ) -> None:
     """Answer requests until SIGINT, SIGTERM or the shutdown route, then end in an orderly way.
 
@@ -36,6 +40,7 @@ async def serve(
     Args:
         on_ready: called with the gateway's URL once it answers.
         sockets: listen on these instead of `host` and `port`; they are closed at the end.
+        stand_in: also listen on this one of loopback, where LM Studio would; it may be given up before the end.
 
     Raises:
         AddressInUse: the port is taken. UnsafeBind: others could use it without a key.
@@ -44,19 +49,21 @@ async def serve(
     from lmbridge.doors.gateway.runner import Server
 
     settings = gateway.settings
-    listening = list(sockets or ())
+    listening, second = list(sockets or ()), [] if stand_in is None else [stand_in]
     try:
         gateway.check()
         if not listening:
             listening.append(bind(settings.host, settings.port))
         port: int = listening[0].getsockname()[1]
         server = Server(gateway, lambda: on_ready(url_of(settings.host, port)))
-        gateway.open(port, server.stop)
+        if stand_in is not None:
+            gateway.stand_in.begin(server.release_last)
+        gateway.open(port, server.stop, stand_in=None if stand_in is None else stand_in.getsockname()[1])
         with _signals(server.stop):
-            await server.serve(listening)
+            await server.serve([*listening, *second])
             await server.end()
     finally:
-        for one in listening:
+        for one in (*listening, *second):
             one.close()
         await gateway.aclose()
 

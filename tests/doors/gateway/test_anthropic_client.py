@@ -38,6 +38,12 @@ WEATHER: ToolParam = {
         "additionalProperties": False,
     },
 }
+# As Qwen's newer templates are.
+STRICT = (
+    "{% for m in messages %}{% if m.role == 'system' and not loop.first %}"
+    "{{ raise_exception('System message must be at the beginning.') }}{% endif %}"
+    "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
+)
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 PICTURE: list[MessageParam] = [
     {
@@ -55,6 +61,7 @@ async def engine_door(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
     home = tmp_path_factory.mktemp("home")
     (home / "models").mkdir()
     chat_model(home / "models" / "random-chat.gguf")
+    chat_model(home / "models" / "random-strict.gguf", template=STRICT)
     embedding_model(home / "models" / "random-embed.gguf")
     (home / "models" / "vision").mkdir()
     vision_model(home / "models" / "vision")
@@ -156,6 +163,18 @@ async def test_a_system_prompt_reaches_the_model(client: anthropic.AsyncAnthropi
     usage = answer.usage
     assert plain.input_tokens < told.input_tokens
     assert told.input_tokens == usage.input_tokens + (usage.cache_read_input_tokens or 0)
+
+
+async def test_instructions_amid_the_turns_suit_templates_that_know_them_at_the_beginning_only(
+    client: anthropic.AsyncAnthropic,
+) -> None:
+    answer = await client.messages.create(
+        model="random-strict",
+        max_tokens=3,
+        system="Be brief.",
+        messages=[*ABOUT, {"role": "system", "content": "These agents are there: none."}],
+    )
+    assert answer.usage.output_tokens == 3
 
 
 async def test_a_turn_that_was_begun_is_continued(client: anthropic.AsyncAnthropic) -> None:

@@ -50,14 +50,23 @@ def test_instructions_in_blocks_become_one_text() -> None:
     assert messages(("user", "a"), system=[])[0] == Message("user", "a")
 
 
-def test_instructions_inside_the_conversation_stay_where_they_are_and_the_first_join_the_others() -> None:
-    told = messages(("system", "s"), ("user", "a"), ("system", [text("t")]), ("user", "b"), system="r")
+def test_instructions_before_the_first_turn_join_the_others() -> None:
+    told = messages(("system", "s"), ("system", [text("t"), text("u")]), ("user", "a"), system="r")
+    assert told == [Message("system", "r\n\ns\n\nt\n\nu"), Message("user", "a")]
+
+
+def test_later_instructions_are_words_of_the_user_in_their_place() -> None:
+    told = messages(("user", "a"), ("system", [text("s")]), ("assistant", "b"), ("system", "t"), ("user", "c"))
     assert told == [
-        Message("system", "r\n\ns"),
-        Message("user", "a"),
-        Message("system", "t"),
-        Message("user", "b"),
+        Message("user", "a\n\n<system-reminder>\ns\n</system-reminder>"),
+        Message("assistant", "b"),
+        Message("user", "<system-reminder>\nt\n</system-reminder>\n\nc"),
     ]
+    assert messages(("user", "a"), ("assistant", "b"), ("system", ""), ("user", "c"))[2] == Message("user", "c")
+
+
+def test_empty_instructions_at_the_end_leave_the_turn_before_them_last() -> None:
+    assert messages(("user", "a"), ("assistant", "b"), ("system", ""))[-1] == Message("assistant", "b")
 
 
 def test_turns_of_the_same_role_become_one() -> None:
@@ -122,6 +131,7 @@ def test_pictures_in_a_result_follow_it() -> None:
         (("user", [USE]), "messages[0].content[0]"),
         (("assistant", [PICTURE]), "messages[0].content[0]"),
         (("system", [text("a"), PICTURE]), "messages[0].content[1]"),
+        (("system", []), "messages[0].content"),
     ],
 )
 def test_a_turn_that_cannot_be_is_refused_by_its_place(turn: tuple[str, object], param: str) -> None:
@@ -155,7 +165,8 @@ def test_no_word_is_lost_and_roles_alternate(turns: list[tuple[str, str]]) -> No
     if all(role == "system" for role, _ in turns):
         return
     told = messages(*turns)
-    assert sorted("".join(m.text for m in told).replace("\n", "")) == sorted(
-        "".join(words for _, words in turns).replace("\n", "")
-    )
+    said = "".join(m.text for m in told)
+    for mark in ("<system-reminder>", "</system-reminder>", "\n"):
+        said = said.replace(mark, "")
+    assert sorted(said) == sorted("".join(words for _, words in turns).replace("\n", ""))
     assert all(a.role != b.role for a, b in pairwise(told))

@@ -51,7 +51,12 @@ TRANSLATED: Final = (
         "A last turn of the assistant is continued where the engine can (llama.cpp, vLLM), elsewhere refused. The "
         "answer holds what is new.",
     ),
-    Translated("role: system", "Accepted inside `messages` and kept in its place; the first ones join `system`."),
+    Translated(
+        "role: system",
+        "Accepted inside `messages`: the first ones join `system`, later ones become words of the user's in their "
+        "place, between `<system-reminder>` and `</system-reminder>`, as most templates know instructions at the "
+        "beginning only.",
+    ),
     Translated(
         "thinking blocks", "What the model thought in earlier turns; signatures are neither made nor checked."
     ),

@@ -7,9 +7,9 @@ others; elsewhere results are messages of a role of their own. `fields.TRANSLATE
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from itertools import groupby
-from typing import TypeAlias, assert_never
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, takewhile
+from typing import Final, TypeAlias
 
 from lmbridge.core.errors import InvalidRequest
 from lmbridge.core.messages import ImagePart, Message, Part, TextPart, ToolCall
@@ -31,6 +31,10 @@ from lmbridge.wire.anthropic.requests import CountTokensBody, Turn
 _Placed: TypeAlias = tuple[str, Block]
 """A block and where it stands in the request."""
 
+REMINDER: Final = "<system-reminder>\n{}\n</system-reminder>"
+"""Around instructions in the midst of a conversation: so Claude Code marked them before the API had turns for
+them, and models know it."""
+
 
 def to_messages(body: CountTokensBody) -> tuple[Message, ...]:
     """The conversation, instructions first.
@@ -39,25 +43,31 @@ def to_messages(body: CountTokensBody) -> tuple[Message, ...]:
         InvalidRequest: a turn that cannot be, such as an assistant's with a picture; `param` names it.
         UnsupportedParameter: a block that cannot be honoured.
     """
-    messages: list[Message] = []
+    turns = list(enumerate(body.messages))
+    leading = list(takewhile(lambda each: each[1].role == "system", turns))
     first = [body.system if isinstance(body.system, str) else GAP.join(block.text for block in body.system or ())]
-    for role, turns in groupby(enumerate(body.messages), key=lambda each: each[1].role):
-        blocks = [block for position, turn in turns for block in _blocks(position, turn)]
-        match role:
-            case "system" if not messages:
-                first.append(_instructions(blocks))
-            case "system":
-                messages.append(Message("system", _instructions(blocks)))
-            case "user":
-                messages += _user(blocks)
-            case "assistant":
-                messages.append(_assistant(blocks))
-            case _ as never:
-                assert_never(never)
+    first += [_instructions(_blocks(*each)) for each in leading]
+    messages: list[Message] = []
+    for answers, group in groupby(turns[len(leading) :], key=lambda each: each[1].role == "assistant"):
+        blocks = [block for each in group for block in _said(*each)]
+        messages += [_assistant(blocks)] if answers else _user(blocks)
     messages = _ended(messages)
     if system := GAP.join(text for text in first if text):
         messages.insert(0, Message("system", system))
     return tuple(messages)
+
+
+def _said(position: int, turn: Turn) -> Iterator[_Placed]:
+    """The blocks of a turn; instructions after the first turn as words of the user's, in their place.
+
+    Claude Code puts such between the turns of nearly every request, and most templates know instructions at the
+    beginning only. Moved there, each new one would make the engine read the whole conversation again.
+    """
+    blocks = _blocks(position, turn)
+    if turn.role != "system":
+        yield from blocks
+    elif text := _instructions(blocks):
+        yield f"messages[{position}].content", TextBlock(REMINDER.format(text))
 
 
 def _blocks(position: int, turn: Turn) -> Iterator[_Placed]:
@@ -88,7 +98,7 @@ def _ended(messages: list[Message]) -> list[Message]:
     return messages
 
 
-def _instructions(blocks: Sequence[_Placed]) -> str:
+def _instructions(blocks: Iterable[_Placed]) -> str:
     texts = []
     for where, block in blocks:
         if not isinstance(block, TextBlock):
@@ -112,7 +122,7 @@ def _user(blocks: Sequence[_Placed]) -> list[Message]:
             case _:
                 raise _misplaced(where, block, "user")
     content = joined(parts)
-    if not content and not results:
+    if blocks and not content and not results:
         where = blocks[0][0]
         raise InvalidRequest(f"`{where}` is empty.", param=where)
     return [*results, Message("user", content)] if content else results

@@ -81,6 +81,8 @@ def explain(error: BridgeError, model: str = "") -> BridgeError:
         case ProviderTimeout():
             setting = _SETTINGS.get(error.phase, "ask_timeout")
             return with_hint(error, START_HINT if error.phase == "connect" else PATIENCE_HINT.format(setting))
+        case PreviousResponseNotFound(message=said, hint=""):  # their code is ours
+            return _expired(ProviderRefused("", None, said), model)
         case _:
             return error
 
@@ -97,8 +99,6 @@ def decode_failure(status: int | None, body: bytes, provider: str, model: str = 
         known = _recognised(error, model)
         if isinstance(known, ProviderRefused) and (kind := _type_of(body)):
             return _TYPES[kind](known, model)
-    elif isinstance(error, PreviousResponseNotFound) and not error.hint:  # their code is ours
-        return _expired(ProviderRefused(provider, status, error.message), model)
     return explain(error, model)
 
 

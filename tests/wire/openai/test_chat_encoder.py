@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+from openai.types import Completion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from lmbridge.core.events import (
@@ -16,7 +17,7 @@ from lmbridge.core.events import (
     Usage,
 )
 from lmbridge.wire.openai.answers import ChatEventDecoder
-from lmbridge.wire.openai.chat_encoder import ChatEncoder
+from lmbridge.wire.openai.chat_encoder import ChatEncoder, TextEncoder
 
 COST = Usage(3, 4, 2)
 SAID: list[Event] = [
@@ -134,3 +135,33 @@ def test_the_text_is_null_only_beside_calls() -> None:
     assert said() == ""
     assert said(ToolCallDelta(0, "a", "clock", "{}")) is None
     assert "usage" not in whole([Finished("stop")])
+
+
+def test_another_api_may_add_to_what_ends_an_answer() -> None:
+    def more(end: Finished) -> dict[str, object]:
+        return {"why": end.reason}
+
+    encoder = ChatEncoder("i", 7, "m", more=more)
+    last = json.loads((encoder.feed(TextDelta("Hi")) + encoder.feed(Finished("stop"))).split(b"data: ")[2])
+    assert (last["why"], last["choices"][0]["finish_reason"]) == ("stop", "stop")
+    builder = AnswerBuilder()
+    builder.feed(Finished("length"))
+    assert json.loads(encoder.whole(builder.close()))["why"] == "length"
+
+
+def test_a_text_completion_is_what_the_official_client_expects() -> None:
+    encoder = TextEncoder("cmpl-1", 7, "asked", include_usage=True)
+    events = [Started("p", "m-1"), TextDelta("so "), ReasoningDelta("Hm"), TextDelta("on"), Finished("stop", COST)]
+    *pieces, done, _ = (b"".join(map(encoder.feed, events)) + encoder.close()).decode().split("\n\n")
+    assert done == "data: [DONE]"
+    got = [json.loads(piece.removeprefix("data: ")) for piece in pieces]
+    assert "".join(c["choices"][0]["text"] for c in got[:-1]) == "so on"
+    assert (got[0]["object"], got[0]["model"]) == ("text_completion", "m-1")
+    # Its types know no piece without a reason to finish, though OpenAI sends it.
+    assert Completion.model_validate(got[-2]).choices[0].finish_reason == "stop"
+    assert Completion.model_validate(got[-1]).usage is not None
+    builder = AnswerBuilder()
+    for event in events:
+        builder.feed(event)
+    whole_one = Completion.model_validate_json(TextEncoder("cmpl-1", 7, "asked").whole(builder.close()))
+    assert (whole_one.choices[0].text, whole_one.choices[0].finish_reason) == ("so on", "stop")

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Literal
 
 from msgspec import Struct
 
-from lmbridge.core.models import InstanceState, LoadOptions, ModelInfo, ModelKind
+from lmbridge.core.models import InstanceState, ModelInfo, ModelKind
 from lmbridge.doors.gateway.anthropic import asks_as_anthropic, reply_model, reply_models
 from lmbridge.doors.gateway.asgi import Request
-from lmbridge.doors.gateway.relay import Ask, Language, Relay
+from lmbridge.doors.gateway.asks import ask_chat, ask_completion, ask_embedding
+from lmbridge.doors.gateway.lmstudio.families import FAITHFUL, LMSTUDIO
+from lmbridge.doors.gateway.older import OlderRoutes
+from lmbridge.doors.gateway.relay import CHAT, COMPLETION, EMBEDDING, Relay
 from lmbridge.doors.gateway.routes import Paths, Route
 from lmbridge.doors.gateway.settings import GatewaySettings
 from lmbridge.hub import routing
 from lmbridge.hub.hub import Hub
-from lmbridge.wire.openai.asked import asked
-from lmbridge.wire.openai.fields import OURS
 from lmbridge.wire.openai.requests import (
     ChatBody,
     CompletionBody,
@@ -26,12 +27,6 @@ from lmbridge.wire.openai.requests import (
     decode_completion_body,
     decode_embedding_body,
 )
-
-CHAT: Final = Language("chat", "/chat/completions", "chat", role=True)
-COMPLETION: Final = Language("completion", "/completions", "chat")
-EMBEDDING: Final = Language("embedding", "/embeddings", "embedding")
-
-NO_OPTIONS: Final = LoadOptions()
 
 
 class ModelObject(Struct, frozen=True, kw_only=True):
@@ -81,11 +76,13 @@ class EmbeddingList(Struct, frozen=True):
 
 
 class OpenAIRoutes:
-    """The routes under `/v1`."""
+    """The routes under `/v1`, and those of LM Studio's older API that ask in the same words."""
 
     def __init__(self, hub: Hub, settings: GatewaySettings) -> None:
         self._hub, self._limit = hub, settings.max_body
         self._relay = Relay(hub, settings.heartbeat_s)
+        family = FAITHFUL if settings.lmstudio_quirks else LMSTUDIO
+        self._older = OlderRoutes(hub, self._relay, settings.max_body, family)
         self._created = int(time.time())
 
     async def aclose(self) -> None:
@@ -116,6 +113,7 @@ class OpenAIRoutes:
             "/v1/embeddings": {
                 "POST": Route(self.embeddings, "Vectors for texts.", asks=EmbeddingBody, answers=EmbeddingList)
             },
+            **self._older.routes(),
             "/v1/models": {"GET": Route(self.models, "The models that can be used.", answers=ModelList)},
             "/v1/models/{id}": {
                 "GET": Route(self.model, "One model. Its id may contain slashes.", answers=ModelObject)
@@ -125,51 +123,18 @@ class OpenAIRoutes:
     async def chat(self, request: Request) -> None:
         """`POST /v1/chat/completions`"""
         raw = await request.body(self._limit)
-        body = decode_chat_body(raw)
-        each = body.n or 1
-        calls = bool(body.tools) and body.tool_choice != "none"
-        ask = Ask(
-            raw,
-            body.model,
-            body.streamed,
-            body.seeded,
-            each,
-            each,
-            body.wants_usage,
-            # In core's words only where something depends on it: most chats are none of our business.
-            chat=asked(body) if calls or body.truncation == "auto" or self._hub.truncate else None,
-            in_form=calls and each == 1 and not body.logprobs,
-            ours=_ours(body),
-            options=_options(body),
-        )
+        ask = ask_chat(raw, decode_chat_body(raw), truncates=self._hub.truncate)
         await self._relay.answer(request, CHAT, ask)
 
     async def completion(self, request: Request) -> None:
         """`POST /v1/completions`"""
         raw = await request.body(self._limit)
-        body = decode_completion_body(raw)
-        each, prompt = body.n or 1, body.prompt
-        prompts = len(prompt) if isinstance(prompt, list) and not isinstance(prompt[0], int) else 1
-        ask = Ask(
-            raw,
-            body.model,
-            body.streamed,
-            body.seeded,
-            each,
-            each * prompts,
-            body.wants_usage,
-            ours=_ours(body),
-            options=_options(body),
-        )
-        await self._relay.answer(request, COMPLETION, ask)
+        await self._relay.answer(request, COMPLETION, ask_completion(raw, decode_completion_body(raw)))
 
     async def embeddings(self, request: Request) -> None:
         """`POST /v1/embeddings`"""
         raw = await request.body(self._limit)
-        body = decode_embedding_body(raw)
-        base64 = body.encoding_format == "base64"
-        ask = Ask(raw, body.model, base64=base64, ours=_ours(body), options=_options(body))
-        await self._relay.answer(request, EMBEDDING, ask)
+        await self._relay.answer(request, EMBEDDING, ask_embedding(raw, decode_embedding_body(raw)))
 
     async def models(self, request: Request) -> None:
         """`GET /v1/models`; Anthropic's clients get it in their form."""
@@ -213,18 +178,6 @@ class OpenAIRoutes:
             vision=model.vision,
             problem=model.problem,
         )
-
-
-def _ours(body: ChatBody | CompletionBody | EmbeddingBody) -> tuple[str, ...]:
-    """The fields of a body that are for the bridge alone."""
-    if body.ttl is None and getattr(body, "truncation", None) is None:
-        return ()
-    return OURS
-
-
-def _options(body: ChatBody | CompletionBody | EmbeddingBody) -> LoadOptions:
-    """How the model is loaded, if this request does that."""
-    return NO_OPTIONS if body.ttl is None else LoadOptions(ttl=body.ttl)
 
 
 def _usable(model: ModelInfo) -> bool:

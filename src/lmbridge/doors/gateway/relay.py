@@ -11,8 +11,10 @@ sooner, but the bytes would be ours and no longer the engine's, and every token 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from secrets import token_hex
+from time import time
 from typing import Final
 
 import msgspec
@@ -30,6 +32,7 @@ from lmbridge.doors.gateway.retell import Retelling
 from lmbridge.doors.gateway.using import Use
 from lmbridge.hub.hub import Hub
 from lmbridge.hub.lease import Lease
+from lmbridge.wire.openai.chat_encoder import ChatEncoder
 from lmbridge.wire.openai.choices import Choices
 from lmbridge.wire.openai.errors import decode_error, is_error
 from lmbridge.wire.openai.tap import UsageTap
@@ -63,6 +66,11 @@ class Language(Struct, frozen=True):
     role: bool = False
 
 
+CHAT: Final = Language("chat", "/chat/completions", "chat", role=True)
+COMPLETION: Final = Language("completion", "/completions", "chat")
+EMBEDDING: Final = Language("embedding", "/embeddings", "embedding")
+
+
 class Ask(Struct, frozen=True, gc=False):
     """A checked request.
 
@@ -73,6 +81,7 @@ class Ask(Struct, frozen=True, gc=False):
         base64: vectors are wanted so.
         chat: the conversation in core's words, where the bridge has to know it: to count its tokens, or because
             its answer may hold tool calls. in_form: they have to be in normal form.
+        encoder: writes the answer anew, whatever it holds; None lets it pass where it can.
         ours: fields that the provider is not shown. options: used only if this request loads the model.
     """
 
@@ -86,6 +95,7 @@ class Ask(Struct, frozen=True, gc=False):
     base64: bool = False
     chat: ChatRequest | None = None
     in_form: bool = False
+    encoder: Callable[[Use], ChatEncoder] | None = None
     ours: tuple[str, ...] = ()
     options: LoadOptions = LoadOptions()
 
@@ -161,12 +171,13 @@ class Relay:
     async def _passed(
         self, request: Request, language: Language, ask: Ask, use: Use, heart: Heartbeat | None
     ) -> None:
-        manifest = use.lease.provider.manifest
-        if ask.choices > 1 and manifest.counts_one_choice:
+        if _is_retold(ask, use.lease.provider.manifest):
+            chat = ask.chat or ChatRequest(ask.model, (), extra={"reasoning_format": "none"})
+            telling = Retelling(request, use, language.path, _fields(ask), chat, _encoder(ask, use))
+            client = self._client(use.lease.instance.endpoint.patience)
+            await telling.tell(client, heart, streamed=ask.stream or ask.encoder is not None)
+        elif ask.choices > 1 and use.lease.provider.manifest.counts_one_choice:
             await self._pass_choices(request, language, ask, use, heart)
-        elif ask.chat is not None and ask.in_form and _needs_form(manifest, ask.chat):
-            telling = Retelling(request, use, language.path, _fields(ask), ask.chat, include_usage=ask.wants_usage)
-            await telling.tell(self._client(use.lease.instance.endpoint.patience), heart)
         elif heart is None:
             await self._pass_whole(request, language, ask, use)
         else:
@@ -307,9 +318,19 @@ def _fields(ask: Ask) -> dict[str, object]:
     return fields
 
 
-def _needs_form(manifest: Manifest, chat: ChatRequest) -> bool:
-    """Whether what a provider answers has to be put into normal form."""
-    return not manifest.calls_in_form or (manifest.schema_bars_tools and wants_either(chat))
+def _is_retold(ask: Ask, manifest: Manifest) -> bool:
+    """Whether the answer cannot pass as it is: the API tells more, or its tool calls may have any form."""
+    if ask.encoder is not None:
+        return True
+    if not ask.in_form or ask.chat is None:
+        return False
+    return not manifest.calls_in_form or (manifest.schema_bars_tools and wants_either(ask.chat))
+
+
+def _encoder(ask: Ask, use: Use) -> ChatEncoder:
+    if ask.encoder is not None:
+        return ask.encoder(use)
+    return ChatEncoder(f"chatcmpl-{token_hex(12)}", int(time()), use.lease.name, include_usage=ask.wants_usage)
 
 
 class _Stream:

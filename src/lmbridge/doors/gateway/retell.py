@@ -1,15 +1,13 @@
 """Retelling: a request passes as it is, its answer is told anew in OpenAI's words.
 
 For answers that have to be in one form whoever gives them: those that may hold tool calls, unless their endpoint
-gives nothing else. Nothing of the request is lost on the way, as it is not translated; of the answer, what core
-has no word for.
+gives nothing else; and for those of an API that tells more than OpenAI's. Nothing of the request is lost on the
+way, as it is not translated; of the answer, what core has no word for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from secrets import token_hex
-from time import time
 
 from lmbridge.clients.http import HTTPClient
 from lmbridge.clients.openai import OpenAIClient
@@ -30,7 +28,7 @@ class Retelling:
 
     Args:
         route: of the endpoint. body: what is asked. asked: the same in core's words.
-        include_usage: a stream is to end with the counts.
+        encoder: writes the answer.
     """
 
     def __init__(
@@ -40,24 +38,23 @@ class Retelling:
         route: str,
         body: Mapping[str, object],
         asked: ChatRequest,
-        *,
-        include_usage: bool,
+        encoder: ChatEncoder,
     ) -> None:
-        self._request, self._use, self._route = request, use, route
+        self._request, self._use, self._route, self._encoder = request, use, route, encoder
         lease, answer_tool = use.lease, ""
         if lease.provider.manifest.schema_bars_tools and wants_either(asked):
             asked, answer_tool = with_answer_tool(asked)
             body = with_tools_of(body, asked)
         self._body = {**lease.provider.prepare(lease.instance, body), "model": lease.name}
         self._form = NormalForm(asked, answer_tool=answer_tool)
-        self._encoder = ChatEncoder(
-            f"chatcmpl-{token_hex(12)}", int(time()), lease.name, include_usage=include_usage
-        )
         self._builder = AnswerBuilder()
         self._told = False
 
-    async def tell(self, http: HTTPClient, heart: Heartbeat | None) -> None:
+    async def tell(self, http: HTTPClient, heart: Heartbeat | None, *, streamed: bool) -> None:
         """Ask, and pass the answer on: as a stream where there is a heart, else whole.
+
+        Args:
+            streamed: whether it is asked for as a stream, which can be measured.
 
         Raises:
             BridgeError: what stood in the way; a stream may have begun by then.
@@ -65,6 +62,7 @@ class Retelling:
         lease, provider = self._use.lease, self._use.lease.provider.id
         if heart is not None:
             heart.reading()
+        if streamed:
             self._body = {**self._body, "stream": True, "stream_options": {"include_usage": True}}
         client = OpenAIClient(http, provider)
         stream = client.stream(

@@ -46,8 +46,14 @@ def test_a_conversation_keeps_its_turns() -> None:
 
 
 def test_instructions_in_blocks_become_one_text() -> None:
-    assert messages(("user", "a"), system=[text("s"), text(""), text("t")])[0] == Message("system", "s\n\n\n\nt")
+    assert messages(("user", "a"), system=[text("s"), text(""), text("t")])[0] == Message("system", "s\n\nt")
     assert messages(("user", "a"), system=[])[0] == Message("user", "a")
+
+
+def test_what_claude_code_tells_anthropics_accounts_is_no_instruction() -> None:
+    billing = text("x-anthropic-billing-header: cc_version=2.1.101.e51; cc_entrypoint=cli; cch=a5145;")
+    assert messages(("user", "a"), system=[billing, text("s")])[0] == Message("system", "s")
+    assert messages(("user", "a"), system=[billing])[0] == Message("user", "a")
 
 
 def test_instructions_before_the_first_turn_join_the_others() -> None:

@@ -16,6 +16,11 @@ IGNORED: Final = (
     Ignored("service_tier", _ACCOUNT),
     Ignored("billing_policy", _ACCOUNT),
     Ignored("fallback_credit_token", _ACCOUNT),
+    Ignored(
+        "x-anthropic-billing-header",
+        "Claude Code's first block of `system`, for Anthropic's accounts alone. As it differs in every request, "
+        "the engine would have to read the whole prompt anew each time.",
+    ),
     Ignored("speed", "The engine is always as fast as it can be."),
     Ignored(
         "diagnostics", "It asks why a cache in Anthropic's data centres was missed; the engine keeps its own."

@@ -7,6 +7,7 @@ others; elsewhere results are messages of a role of their own. `fields.TRANSLATE
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, takewhile
 from typing import Final, TypeAlias
@@ -35,6 +36,10 @@ REMINDER: Final = "<system-reminder>\n{}\n</system-reminder>"
 """Around instructions in the midst of a conversation: so Claude Code marked them before the API had turns for
 them, and models know it."""
 
+BILLING: Final = re.compile(r"x-anthropic-billing-header:[^\n]*")
+"""Claude Code's first line of instructions, meant for Anthropic's accounts. It differs in every request, so that
+no engine could use what it remembers of the prompt behind it; see `fields.IGNORED`."""
+
 
 def to_messages(body: CountTokensBody) -> tuple[Message, ...]:
     """The conversation, instructions first.
@@ -45,7 +50,8 @@ def to_messages(body: CountTokensBody) -> tuple[Message, ...]:
     """
     turns = list(enumerate(body.messages))
     leading = list(takewhile(lambda each: each[1].role == "system", turns))
-    first = [body.system if isinstance(body.system, str) else GAP.join(block.text for block in body.system or ())]
+    first = [body.system] if isinstance(body.system, str) else [block.text for block in body.system or ()]
+    first = [text for text in first if not BILLING.fullmatch(text)]
     first += [_instructions(_blocks(*each)) for each in leading]
     messages: list[Message] = []
     for answers, group in groupby(turns[len(leading) :], key=lambda each: each[1].role == "assistant"):

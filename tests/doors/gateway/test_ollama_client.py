@@ -179,6 +179,19 @@ async def test_a_function_is_called_and_its_result_used(client: ollama.AsyncClie
     assert "sunny" in (answer.message.content or "")
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_last_turn_of_the_assistant_is_continued(client: ollama.AsyncClient, streamed: bool) -> None:
+    whole = (await client.chat(TINY, HELLO, options=STEADY)).message.content or ""
+    begun = whole[: whole.index(" models")]  # between two of its tokens
+    turns = [*HELLO, {"role": "assistant", "content": begun}]
+    if streamed:
+        stream = await client.chat(TINY, turns, options=STEADY, stream=True)
+        rest = "".join([line.message.content or "" async for line in stream])
+    else:
+        rest = (await client.chat(TINY, turns, options=STEADY)).message.content or ""
+    assert begun + rest == whole
+
+
 async def test_an_answer_has_the_shape_that_was_asked_for(client: ollama.AsyncClient) -> None:
     answer = await client.chat("random-chat", HELLO, format=Person.model_json_schema())
     assert Person.model_validate_json(answer.message.content or "") == Person(name="Anna", age=31)

@@ -60,7 +60,7 @@ CALLS = [
 
 
 def chat() -> ChatEncoder:
-    return ChatEncoder("mine", lambda: NOW)
+    return ChatEncoder("mine", clock=lambda: NOW)
 
 
 def generate() -> GenerateEncoder:
@@ -160,6 +160,16 @@ def test_a_generation_is_told_whole() -> None:
     whole = json.loads(generate().whole(answer(ReasoningDelta("Hm."), TextDelta("Hello"), FINISHED), FACTS))
     assert (whole["response"], whole["thinking"], whole["done"]) == ("Hello", "Hm.", True)
     assert "thinking" not in json.loads(generate().whole(answer(TextDelta("Hello"), FINISHED), FACTS))
+
+
+def test_what_the_answer_began_with_is_not_said_again() -> None:
+    said = (TextDelta("On"), TextDelta("ce upon"), TextDelta(" a time"), FINISHED)
+    first, second, last = stream(ChatEncoder("mine", "Once", lambda: NOW), *said)
+    assert [line["message"]["content"] for line in (first, second, last)] == [" upon", " a time", ""]  # type: ignore[index]
+    whole = json.loads(ChatEncoder("mine", "Once", lambda: NOW).whole(answer(*said), FACTS))
+    assert whole["message"]["content"] == " upon a time"
+    (only,) = stream(ChatEncoder("mine", "Once", lambda: NOW), TextDelta("On"), FINISHED)
+    assert (only["message"], only["done"]) == ({"role": "assistant", "content": "On"}, True)
 
 
 @pytest.mark.parametrize("speed", [1e-300, -1.0])

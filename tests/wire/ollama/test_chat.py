@@ -95,6 +95,13 @@ def test_a_result_without_a_call_is_a_result_all_the_same() -> None:
     assert nameless.tool_call_id
 
 
+def test_a_last_turn_of_the_assistant_is_continued() -> None:
+    user, said = {"role": "user", "content": "hi"}, {"role": "assistant", "content": "Once"}
+    asked = chat(user, said, options={"typical_p": 0.5})
+    assert asked.extra == {"typical_p": 0.5, "continue_final_message": True, "add_generation_prompt": False}
+    assert chat(said, user).extra == {}
+
+
 def test_an_answer_with_calls_may_have_words_as_well() -> None:
     (turn,) = chat({"role": "assistant", "content": "Let me see.", "tool_calls": [call("a")]}).turns
     assert turn.content == "Let me see."

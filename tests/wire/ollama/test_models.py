@@ -57,7 +57,14 @@ def test_what_is_not_known_of_a_model_is_empty() -> None:
 
 @pytest.mark.parametrize(
     ("parameters", "said"),
-    [(None, ""), (999, "999"), (26_000, "26K"), (136_727_040, "137M"), (3_212_749_888, "3.2B")],
+    [
+        (None, ""),
+        (999, "999"),
+        (26_000, "26.0K"),
+        (3_475_712, "3.5M"),
+        (136_727_040, "137M"),
+        (3_212_749_888, "3.2B"),
+    ],
 )
 def test_a_number_of_weights_is_told_as_people_say_it(parameters: int | None, said: str) -> None:
     told = listed(msgspec.structs.replace(KNOWN, parameters=parameters), "m", SINCE)

@@ -27,6 +27,7 @@ from lmbridge.core.events import (
 )
 from lmbridge.core.messages import ToolCall
 from lmbridge.core.turns import Facts, Wait
+from lmbridge.wire.ollama.continued import Continuation
 from lmbridge.wire.ollama.durations import LONGEST_S
 from lmbridge.wire.ollama.shapes import (
     Call,
@@ -154,14 +155,16 @@ class ChatEncoder:
 
     Args:
         model: as the caller named it.
+        begun: what the answer begins with already and is not said again.
         clock: tells the time.
     """
 
     media = NDJSON
     eager = False
 
-    def __init__(self, model: str, clock: Clock = time_ns) -> None:
+    def __init__(self, model: str, begun: str = "", clock: Clock = time_ns) -> None:
         self._model, self._clock, self._calls, self._provider = model, clock, _Calls(), ""
+        self._begun, self._continued = begun, Continuation(begun)
 
     def waiting(self, wait: Wait) -> bytes:
         """A sign of life: a line without words."""
@@ -170,8 +173,8 @@ class ChatEncoder:
     def feed(self, event: Event) -> bytes:
         """The next lines."""
         match event:
-            case TextDelta(text, 0) if text:
-                return self._line(Said("assistant", text))
+            case TextDelta(text, 0):
+                return self._line(Said("assistant", new)) if (new := self._continued.feed(text)) else b""
             case ReasoningDelta(text, 0) if text:
                 return self._line(Said("assistant", "", text))
             case ToolCallDelta(index=0):
@@ -187,7 +190,8 @@ class ChatEncoder:
 
     def close(self, answer: Answer, facts: Facts) -> bytes:
         """The last line."""
-        return _encode(self._end(Said("assistant", ""), answer, facts)) + b"\n"
+        held = self._continued.close()
+        return _encode(self._end(Said("assistant", held), answer, facts)) + b"\n"
 
     def whole(self, answer: Answer, facts: Facts) -> bytes:
         """The whole answer.
@@ -196,7 +200,8 @@ class ChatEncoder:
             BrokenAnswer: the arguments of a tool call are no JSON object.
         """
         message = answer.message
-        said = Said("assistant", message.text, message.reasoning or "", _told(message.tool_calls, answer.provider))
+        calls = _told(message.tool_calls, answer.provider)
+        said = Said("assistant", message.text.removeprefix(self._begun), message.reasoning or "", calls)
         return _encode(self._end(said, answer, facts))
 
     def _line(self, said: Said) -> bytes:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from lmbridge.core.errors import UnsupportedParameter
 from lmbridge.core.messages import ImagePart, Message, Part, TextPart, Tool, ToolCall
 from lmbridge.core.models import ModelInfo
 from lmbridge.core.requests import ChatRequest, Sampling, Schema
+from lmbridge.wire.ollama.continued import CONTINUED, begun
 from lmbridge.wire.ollama.pictures import data_url
 from lmbridge.wire.ollama.requests import ChatBody, ChatMessage, FunctionDefinition, GenerateBody
 
@@ -51,7 +53,7 @@ def _request(
     tools: tuple[Tool, ...] = (),
 ) -> ChatRequest:
     options = body.options
-    return ChatRequest(
+    asked = ChatRequest(
         name,
         tuple(messages),
         tools=tools,
@@ -61,6 +63,7 @@ def _request(
         extra=options.extra if options is not None else {},
         truncate=body.truncate is True,
     )
+    return replace(asked, extra={**asked.extra, **CONTINUED}) if begun(asked) else asked
 
 
 def _schema(wanted: str | dict[str, object] | None) -> Schema | None:

@@ -47,7 +47,8 @@ CHAT_TRANSLATED: Final = (
     Translated(
         "messages",
         "Turns. Pictures come before the text of their turn. A tool's result goes to the call with its "
-        "`tool_call_id`, or to the oldest call of its `tool_name` that has none. No message loads the model.",
+        "`tool_call_id`, or to the oldest call of its `tool_name` that has none. A last turn of "
+        "the assistant is continued where the engine can, elsewhere refused. No message loads the model.",
     ),
     _OPTIONS,
     _FORMAT,

@@ -16,7 +16,7 @@ from lmbridge.core.models import InstanceState, ModelInfo
 from lmbridge.wire.ollama.durations import LONGEST_S
 from lmbridge.wire.ollama.shapes import rfc3339
 
-_STEPS: Final = ((1_000_000_000, "B", 1), (1_000_000, "M", 0), (1_000, "K", 0))
+_STEPS: Final = ((1_000_000_000, "B"), (1_000_000, "M"), (1_000, "K"))
 
 
 class Details(Struct, frozen=True, kw_only=True):
@@ -171,9 +171,10 @@ def _details(model: ModelInfo) -> Details:
 
 def _size(parameters: int) -> str:
     """A number of weights as people say it: `8.0B`, `137M`."""
-    for step, letter, digits in _STEPS:
+    for step, letter in _STEPS:
         if parameters >= step:
-            return f"{parameters / step:.{digits}f}{letter}"
+            number = parameters / step
+            return f"{number:.1f}{letter}" if number < 100 else f"{number:.0f}{letter}"
     return str(parameters) if parameters else ""
 
 

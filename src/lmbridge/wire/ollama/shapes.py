@@ -47,6 +47,8 @@ class Said(Struct, frozen=True, omit_defaults=True):
 class Counts(Struct, frozen=True, kw_only=True):
     """What an answer cost, in tokens and nanoseconds; tokens are left out where nobody counted them."""
 
+    model: str
+    created_at: str
     total_duration: int
     load_duration: int
     prompt_eval_count: int | UnsetType = UNSET
@@ -67,8 +69,6 @@ class ChatLine(Struct, frozen=True, kw_only=True):
 class ChatEnd(Counts, frozen=True, kw_only=True):
     """The last line of a chat, or the whole of it."""
 
-    model: str
-    created_at: str
     message: Said
     done: bool = True
     done_reason: str
@@ -87,8 +87,6 @@ class GenerateLine(Struct, frozen=True, kw_only=True):
 class GenerateEnd(Counts, frozen=True, kw_only=True):
     """The last line of a generation, or the whole of it."""
 
-    model: str
-    created_at: str
     response: str
     thinking: str | UnsetType = UNSET
     done: bool = True

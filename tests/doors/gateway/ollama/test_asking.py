@@ -7,7 +7,7 @@ import ollama
 import pytest
 from tests.doors.gateway.asking import Answer, Running, running, until
 from tests.fakes.openai_server import FakeOpenAI
-from tests.fakes.provider import ScriptedProvider
+from tests.fakes.provider import ScriptedProvider, ScriptedRuntime
 
 from lmbridge.core.errors import BrokenAnswer
 from lmbridge.core.models import ModelInfo
@@ -187,6 +187,17 @@ async def test_an_empty_body_loads_nothing(tmp_path: Path, route: str) -> None:
         answer = await door.post(f"/api/{route}", {})
     assert (answer.status, answer.json) == (400, {"error": "`model` is missing."})
     assert provider.loads == []
+
+
+async def test_a_missing_model_is_downloaded_first_where_the_settings_allow_that(tmp_path: Path) -> None:
+    generous, strict = ScriptedRuntime(MODELS, fetches=True), ScriptedRuntime(MODELS)
+    body = {**CHAT, "model": "hf.co/org/name:q8_0"}
+    async with running([generous], tmp_path) as door:
+        assert lines(await door.post("/api/chat", body))[-1]["done"] is True
+    assert generous.downloads == ["org/name@q8_0"]
+    async with running([strict], tmp_path) as door:
+        assert (await door.post("/api/chat", body)).status == 404
+    assert strict.downloads == []
 
 
 async def test_its_requests_are_counted_by_their_routes(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from lmbridge.hub.background import Background
 from lmbridge.hub.hub import Hub
 from lmbridge.wire.ollama.answers import ChatEncoder, GenerateEncoder, embedded
 from lmbridge.wire.ollama.chat import chat_request, generate_request
+from lmbridge.wire.ollama.continued import begun
 from lmbridge.wire.ollama.options import load_options
 from lmbridge.wire.ollama.requests import (
     ChatBody,
@@ -61,7 +62,7 @@ class Asking:
             await request.reply_json(ChatLoaded(model=told, created_at=rfc3339(time_ns()), done_reason=reason))
             return
         asked = chat_request(body, name, model)
-        await self._answer(request, body, asked, options, "ollama-chat", ChatEncoder(told))
+        await self._answer(request, body, asked, options, "ollama-chat", ChatEncoder(told, begun(asked)))
 
     async def generate(self, request: Request) -> None:
         """`POST /api/generate`"""

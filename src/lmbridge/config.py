@@ -42,7 +42,8 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True):
         max_body: largest request body, in bytes. heartbeat_s: seconds of silence before a sign of life.
         store_days: days that answers are stored, so that one can go on from them; 0 stores none.
         log: keep a log of requests, without prompts and answers; `lmbridge log` shows it.
-        stand_in: also listen on 127.0.0.1:1234, where LM Studio does, if nobody else does.
+        stand_in: also listen where LM Studio does, if nobody else does.
+        stand_in_port: where that is, on 127.0.0.1.
         lmstudio_quirks: answer as LM Studio does also where that is a trap for its clients.
     """
 
@@ -56,6 +57,7 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True):
     store_days: Annotated[float, Meta(ge=0)] = 30.0
     log: bool = True
     stand_in: bool = False
+    stand_in_port: Annotated[int, Meta(ge=1, le=65535)] = 1234
     lmstudio_quirks: bool = False
 
 

@@ -104,7 +104,8 @@ def _refuse_if_missing(name: str, path: str) -> None:
 
 
 def listening_options(function: F) -> F:
-    """What a gateway is started with: the parameters `host`, `port`, `cors`, `require_key` and `models`."""
+    """What a gateway is started with: the parameters `host`, `port`, `cors`, `require_key`, `as_lmstudio`,
+    `lmstudio_quirks` and `models`."""
     for option in reversed(
         (
             click.option(
@@ -119,6 +120,15 @@ def listening_options(function: F) -> F:
                 "--cors", multiple=True, metavar="ORIGIN", help="Web page that may ask. May be repeated."
             ),
             click.option("--require-key", is_flag=True, help="Ask for a key on this machine too."),
+            click.option(
+                "--stand-in",
+                "as_lmstudio",
+                is_flag=True,
+                help="Listen where LM Studio does, too (port 1234), if it is free.",
+            ),
+            click.option(
+                "--lmstudio-quirks", is_flag=True, help="Answer as LM Studio does where that is a trap, too."
+            ),
             click.option(
                 "--model",
                 "models",

@@ -37,6 +37,8 @@ def start(
     port: int | None,
     cors: tuple[str, ...],
     require_key: bool,
+    as_lmstudio: bool,
+    lmstudio_quirks: bool,
     models: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -55,7 +57,8 @@ def start(
     ]
     arguments += [word for origin in cors for word in ("--cors", origin)]
     arguments += [word for name in models for word in ("--model", name)]
-    arguments += ["--require-key"] if require_key else []
+    flags = {"--require-key": require_key, "--stand-in": as_lmstudio, "--lmstudio-quirks": lmstudio_quirks}
+    arguments += [flag for flag, given in flags.items() if given]
     if not as_json:
         loading = f" and loading {', '.join(models)}" if models else ""
         render.note(f"Starting the gateway{loading} …", "dim")

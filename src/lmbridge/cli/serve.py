@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lmbridge.cli import render
+from lmbridge.cli import render, stand_in
 from lmbridge.cli.command import BridgeCommand, listening_options
 from lmbridge.cli.progress import loading
 from lmbridge.version import __version__
@@ -45,6 +45,8 @@ def command(
     port: int | None,
     cors: tuple[str, ...],
     require_key: bool,
+    as_lmstudio: bool,
+    lmstudio_quirks: bool,
     models: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -59,7 +61,14 @@ def command(
     from lmbridge.machine.gateway_file import claimed, running
 
     config = load_config()
-    given = {"host": host, "port": port, "cors": cors or None, "require_key": require_key or None}
+    given = {
+        "host": host,
+        "port": port,
+        "cors": cors or None,
+        "require_key": require_key or None,
+        "stand_in": as_lmstudio or None,
+        "lmstudio_quirks": lmstudio_quirks or None,
+    }
     gateway = msgspec.structs.replace(config.gateway, **{k: v for k, v in given.items() if v is not None})
     if (found := running(config.home)) is not None:
         raise AlreadyRunning(found.url, found.pid)
@@ -106,16 +115,19 @@ async def _serve(config: Config, settings: GatewayConfig, models: tuple[str, ...
         gateway = Gateway(hub, given, ring, key, requests=log, stored=stored)
         gateway.check()
         listening = _bind(settings)
+        second, taken = await stand_in.take(settings) if settings.stand_in else (None, "")
         try:
             # Before anybody is told that it answers: one that cannot be loaded ends the start.
             await _load(hub, models, as_json=as_json)
             async with asyncio.TaskGroup() as tasks:
                 needs_key = settings.require_key or bool(ring.list())
-                welcome = tasks.create_task(_welcome(hub, file, settings.host, needs_key, as_json=as_json))
-                await serve(gateway, on_ready=ready, sockets=[listening])
+                welcome = tasks.create_task(_welcome(hub, file, settings, needs_key, taken, as_json=as_json))
+                await serve(gateway, on_ready=ready, sockets=[listening], stand_in=second)
                 welcome.cancel()
         finally:
             listening.close()
+            if second is not None:
+                second.close()
             if file.done() and not file.cancelled():
                 file.result().remove(config.home)
     if not as_json:
@@ -149,11 +161,18 @@ async def _load(hub: Hub, models: tuple[str, ...], *, as_json: bool) -> None:
             render.line(f"{render.printable(state.model)} is loaded.")
 
 
-async def _welcome(hub: Hub, file: Awaitable[GatewayFile], host: str, needs_key: bool, *, as_json: bool) -> None:
-    """Once it answers, say how it is used."""
-    found = await file
+async def _welcome(
+    hub: Hub, file: Awaitable[GatewayFile], settings: GatewayConfig, needs_key: bool, taken: str, *, as_json: bool
+) -> None:
+    """Once it answers, say how it is used.
+
+    Args:
+        taken: why it does not listen where LM Studio does, although it was to.
+    """
+    found, second = await file, f"http://127.0.0.1:{settings.stand_in_port}"
     if as_json:
-        render.json({"url": found.url, "pid": found.pid, "version": found.version})
+        also = {"stand_in": None if taken else second, "stand_in_reason": taken} if settings.stand_in else {}
+        render.json({"url": found.url, "pid": found.pid, "version": found.version, **also})
     else:
         count = sum(not model.problem for model in await hub.models())
         bold = render.paint(found.url, "bold")
@@ -161,11 +180,12 @@ async def _welcome(hub: Hub, file: Awaitable[GatewayFile], host: str, needs_key:
         key = "needed; `lmbridge keys list` shows who has one" if needs_key else "not needed on this machine"
         for name, meaning in (
             ("OpenAI API", f"{found.url}/v1"),
+            ("LM Studio", _stands_in(second, taken) if settings.stand_in else ""),
             ("About", f"{found.url}/"),
             (
                 "Network",
                 f"open to other machines, on port {found.url.rpartition(':')[2]} of every address"
-                if host in EVERY
+                if settings.host in EVERY
                 else "",
             ),
             ("API key", key),
@@ -173,3 +193,7 @@ async def _welcome(hub: Hub, file: Awaitable[GatewayFile], host: str, needs_key:
         ):
             if meaning:
                 render.line(f"  {render.paint(f'{name:<12}', 'dim')}{meaning}")
+
+
+def _stands_in(url: str, taken: str) -> str:
+    return f"not at {url}: {taken}" if taken else f"{url}, where LM Studio would answer"

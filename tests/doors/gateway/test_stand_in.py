@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.doors.gateway.asking import SESSION, Running, ask, running, until
 
+from lmbridge.clients.lmbridge import RemoteHub
 from lmbridge.core.errors import UnsafeBind
 from lmbridge.doors.gateway import GatewaySettings
 from lmbridge.doors.gateway.server import bind
@@ -58,6 +59,13 @@ async def test_it_is_given_up_at_once_for_who_started_the_gateway(door: Running,
     assert not door.gateway.stand_in.listens
     assert (await door.post(YIELD, {}, MINE)).json == {"yielded": False}
     assert (await door.get("/lmstudio-greeting")).status == 200
+
+
+async def test_our_own_client_has_it_given_up(door: Running, second: socket.socket) -> None:
+    async with RemoteHub(door.url, SESSION) as remote:
+        assert await remote.give_up_stand_in()
+        assert not await remote.give_up_stand_in()
+    await until(lambda: second.fileno() == -1)
 
 
 async def test_it_is_free_when_the_gateway_has_ended(second: socket.socket, tmp_path: Path) -> None:

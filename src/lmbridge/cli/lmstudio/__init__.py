@@ -101,10 +101,13 @@ def status(ctx: click.Context, as_json: bool) -> None:
 def start(port: int | None, as_json: bool) -> None:
     """Start LM Studio's server and wait until it answers. Running already, it is left as it is.
 
-    LM Studio itself is started without a window if need be, which takes up to a minute.
+    LM Studio itself is started without a window if need be, which takes up to a minute. A gateway of yours that
+    stands in for it at its port gives that up first.
     """
     from lmbridge.cli.lmstudio import screen
+    from lmbridge.cli.lmstudio.program import make_way
     from lmbridge.cli.progress import waiting
+    from lmbridge.providers.lmstudio.look import port_of
 
     async def work(program: LMStudioProgram) -> tuple[LMStudioStatus, bool]:
         with waiting("Looking for LM Studio", quiet=True):
@@ -112,6 +115,7 @@ def start(port: int | None, as_json: bool) -> None:
         if before.state in ("ready", "needs_token"):
             screen.check_port(before, port)
             return before, True
+        await make_way(port or port_of(before.api_endpoint))
         try:
             with waiting("Starting LM Studio") as tell:
                 return await program.start(port=port, waiting=tell), False

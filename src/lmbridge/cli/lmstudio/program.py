@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from lmbridge.cli import render, stand_in
 from lmbridge.cli.exits import OK, exit_code
 from lmbridge.cli.provider import WITHOUT_LMSTUDIO
 from lmbridge.clients.lmstudio import LMStudioSettings
-from lmbridge.config import Config
+from lmbridge.config import Config, load_config
 from lmbridge.core.errors import RuntimeMissing
 from lmbridge.providers.lmstudio.program import LMStudioProgram
 from lmbridge.providers.lmstudio.status import LMStudioStatus
@@ -32,6 +33,13 @@ def program_of(config: Config) -> LMStudioProgram:
         ConfigInvalid: a setting that cannot be used.
     """
     return LMStudioProgram(LMStudioSettings.read(config.providers.get("lmstudio", {})), home=config.home)
+
+
+async def make_way(port: int) -> None:
+    """Have a gateway that stands in for LM Studio at a port give it up, and say so."""
+    config = load_config()
+    if port == config.gateway.stand_in_port and (url := await stand_in.give_up(config.home)):
+        render.note(f"The gateway at {url} no longer stands in for LM Studio on port {port}.", "dim")
 
 
 def state_exit(status: LMStudioStatus) -> int:

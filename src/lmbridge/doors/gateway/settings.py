@@ -21,7 +21,8 @@ class GatewaySettings(Struct, frozen=True):
         grace_s: seconds that answers may still take when the gateway stops.
         store_days: days that answers are stored for whoever goes on from them; 0 stores none.
         log: whether each request leaves a line in the log of requests; never a word of prompts or answers.
-        stand_in: also listen where LM Studio does (127.0.0.1:1234), if nobody else does.
+        stand_in: also listen where LM Studio does, on loopback alone, if nobody else does.
+        stand_in_port: where that is.
         lmstudio_quirks: answer as LM Studio does also where that is a trap: status 200 for unknown paths, an
             answer by another model than the one that was asked for, and others.
     """
@@ -37,4 +38,5 @@ class GatewaySettings(Struct, frozen=True):
     store_days: float = 30.0
     log: bool = True
     stand_in: bool = False
+    stand_in_port: int = 1234
     lmstudio_quirks: bool = False

@@ -17,7 +17,6 @@ from lmbridge.doors.gateway.routes import Paths, Route
 from lmbridge.wire.strict import decode_strictly
 
 HOST: Final = "127.0.0.1"
-PORT: Final = 1234
 """Where LM Studio listens unless it is told otherwise; what is made for it asks there."""
 
 

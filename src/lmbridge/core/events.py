@@ -49,10 +49,12 @@ class Started(Struct, frozen=True, tag="started"):
 
     Attributes:
         model: as the provider names it, for comparison with what was asked.
+        prompt_tokens: tokens of the prompt, where they were told before the answer (see `PromptProgress`).
     """
 
     provider: str
     model: str
+    prompt_tokens: int | None = None
 
 
 class PromptProgress(Struct, frozen=True, tag="prompt_progress"):

@@ -122,6 +122,15 @@ async def test_a_message_is_streamed_and_adds_up_to_the_same(client: anthropic.A
     assert final.usage.input_tokens + (final.usage.cache_read_input_tokens or 0) == 12
 
 
+async def test_the_tokens_of_the_prompt_are_told_at_the_start_of_a_stream(
+    client: anthropic.AsyncAnthropic,
+) -> None:
+    for _ in range(2):  # the second time from the engine's cache
+        stream = await client.messages.create(model=TINY, max_tokens=9, messages=ABOUT, stream=True)
+        starts = [event.message.usage async for event in stream if event.type == "message_start"]
+        assert [usage.input_tokens for usage in starts] == [12]
+
+
 async def test_the_blocking_client_is_answered_and_streamed_to(sync) -> None:
     def work(client: anthropic.Anthropic) -> tuple[str, str]:
         whole = client.messages.create(model=TINY, max_tokens=20, messages=ABOUT, extra_body=GREEDY)

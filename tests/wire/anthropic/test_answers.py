@@ -127,6 +127,11 @@ def test_a_stream_has_anthropics_events_in_their_order() -> None:
     )
 
 
+def test_a_prompt_that_was_counted_before_the_answer_is_told_at_its_start() -> None:
+    (start,) = frames(MessageEncoder("msg_1").feed(Started("p", "m", 9)))
+    assert start["message"]["usage"]["input_tokens"] == 9  # type: ignore[index]
+
+
 def test_an_answer_is_written_whole() -> None:
     assert whole(ReasoningDelta("hm"), TextDelta("Hello"), *call(0, '{"a": 1}'), STOP) == {
         "type": "message",

@@ -160,6 +160,7 @@ class _Telling:
                     self._started = event
                     continue
                 case PromptProgress(done, total):
+                    self._started = replace(self._started, prompt_tokens=total)
                     if self._heart is not None and self._first_event_s is None:
                         self._heart.reading(min(1.0, done / total) if total else 0.0)
                     continue

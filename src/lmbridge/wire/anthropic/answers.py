@@ -1,8 +1,9 @@
 """A core answer in Anthropic's words: as a stream of events, or whole.
 
 A stream is a message of blocks that follow each other, each with a start, its pieces and a stop
-(https://platform.claude.com/docs/en/build-with-claude/streaming). Tokens are counted only at its end, so
-`message_start` tells zeros and `message_delta` the truth, as clients expect.
+(https://platform.claude.com/docs/en/build-with-claude/streaming). Tokens are counted at its end and told in
+`message_delta`; those of the prompt in `message_start` as well, where the provider tells them before it answers:
+Claude Code looks there alone (https://github.com/vercel/ai/issues/17326).
 
 This is on the way of every word: a piece is joined from bytes, and only its text is encoded.
 """
@@ -106,10 +107,7 @@ class MessageEncoder:
             case ToolCallDelta(index=0):
                 return self._called(event)
             case Started():
-                self._provider = event.provider
-                return _event(
-                    "message_start", MessageStart(MessageObject(id=self._id, model=event.model or self._model))
-                )
+                return self._begin(event)
             case TextDelta() | ReasoningDelta() | ToolCallDelta() | Finished() | PromptProgress():
                 return b""  # further choices; and the end, which `close` tells
             case _ as never:
@@ -154,6 +152,12 @@ class MessageEncoder:
                 usage=_usage(answer.finish.usage),
             )
         )
+
+    def _begin(self, started: Started) -> bytes:
+        self._provider = started.provider
+        usage = MessageUsage(input_tokens=started.prompt_tokens or 0)
+        message = MessageObject(id=self._id, model=started.model or self._model, usage=usage)
+        return _event("message_start", MessageStart(message))
 
     # -- text and thoughts
 

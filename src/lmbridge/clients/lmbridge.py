@@ -50,6 +50,14 @@ class _Models(Struct):
     models: tuple[ModelInfo, ...]
 
 
+class _Nothing(Struct):
+    pass
+
+
+class _Yielded(Struct):
+    yielded: bool
+
+
 class _Resolve(Struct):
     model: str
     kind: ModelKind
@@ -190,6 +198,14 @@ class RemoteHub:
         """
         async with await self._send("POST", "shutdown", {}) as response:
             await response.read(MAX_ERROR)
+
+    async def give_up_stand_in(self) -> bool:
+        """Have the gateway listen no longer where LM Studio does; tells whether it did.
+
+        Raises:
+            NotRunning: nothing answers there. Forbidden, Unauthorized: the key may not.
+        """
+        return (await self._ask("POST", "stand-in/yield", _Yielded, _Nothing())).yielded
 
     @asynccontextmanager
     async def chat(self, request: ChatRequest) -> AsyncIterator[AsyncIterator[Event]]:

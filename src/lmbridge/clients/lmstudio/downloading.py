@@ -26,6 +26,7 @@ from lmbridge.core.errors import (
     BrokenAnswer,
     DownloadFailed,
     InvalidRequest,
+    JobNotFound,
     ModelNotFound,
     NoSpace,
     ProviderTimeout,
@@ -242,7 +243,7 @@ class Downloader:
             with link.explained(wanted.label):
                 data = await link.send("GET", route, limit=link.settings.ask_timeout, model=wanted.label)
                 return decode_download(data, link.provider, wanted.label)
-        except RouteNotFound as error:
+        except (JobNotFound, RouteNotFound) as error:
             reason = "LM Studio knows nothing of it any more"
             raise DownloadFailed(wanted.label, reason, hint=WINDOW_HINT) from error
 

@@ -18,6 +18,7 @@ from lmbridge.core.errors import (
     BridgeError,
     ContextExceeded,
     EngineCrashed,
+    JobNotFound,
     LoadFailed,
     ModelGone,
     ModelNotFound,
@@ -83,6 +84,8 @@ def explain(error: BridgeError, model: str = "") -> BridgeError:
             return with_hint(error, START_HINT if error.phase == "connect" else PATIENCE_HINT.format(setting))
         case PreviousResponseNotFound(message=said, hint=""):  # their code is ours
             return _expired(ProviderRefused("", None, said), model)
+        case JobNotFound(message=said, hint=""):
+            return _no_job(ProviderRefused("", None, said), model)
         case _:
             return error
 
@@ -218,7 +221,7 @@ def _expired(error: ProviderRefused, model: str) -> BridgeError:
 
 
 def _no_job(error: ProviderRefused, model: str) -> BridgeError:
-    return RouteNotFound(f"LM Studio knows no such download any more: {error.message}", hint="Start it again.")
+    return _of_class(JobNotFound, f"LM Studio knows no such download any more: {error.message}", "Start it again.")
 
 
 def _last_words(error: ProviderRefused) -> str:

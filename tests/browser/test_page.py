@@ -7,9 +7,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from html import unescape
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 from tests.fakes.gguf_files import chat_model, truncated
@@ -108,6 +111,36 @@ def test_without_a_key_the_page_asks_for_one_and_shows_no_models(gateway: str, t
     assert shown.hidden("known")
     assert shown.text("state") == "needs an API key"
     assert shown.text("models") == ""
+    assert shown.console == []
+
+
+@contextmanager
+def asking(gateway: str) -> Iterator[None]:
+    """Somebody asks one thing after the other."""
+    over = threading.Event()
+    body = {"model": "lmbridge-tiny", "max_tokens": 4, "messages": [{"role": "user", "content": "secret words"}]}
+    headers = {"content-type": "application/json"}
+
+    def ask() -> None:
+        while not over.is_set():
+            with urlopen(Request(f"{gateway}/v1/chat/completions", json.dumps(body).encode(), headers)) as answer:  # noqa: S310
+                answer.read()
+
+    asker = threading.Thread(target=ask)
+    asker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        asker.join(PATIENCE_S)
+
+
+def test_the_page_shows_requests_as_they_happen_and_no_word_of_them(gateway: str, tmp_path: Path) -> None:
+    with asking(gateway):
+        shown = Shown(gateway, tmp_path / "profile")
+    assert not shown.hidden("requests-section")
+    assert re.search(r"lmbridge-tiny openai chat done \d+ \+ 4 tokens · [\d.]+ s", shown.text("requests"))
+    assert "secret" not in shown.dom
     assert shown.console == []
 
 

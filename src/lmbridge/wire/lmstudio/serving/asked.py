@@ -15,35 +15,15 @@ from lmbridge.core.errors import InvalidRequest
 from lmbridge.core.messages import ImagePart, Message, Part, TextPart
 from lmbridge.core.models import MAX_PARALLEL, LoadOptions, ModelInfo
 from lmbridge.core.requests import ChatRequest, Sampling
-from lmbridge.wire.fields import Ignored, Refused, Translated, refuse
+from lmbridge.wire.fields import refuse
 from lmbridge.wire.lmstudio.serving.bodies import decode_body
+from lmbridge.wire.lmstudio.serving.fields import CHAT_REFUSED, LOAD_REFUSED
 
 _Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 _Tokens: TypeAlias = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 
 HUGGING_FACE: Final = "https://huggingface.co/"
 _REPOSITORY: Final = re.compile(r"[\w.-]{1,100}/[\w.-]{1,100}", re.ASCII)
-
-LOAD_REFUSED: Final = (
-    Refused("eval_batch_size", "The engine chooses it by the context.", "Leave it out."),
-    Refused("flash_attention", "The engine uses it wherever it can.", "Leave it out.", (True,)),
-    Refused("num_experts", "The engine uses as many experts as the model was made with.", "Leave it out."),
-    Refused("offload_kv_cache_to_gpu", "The cache lies where the layers are.", "Leave it out.", (True,)),
-)
-"""What a load cannot be told."""
-
-CHAT_TRANSLATED: Final = (
-    Translated("input", "becomes the newest turn of the user."),
-    Translated("system_prompt", "becomes the system message; it replaces the one of the conversation so far."),
-    Translated("max_output_tokens", "is the largest number of tokens of the answer."),
-    Translated("reasoning", "`off` is the effort `none`, `on` the model's own; the others are efforts."),
-    Translated("context_length", "is used if this request loads the model."),
-    Translated("previous_response_id", "puts the conversation so far before this turn."),
-)
-CHAT_REFUSED: Final = (
-    Refused("integrations", "MCP servers and plugins are not run here yet.", "Send an empty list, or none."),
-)
-CHAT_IGNORED: Final[tuple[Ignored, ...]] = ()
 
 
 class LoadBody(Struct, frozen=True):

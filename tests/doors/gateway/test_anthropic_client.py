@@ -18,7 +18,7 @@ from tests.doors.gateway.asking import Running, running, until
 from tests.fakes.gguf_files import chat_model, embedding_model, vision_model
 from tests.fakes.provider import ScriptedProvider
 
-from lmbridge.core.models import ModelInfo
+from lmbridge.core.models import LoadOptions, ModelInfo
 from lmbridge.core.provider import ProviderContext
 from lmbridge.doors.gateway import GatewaySettings
 from lmbridge.providers.embedded import EmbeddedProvider
@@ -62,6 +62,7 @@ async def engine_door(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
     (home / "models").mkdir()
     chat_model(home / "models" / "random-chat.gguf")
     chat_model(home / "models" / "random-strict.gguf", template=STRICT)
+    chat_model(home / "models" / "random-small.gguf")
     embedding_model(home / "models" / "random-embed.gguf")
     (home / "models" / "vision").mkdir()
     vision_model(home / "models" / "vision")
@@ -98,6 +99,14 @@ async def test_models_are_listed_and_retrieved(client: anthropic.AsyncAnthropic)
     assert "random-embed" not in listed
     one = await client.models.retrieve(TINY)
     assert (one.display_name, one.max_input_tokens) == (TINY, 2048)
+
+
+async def test_the_context_of_a_model_is_the_one_it_is_loaded_with(
+    client: anthropic.AsyncAnthropic, engine_door: Running
+) -> None:
+    await engine_door.hub.load("random-small", LoadOptions(context_length=512))
+    assert (await client.models.retrieve("random-small")).max_input_tokens == 512
+    assert {m.id: m.max_input_tokens async for m in client.models.list()}["random-small"] == 512
 
 
 async def test_a_message_is_answered(client: anthropic.AsyncAnthropic) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from lmbridge.core.models import InstanceState, ModelInfo, ModelKind
 from lmbridge.doors.gateway.anthropic import asks_as_anthropic, reply_model, reply_models
@@ -139,10 +140,10 @@ class OpenAIRoutes:
     async def models(self, request: Request) -> None:
         """`GET /v1/models`; Anthropic's clients get it in their form."""
         models = [(name, model) for name, model in named(await self._hub.models()) if _usable(model)]
-        if asks_as_anthropic(request):
-            await reply_models(request, models)
-            return
         loaded = await self._loaded()
+        if asks_as_anthropic(request):
+            await reply_models(request, [(name, _as_loaded(model, loaded)) for name, model in models])
+            return
         shown = [self._object(model, name, loaded) for name, model in models]
         await request.reply_json(ModelList(data=shown))
 
@@ -152,10 +153,11 @@ class OpenAIRoutes:
         models = await self._hub.models()
         found = routing.find(request.params["id"], models)
         name = next(name for name, model in named(models) if model == found)
+        loaded = await self._loaded()
         if as_anthropic:
-            await reply_model(request, name, found)
+            await reply_model(request, name, _as_loaded(found, loaded))
             return
-        await request.reply_json(self._object(found, name, await self._loaded()))
+        await request.reply_json(self._object(found, name, loaded))
 
     async def _loaded(self) -> dict[tuple[str, str], InstanceState]:
         return {(s.provider, s.model): s for s in await self._hub.instances() if s.state == "ready"}
@@ -168,7 +170,7 @@ class OpenAIRoutes:
             owned_by=model.provider,
             kind=model.kind,
             loaded=state is not None,
-            context_length=(state.context_length if state else None) or model.context_length,
+            context_length=_as_loaded(model, loaded).context_length,
             display_name=model.display_name,
             architecture=model.architecture,
             quantization=model.quantization,
@@ -178,6 +180,13 @@ class OpenAIRoutes:
             vision=model.vision,
             problem=model.problem,
         )
+
+
+def _as_loaded(model: ModelInfo, loaded: dict[tuple[str, str], InstanceState]) -> ModelInfo:
+    """The model with the context that it has in memory, if it is there."""
+    state = loaded.get((model.provider, model.id))
+    context = state.context_length if state is not None else None
+    return model if context is None else replace(model, context_length=context)
 
 
 def _usable(model: ModelInfo) -> bool:

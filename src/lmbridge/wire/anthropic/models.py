@@ -21,7 +21,7 @@ class AnthropicModel(Struct, frozen=True, tag="model", kw_only=True):
 
     Attributes:
         id: the name to ask for.
-        max_input_tokens: the longest context it was made for; null where that is not known.
+        max_input_tokens: of the loaded model, or the longest context it was made for; null where nobody knows.
     """
 
     id: str

@@ -25,6 +25,7 @@ SAYS = {
     "tools.py": "The model calls get_weather",
     "embed.py": "paraphrase",
     "openai_client.py": "dimensions",
+    "responses_client.py": "The model calls get_weather",
     "anthropic_client.py": "Here is the result: 18 degrees, sunny.",
     "ollama_client.py": "The model calls get_weather with {'city': 'Paris'}",
     "lmstudio_manager.py": "answered by",

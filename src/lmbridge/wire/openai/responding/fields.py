@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from lmbridge.core.errors import UnsupportedParameter
 from lmbridge.wire.fields import Ignored, Refused, Translated
 
 _ACCOUNT = "It belongs to accounts and billing, which do not exist here."
@@ -70,13 +71,36 @@ REFUSED: Final = (
     Refused("top_logprobs", "Probabilities of tokens are not given here.", "Use /v1/chat/completions.", (0,)),
 )
 
-REFUSED_INCLUDES: Final = {
-    "message.output_text.logprobs": Refused(
-        "include: message.output_text.logprobs",
-        "Probabilities of tokens are not given here.",
-        "Use /v1/chat/completions.",
-    ),
-}
-
 HOSTED_TOOLS: Final = "Give the model a function with this purpose in `tools`."
 """The hint for a tool that OpenAI would run itself."""
+
+LOGPROBS: Final = Refused(
+    "include: message.output_text.logprobs",
+    "Probabilities of tokens are not given here.",
+    "Use /v1/chat/completions.",
+)
+VERBOSITY: Final = Refused(
+    "text.verbosity", "Local models have no such control.", "Say it in `instructions`.", ("medium",)
+)
+CONTEXT: Final = Refused(
+    "reasoning.context", "What a model's template does with earlier thoughts is fixed.", "", ("auto", "all_turns")
+)
+MODE: Final = Refused("reasoning.mode", "Local models have no such control.", "", ("standard",))
+
+REFUSED_INSIDE: Final = (
+    LOGPROBS,
+    VERBOSITY,
+    CONTEXT,
+    MODE,
+    Refused("tools: of other kinds than function and namespace", "They cannot be run here.", HOSTED_TOOLS),
+    Refused("input: item_reference", "Items cannot be named by their id.", "Send the item itself."),
+    Refused("input: input_file, and pictures by file_id", "Files are not stored here.", "Send their text."),
+    Refused("input: pictures by address", "Addresses are not fetched.", "Send a `data:` URL."),
+    Refused("stream with background", "An answer in the background is not streamed.", "Ask for it with its id."),
+)
+"""What is refused inside of fields that are honoured otherwise."""
+
+
+def unsupported(field: Refused) -> UnsupportedParameter:
+    """The error for it."""
+    return UnsupportedParameter(field.name, field.reason, hint=field.hint)

@@ -13,7 +13,15 @@ from lmbridge.core.messages import Message
 from lmbridge.core.models import LoadOptions
 from lmbridge.core.requests import ChatRequest, Sampling, Schema
 from lmbridge.wire.fields import refuse
-from lmbridge.wire.openai.responding.fields import IGNORED, REFUSED, REFUSED_INCLUDES
+from lmbridge.wire.openai.responding.fields import (
+    CONTEXT,
+    IGNORED,
+    LOGPROBS,
+    MODE,
+    REFUSED,
+    VERBOSITY,
+    unsupported,
+)
 from lmbridge.wire.openai.responding.items import Item, check_results, to_messages
 from lmbridge.wire.openai.responding.tools import Choice, Toolbox, toolbox
 from lmbridge.wire.strict import decode_strictly
@@ -250,10 +258,8 @@ def _sampling(body: ResponseBody) -> Sampling:
 def _schema(text: TextOptions | None) -> Schema | None:
     if text is None:
         return None
-    if text.verbosity not in (None, "medium"):
-        raise UnsupportedParameter(
-            "text.verbosity", "Local models have no such control.", hint="Say it in `instructions`."
-        )
+    if text.verbosity is not None and text.verbosity not in VERBOSITY.unless:
+        raise unsupported(VERBOSITY)
     match text.format:
         case JSONObjectFormat():
             return Schema()
@@ -266,24 +272,18 @@ def _schema(text: TextOptions | None) -> Schema | None:
 def _effort(reasoning: Reasoning | None) -> str | None:
     if reasoning is None:
         return None
-    if reasoning.context == "current_turn":
-        raise UnsupportedParameter(
-            "reasoning.context", "What the model's template does with earlier thoughts is fixed."
-        )
-    if reasoning.mode not in (None, "standard"):
-        raise UnsupportedParameter("reasoning.mode", "Local models have no such control.")
+    for field, value in ((CONTEXT, reasoning.context), (MODE, reasoning.mode)):
+        if value is not None and value not in field.unless:
+            raise unsupported(field)
     return reasoning.effort
 
 
 def _check_include(name: str) -> None:
     if name in _ACCEPTED:
         return
-    known = REFUSED_INCLUDES.get(name)
-    raise UnsupportedParameter(
-        f"include: {name[:100]}",
-        known.reason if known is not None else "It is not known here.",
-        hint=known.hint if known is not None else "",
-    )
+    if name == LOGPROBS.name.removeprefix(_INCLUDES):
+        raise unsupported(LOGPROBS)
+    raise UnsupportedParameter(f"include: {name[:100]}", "It is not known here.")
 
 
 def _one_system(messages: Sequence[Message]) -> tuple[Message, ...]:

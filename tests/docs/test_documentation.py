@@ -28,6 +28,7 @@ SAYS = {
     "responses_client.py": "The model calls get_weather",
     "anthropic_client.py": "Here is the result: 18 degrees, sunny.",
     "ollama_client.py": "The model calls get_weather with {'city': 'Paris'}",
+    "langchain_client.py": "name='Anna' age=31",
     "lmstudio_manager.py": "answered by",
     "watch.py": "request_started",
 }
@@ -53,6 +54,18 @@ def test_every_example_runs_and_prints_what_it_is_about(example: Path, gateway_u
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     assert SAYS[example.name] in done.stdout
+
+
+def test_the_example_of_the_llm_command_runs(gateway_url: str, tmp_path: Path) -> None:
+    own = {"LLM_USER_PATH": str(tmp_path), "OPENAI_BASE_URL": f"{gateway_url}/v1"}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = ["/bin/sh", str(ROOT / "docs" / "examples" / "llm_client.sh")]
+    done = subprocess.run(
+        command, env={**os.environ, **own, "PATH": path}, capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 0, done.stderr
+    assert "lmbridge makes the language models" in done.stdout
+    assert '{"name": "Anna", "age": 31}' in done.stdout
 
 
 @pytest.mark.parametrize("example", OF_LMSTUDIO, ids=lambda path: path.name)

@@ -40,7 +40,7 @@ class Line(Struct, frozen=True, omit_defaults=True):
         door: the language it came in. route: what was asked for, where a model was asked.
         provider, model: who answered; the name that was asked for, if it did not come to that.
         key: name of the key that was shown, never the key.
-        first_event_s: seconds to the first byte of a streamed answer. total_s: to the end.
+        first_event_s: seconds to the first word, None where that is not known. total_s: to the end.
         queued_s: seconds in the queue, a load included. ahead: callers before it there.
         cancelled: the caller went away. error: code of the error that ended it.
     """

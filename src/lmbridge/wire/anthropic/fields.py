@@ -102,3 +102,30 @@ REFUSED: Final = (
     Refused("thread", "Conversations are not kept on this route.", "Send all of the messages."),
     Refused("compaction", "Nothing here summarises conversations.", "Ask for a summary in a message."),
 )
+
+FOREIGN_TOOL: Final = Refused(
+    "tools: of Anthropic's own",
+    "Anthropic runs such tools, or describes them itself; nothing here does.",
+    "Describe one of your own: `name`, `description` and `input_schema`.",
+)
+CALLERS: Final = Refused(
+    "tools[].allowed_callers",
+    "Tools are called by the model itself here, as no code is run.",
+    "Leave it out, or add `direct`.",
+)
+IMAGE_ADDRESS: Final = Refused(
+    "image sources: `url`",
+    "It must be a `data:image/…;base64,…` URL; addresses are not fetched.",
+    "Send the picture itself: a source of type `base64`.",
+)
+IMAGE_FILE: Final = Refused(
+    "image sources: `file`", "Files are not kept here.", "Send the picture itself: a source of type `base64`."
+)
+DOCUMENT: Final = Refused(
+    "document sources: `base64`, `url`, `file`",
+    "PDFs, addresses and files are not read here.",
+    "Send the text of the document: a source of type `text`.",
+)
+
+REFUSED_INSIDE: Final = (FOREIGN_TOOL, CALLERS, IMAGE_ADDRESS, IMAGE_FILE, DOCUMENT)
+"""What is refused inside of fields that are honoured otherwise."""

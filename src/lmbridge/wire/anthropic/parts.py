@@ -21,6 +21,7 @@ from lmbridge.wire.anthropic.blocks import (
     ToolReferenceBlock,
     URLImage,
 )
+from lmbridge.wire.anthropic.fields import DOCUMENT, IMAGE_ADDRESS, IMAGE_FILE
 
 GAP: Final = "\n\n"
 """Between blocks of text that become one."""
@@ -68,15 +69,10 @@ def _image(where: str, block: ImageBlock) -> ImagePart:
         case URLImage(url) if url[:11].lower() == "data:image/":
             return ImagePart(url)
         case URLImage():
-            raise InvalidRequest(
-                f"`{where}.source.url` must be a `data:image/…;base64,…` URL; addresses are not fetched.",
-                hint="Send the picture itself: a source of type `base64`.",
-                param=f"{where}.source.url",
-            )
+            param = f"{where}.source.url"
+            raise InvalidRequest(f"`{param}`: {IMAGE_ADDRESS.reason}", hint=IMAGE_ADDRESS.hint, param=param)
         case FileImage():
-            raise UnsupportedParameter(
-                f"{where}.source", "Files are not kept here.", hint="Send the picture itself: type `base64`."
-            )
+            raise UnsupportedParameter(f"{where}.source", IMAGE_FILE.reason, hint=IMAGE_FILE.hint)
         case _ as never:
             assert_never(never)
 
@@ -92,8 +88,4 @@ def _document(where: str, block: DocumentBlock) -> list[Part]:
                 parts += to_parts(f"{where}.source.content[{number}]", each)
             return parts
         case _:
-            raise UnsupportedParameter(
-                f"{where}.source",
-                "PDFs, addresses and files are not read here.",
-                hint="Send the text of the document: a source of type `text`.",
-            )
+            raise UnsupportedParameter(f"{where}.source", DOCUMENT.reason, hint=DOCUMENT.hint)

@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 
 from lmbridge.core.errors import InvalidRequest, UnsupportedParameter
 from lmbridge.wire.anthropic.blocks import Block, TextBlock
-from lmbridge.wire.anthropic.fields import REFUSED
+from lmbridge.wire.anthropic.fields import CALLERS, FOREIGN_TOOL, REFUSED
 from lmbridge.wire.fields import refuse
 from lmbridge.wire.strict import decode_strictly
 
@@ -234,8 +234,8 @@ def _foreign_tool(data: bytes) -> UnsupportedParameter | None:
         if isinstance(tool.type, str) and tool.type != "custom":
             return UnsupportedParameter(
                 f"tools[{position}]",
-                f"{tool.type[:80]!r} is a tool that Anthropic runs or describes itself; nothing here does.",
-                hint="Describe one of your own: `name`, `description` and `input_schema`.",
+                f"Its type is {tool.type[:80]!r}. {FOREIGN_TOOL.reason}",
+                hint=FOREIGN_TOOL.hint,
             )
     return None
 
@@ -243,11 +243,7 @@ def _foreign_tool(data: bytes) -> UnsupportedParameter | None:
 def _check_tools(tools: Sequence[ToolDefinition]) -> None:
     for position, tool in enumerate(tools):
         if tool.allowed_callers is not None and "direct" not in tool.allowed_callers:
-            raise UnsupportedParameter(
-                f"tools[{position}].allowed_callers",
-                "Tools are called by the model itself here, as no code is run.",
-                hint="Leave it out, or add `direct`.",
-            )
+            raise UnsupportedParameter(f"tools[{position}].allowed_callers", CALLERS.reason, hint=CALLERS.hint)
 
 
 def _check_choice(body: CountTokensBody) -> None:

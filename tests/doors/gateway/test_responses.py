@@ -8,11 +8,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 from tests.doors.gateway.asking import Answer, Running, ask, running, until
 from tests.fakes.openai_server import FakeOpenAI
+from tests.fakes.provider import ScriptedProvider
 
 from lmbridge.core.messages import Message
+from lmbridge.core.models import ModelInfo
 from lmbridge.doors.gateway import GatewaySettings
 from lmbridge.doors.gateway import responses as door_file
 from lmbridge.hub.stored import Stored, Turn, new_id
@@ -196,6 +199,25 @@ async def test_an_answer_is_not_streamed_again(door: Running) -> None:
         got = await door.get(f"{ROUTE}/{made['id']}?{query}")
         assert (got.status, got.error["param"]) == (400, "stream")
     assert (await door.get(f"{ROUTE}/{made['id']}?stream=false&include[]=x")).status == 200
+
+
+async def test_who_waits_for_a_model_hears_how_it_stands(tmp_path: Path) -> None:
+    provider = ScriptedProvider([ModelInfo("slow", "scripted")])
+    provider.gate.clear()
+    async with (
+        running([provider], tmp_path, GatewaySettings(port=0, heartbeat_s=0.01)) as up,
+        openai.AsyncOpenAI(base_url=f"{up.url}/v1", api_key="none", max_retries=0, timeout=60) as client,
+        client.responses.stream(model="slow", input="one two") as stream,
+    ):
+        told = []
+        async for event in stream:
+            told.append(event.type)
+            if told.count("response.in_progress") == 3:
+                provider.gate.set()
+        assert (await stream.get_final_response()).status == "completed"
+    assert told[0] == "response.created"
+    assert told.count("response.created") == 1
+    assert told[-1] == "response.completed"
 
 
 # ---- a gateway that stores nothing

@@ -292,8 +292,33 @@ def test_an_answer_that_is_not_there_says_how_it_stands() -> None:
     assert (failed["status"], failed["error"]["code"]) == ("failed", "engine_crashed")
 
 
-def test_signs_of_life_are_those_that_it_was_given() -> None:
-    assert encoder().waiting(Wait("loading")) == b"loading"
+def test_who_waits_hears_events_that_say_how_it_stands_and_comments_that_say_why() -> None:
+    one = encoder()
+    waits = [Wait("queued", 1), Wait("loading", progress=0.5), Wait("prompt")]
+    signs = [one.waiting(wait) for wait in waits]
+    assert [sign.rpartition(b"\n\n")[2] for sign in signs] == [b"queued", b"loading", b"prompt"]
+    told = b"".join(sign.rpartition(b"\n\n")[0] + b"\n\n" for sign in signs)
+    found = frames(told + streamed([STARTED, TextDelta("x"), Finished("stop")], one))
+    assert names(found)[:6] == [
+        "created",
+        "queued",
+        "in_progress",
+        "in_progress",
+        "in_progress",
+        "output_item.added",
+    ]
+    assert [response(frame)["status"] for frame in found[:4]] == [
+        "in_progress",
+        "queued",
+        "in_progress",
+        "in_progress",
+    ]
+
+
+def test_one_that_fails_while_it_waits_has_a_response_too() -> None:
+    one = encoder()
+    told = one.waiting(Wait("loading")).removesuffix(b"loading")
+    assert names(frames(told + one.fail(EngineCrashed("m", "x")))) == ["created", "in_progress", "failed", "error"]
 
 
 WORDS = st.text(max_size=9)

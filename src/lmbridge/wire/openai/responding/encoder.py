@@ -2,7 +2,7 @@
 
 The order of events is that of OpenAI's streaming reference:
 
-    response.created  response.in_progress
+    response.created  ( response.queued | response.in_progress )*
     ( response.output_item.added
       ( content_part.added output_text.delta* output_text.done content_part.done
       | content_part.added reasoning_text.delta* reasoning_text.done content_part.done
@@ -106,7 +106,7 @@ class ResponseEncoder:
 
     Args:
         begun: the response object before there is an answer.
-        sign: a sign of life in a stream that has not begun.
+        sign: a comment that says what is being waited for.
         names: of tools in a namespace, see `Toolbox`.
         quirks: as LM Studio does: an answer that was cut off is `completed` all the same.
         clock: seconds since 1970.
@@ -134,8 +134,11 @@ class ResponseEncoder:
     # ---- a stream
 
     def waiting(self, wait: Wait) -> bytes:
-        """A sign of life."""
-        return self._sign(wait)
+        """A sign of life: a comment that says why, and an event, as there are clients that count events alone."""
+        begin = b"" if self._sent else self._told("response.created", "in_progress")
+        if wait.phase == "queued":
+            return begin + self._told("response.queued", "queued") + self._sign(wait)
+        return begin + self._told("response.in_progress", "in_progress") + self._sign(wait)
 
     def feed(self, event: Event) -> bytes:
         """The next bytes."""
@@ -173,8 +176,11 @@ class ResponseEncoder:
     def _start(self, model: str) -> bytes:
         if model:
             self._response = replace(self._response, model=model)
-        body = b'"response":%b' % encode_response(self._response)
-        return self._frame("response.created", body) + self._frame("response.in_progress", body)
+        begin = b"" if self._sent else self._told("response.created", "in_progress")
+        return begin + self._told("response.in_progress", "in_progress")
+
+    def _told(self, name: str, status: Status) -> bytes:
+        return self._frame(name, b'"response":%b' % self.unfinished(status))
 
     def _say(self, kind: _Kind, text: str) -> bytes:
         item, begin = self._open, b""

@@ -1,4 +1,5 @@
-"""The LM Studios that the contract is held against: the fake of two versions and, with `--live`, a real one.
+"""The LM Studios that the contract is held against: the fake of two versions, our own gateway where it follows
+LM Studio to the letter and, with `--live`, a real one.
 
 Asked over the standard library's HTTP client, so that nothing of ours stands between the assertions and the wire.
 """
@@ -19,15 +20,21 @@ from urllib.parse import urlsplit
 
 import pytest
 from msgspec import Struct
+from tests.doors.gateway.asking import running
 from tests.fakes.lmstudio import FakeLMStudio, fake_lmstudio
+
+from lmbridge.core.provider import ProviderContext
+from lmbridge.doors.gateway import GatewaySettings
+from lmbridge.providers.embedded import EmbeddedProvider
 
 Body = dict[str, Any]
 LIMIT_S = 300  # a real one may load a model first
 
 
 LIVE = pytest.param("live", marks=pytest.mark.live)
-EVERY = pytest.mark.parametrize("studio", ["fake-0.3", "fake-0.4", LIVE], indirect=True)
-NEWER = pytest.mark.parametrize("studio", ["fake-0.4", LIVE], indirect=True)
+EVERY = pytest.mark.parametrize("studio", ["fake-0.3", "fake-0.4", "gateway", LIVE], indirect=True)
+NEWER = pytest.mark.parametrize("studio", ["fake-0.4", "gateway", LIVE], indirect=True)
+WITH_LMS = pytest.mark.parametrize("studio", ["fake-0.3", "fake-0.4", LIVE], indirect=True)
 # With settings that a test cannot make on somebody's real one.
 OLDER_FAKE = pytest.mark.parametrize("studio", ["fake-0.3"], indirect=True)
 NEWER_FAKE = pytest.mark.parametrize("studio", ["fake-0.4"], indirect=True)
@@ -126,6 +133,14 @@ def _fake(version: str) -> Callable[[Path], AbstractAsyncContextManager[Studio]]
 
 
 @asynccontextmanager
+async def gateway(folder: Path) -> AsyncIterator[Studio]:
+    """lmbridge's gateway with `lmstudio_quirks`: the real engine, and the models that come with lmbridge."""
+    provider = EmbeddedProvider.create({"lmstudio_models": False}, ProviderContext(folder, "embedded"))
+    async with running([provider], folder, GatewaySettings(port=0, lmstudio_quirks=True)) as up:
+        yield Studio(up.url, "lmbridge-tiny", "lmbridge-tiny-embed", {}, {}, None)
+
+
+@asynccontextmanager
 async def live(folder: Path) -> AsyncIterator[Studio]:
     """The one at `$LMSTUDIO_BASE_URL`, with the token in `$LM_API_TOKEN`; its smallest models are used."""
     url = os.environ.get("LMSTUDIO_BASE_URL", "http://localhost:1234").rstrip("/").removesuffix("/v1")
@@ -143,5 +158,6 @@ async def live(folder: Path) -> AsyncIterator[Studio]:
 STUDIOS: dict[str, Callable[[Path], AbstractAsyncContextManager[Studio]]] = {
     "fake-0.3": _fake("0.3"),
     "fake-0.4": _fake("0.4"),
+    "gateway": gateway,
     "live": live,
 }

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.contract.lmstudio import EVERY, FAKES, Studio
+from tests.contract.lmstudio import FAKES, WITH_LMS, Studio
 from tests.fakes.lmstudio import FakeInstall, install_fake
 from tests.fakes.lmstudio.install import ROOT, alive, until
 
@@ -40,7 +40,7 @@ def found(place: FakeInstall, *arguments: str) -> object:
 # ---- in any state, real or not
 
 
-@EVERY
+@WITH_LMS
 async def test_lists_are_json_in_one_line(studio: Studio) -> None:
     models = await studio.run("ls", "--json")
     assert models.stdout.count("\n") == 1
@@ -52,7 +52,7 @@ async def test_lists_are_json_in_one_line(studio: Studio) -> None:
     assert isinstance(json.loads((await studio.run("ps", "--json")).stdout), list)
 
 
-@EVERY
+@WITH_LMS
 async def test_the_server_tells_its_port(studio: Studio) -> None:
     done = await studio.run("server", "status", "--json")
     assert done.returncode == 0
@@ -61,13 +61,13 @@ async def test_the_server_tells_its_port(studio: Studio) -> None:
     assert studio.url.endswith(f":{state['port']}")
 
 
-@EVERY
+@WITH_LMS
 async def test_its_version_is_a_commit(studio: Studio) -> None:
     assert json.loads((await studio.run("version", "--json")).stdout)["version"]
     assert "CLI commit: " in (await studio.run("--version")).stdout
 
 
-@EVERY
+@WITH_LMS
 async def test_unloading_what_is_not_loaded_is_no_failure_by_its_status(studio: Studio) -> None:
     await studio.said("Say hello.")
     done = await studio.run("unload", "no-such-identifier")
@@ -75,7 +75,7 @@ async def test_unloading_what_is_not_loaded_is_no_failure_by_its_status(studio: 
     assert done.stderr
 
 
-@EVERY
+@WITH_LMS
 @pytest.mark.parametrize(
     "arguments", [["frobnicate"], ["ls", "--frobnicate"], ["server", "start", "--port", "abc"]]
 )

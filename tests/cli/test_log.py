@@ -60,6 +60,22 @@ def test_requests_are_shown_as_a_table_the_newest_last(alone: Run, log: Path) ->
     assert "\x1b" not in done.stdout
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_gateway_keeps_the_log_unless_the_settings_say_otherwise(run: Run, home: Path, kept: bool) -> None:
+    with (home / "lmbridge.toml").open("a") as settings:
+        settings.write(f"[gateway]\nport = 0\nlog = {str(kept).lower()}\n")
+    assert run("gateway", "start").returncode == 0
+    try:
+        assert run("chat", "-p", "secret words").returncode == 0
+    finally:
+        run("gateway", "stop")
+    done = run("log", "--json")
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    asked = [line for line in found if line.get("route") == "chat"]
+    assert [(line["model"], line["status"]) for line in asked] == [("fake-chat", 200)] * kept
+    assert "secret" not in done.stdout
+
+
 def test_requests_are_chosen_by_time_model_and_end(alone: Run, log: Path) -> None:
     write(log, [OLD, CHAT, REFUSED, LEFT])
 

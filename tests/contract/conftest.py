@@ -19,7 +19,7 @@ NOT_FOLLOWED = MappingProxyType(
         "test_what_it_does_not_take_is_a_string_error": "These forms are taken here, or refused in other words.",
         "test_unknown_fields_are_ignored_and_one_choice_is_given": "What is not known is refused by its name.",
         "test_a_completion_has_text_and_no_messages": "The engine's own id is passed on.",
-        "test_embeddings_are_numbers_whatever_was_asked_and_cost_nothing": "Base64 is honoured, tokens are counted.",
+        "test_embeddings_are_numbers_whatever_was_asked_and_cost_nothing": "Base64 is given, tokens are told.",
         "test_a_chat_model_makes_no_embeddings": "It is refused in other words.",
         "test_what_responses_do_not_take_is_an_error_object": "Refused is what OpenAI refuses, in its words.",
         "test_messages_speak_anthropics_language": "Errors name the field as Anthropic does.",

@@ -38,6 +38,7 @@ WITH_LMS = pytest.mark.parametrize("studio", ["fake-0.3", "fake-0.4", LIVE], ind
 # With settings that a test cannot make on somebody's real one.
 OLDER_FAKE = pytest.mark.parametrize("studio", ["fake-0.3"], indirect=True)
 NEWER_FAKE = pytest.mark.parametrize("studio", ["fake-0.4"], indirect=True)
+NEWER_NOT_LIVE = pytest.mark.parametrize("studio", ["fake-0.4", "gateway"], indirect=True)
 FAKES = pytest.mark.parametrize("studio", ["fake-0.3", "fake-0.4"], indirect=True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from tests.contract.lmstudio import EVERY, FAKES, NEWER, NEWER_FAKE, OLDER_FAKE, Studio, error_of
+from tests.contract.lmstudio import EVERY, FAKES, NEWER, NEWER_FAKE, NEWER_NOT_LIVE, OLDER_FAKE, Studio, error_of
 
 # ---- who it is
 
@@ -158,7 +158,7 @@ async def test_without_loading_on_demand_the_native_list_still_shows_everything(
 # ---- loading and unloading
 
 
-@NEWER_FAKE
+@NEWER_NOT_LIVE
 async def test_loading_twice_makes_two_instances_with_numbered_names(studio: Studio) -> None:
     body = {"model": studio.chat, "context_length": 2048, "echo_load_config": True}
     first = await studio.ask("POST /api/v1/models/load", body)

@@ -13,11 +13,28 @@ from msgspec import Struct
 from bench.processes import Failed
 from bench.upstream import MODEL
 
-CONTENT = b'"content":"'
 DIGITS = 20
-BODY = (
-    b'{"model":"%b","stream":true,"messages":[{"role":"user","content":"Count slowly, please."}]}' % MODEL.encode()
-)
+QUESTION = b'{"model":"%b","stream":true,"messages":[{"role":"user","content":"Count slowly, please."}]%b}'
+
+
+class Language(Struct, frozen=True):
+    """How streams are asked for and recognised in one API.
+
+    Attributes:
+        body: of the request. text: what stands before the text of an event. end: what the last event holds.
+    """
+
+    body: bytes
+    text: bytes
+    end: bytes
+
+
+def asked(more: bytes = b"") -> bytes:
+    """A question with *more* fields, for the APIs that take messages."""
+    return QUESTION % (MODEL.encode(), more)
+
+
+CHAT = Language(asked(), b'"content":"', b"data: [DONE]")
 
 
 class Streams(Struct, frozen=True):
@@ -36,12 +53,13 @@ class Streams(Struct, frozen=True):
 class _Reader(asyncio.Protocol):
     """One stream."""
 
-    def __init__(self, request: bytes, late: list[int]) -> None:
-        self.request, self.late = request, late
+    def __init__(self, request: bytes, language: Language, late: list[int]) -> None:
+        self.request, self.language, self.late = request, language, late
         self.parser = httptools.HttpResponseParser(self)
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.rest = b""
         self.events = 0
+        self.whole = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -56,34 +74,41 @@ class _Reader(asyncio.Protocol):
             self._fail(f"status {self.parser.get_status_code()}")
 
     def on_body(self, body: bytes) -> None:
-        data = self.rest + body
-        at = data.find(CONTENT)
+        data, text = self.rest + body, self.language.text
+        self.whole = self.whole or self.language.end in data
+        at = data.find(text)
         while at >= 0:
-            digits = data[at + len(CONTENT) : at + len(CONTENT) + DIGITS]
+            begin = at + len(text)
+            digits = data[begin : begin + DIGITS]
             if len(digits) < DIGITS:
                 break
-            self.late.append(self.now - int(digits))
-            self.events += 1
-            data = data[at + len(CONTENT) + DIGITS :]
-            at = data.find(CONTENT)
-        if data.endswith(b"data: [DONE]\n\n"):
-            if not self.ended.done():
-                self.ended.set_result(None)
-            self.transport.close()
+            if digits.isdigit():
+                self.late.append(self.now - int(digits))
+                self.events += 1
+                begin += DIGITS
+            data = data[begin:]
+            at = data.find(text)
         self.rest = data[-512:]
 
+    def on_message_complete(self) -> None:
+        if not self.whole:
+            self._fail("its end is missing")
+        if not self.ended.done():
+            self.ended.set_result(None)
+        self.transport.close()
+
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fail("closed before [DONE]")
+        self._fail("closed before its end")
 
     def _fail(self, why: str) -> None:
         if not self.ended.done():
             self.ended.set_exception(Failed(f"a stream was broken: {why}"))
 
 
-async def _read(url: str, streams: int, events: int, pace: float, limit: float) -> Streams:
+async def _read(url: str, language: Language, streams: int, events: int, pace: float, limit: float) -> Streams:
     parts = urlsplit(url)
     head = f"POST {parts.path} HTTP/1.1\r\nhost: {parts.netloc}\r\ncontent-type: application/json\r\n"
-    request = head.encode() + b"content-length: %d\r\n\r\n" % len(BODY) + BODY
+    request = head.encode() + b"content-length: %d\r\n\r\n" % len(language.body) + language.body
     loop = asyncio.get_running_loop()
     late: list[int] = []
     readers: list[_Reader] = []
@@ -94,7 +119,7 @@ async def _read(url: str, streams: int, events: int, pace: float, limit: float) 
                 # Spread over a few steps of the pace: callers never come in the same microsecond.
                 await asyncio.sleep(max(0.0, began + 4 * pace * i / streams - loop.time()))
                 _, reader = await loop.create_connection(
-                    lambda: _Reader(request, late), parts.hostname or "", parts.port or 80
+                    lambda: _Reader(request, language, late), parts.hostname or "", parts.port or 80
                 )
                 readers.append(reader)
             await asyncio.gather(*(reader.ended for reader in readers))
@@ -109,7 +134,7 @@ async def _read(url: str, streams: int, events: int, pace: float, limit: float) 
     return Streams(seconds, late[len(late) // 2] / 1e6, late[int(len(late) * 0.99)] / 1e6)
 
 
-def read_streams(url: str, *, streams: int, events: int, pace: float) -> Streams:
+def read_streams(url: str, *, streams: int, events: int, pace: float, language: Language = CHAT) -> Streams:
     """Read *streams* answers of *url* at the same time.
 
     Args:
@@ -120,4 +145,4 @@ def read_streams(url: str, *, streams: int, events: int, pace: float) -> Streams
     """
     import uvloop
 
-    return uvloop.run(_read(url, streams, events, pace, 10 + 5 * events * pace))
+    return uvloop.run(_read(url, language, streams, events, pace, 10 + 5 * events * pace))

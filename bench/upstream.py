@@ -1,6 +1,6 @@
 """A server of paced streams: every answer is so many events, one each so many milliseconds.
 
-Not streamed, the answer is always the same and comes at once. Run as
+Not streamed, the answer is always the same and comes at once; the model `bench-fixed` streams at once, too. Run as
 `python -m bench.upstream PORT EVENTS PACE_MS`. Each event carries the moment it was due (nanoseconds of the
 system's monotonic clock), so that a reader on the same machine sees how late it comes.
 """
@@ -15,6 +15,8 @@ from typing import cast
 import httptools
 
 MODEL = "bench-paced"
+FIXED = "bench-fixed"
+STREAMED_AT_ONCE = 4
 ANSWER = (
     b'{"id":"chatcmpl-bench","object":"chat.completion","created":1,"model":"bench-fixed","choices":[{"index":0,'
     b'"message":{"role":"assistant",'
@@ -66,7 +68,7 @@ class Connection(asyncio.Protocol):
         if self.parser.get_method() == b"GET":
             self.answer(MODELS)
         elif b'"stream":true' in self.body:
-            self.begin()
+            self.begin(at_once=FIXED.encode() in self.body)
         else:
             self.answer(ANSWER)
 
@@ -74,8 +76,12 @@ class Connection(asyncio.Protocol):
         head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
         self.transport.write(head % len(body) + body)
 
-    def begin(self) -> None:
+    def begin(self, at_once: bool) -> None:
         self.transport.write(HEAD)
+        if at_once:
+            text = chunk(EVENT % monotonic_ns()) * STREAMED_AT_ONCE
+            self.transport.write(text + chunk(LAST % (STREAMED_AT_ONCE, 9 + STREAMED_AT_ONCE)) + b"0\r\n\r\n")
+            return
         self.left, self.due = self.events, monotonic_ns()
         self.next_event()
 

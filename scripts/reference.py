@@ -24,6 +24,7 @@ from lmbridge.wire.anthropic import fields as anthropic_fields
 from lmbridge.wire.anthropic import requests as anthropic
 from lmbridge.wire.fields import Ignored, Refused, Translated
 from lmbridge.wire.lmstudio.serving import asked as lmstudio
+from lmbridge.wire.lmstudio.serving import fields as studio
 from lmbridge.wire.ollama import fields as ollama_fields
 from lmbridge.wire.ollama import options as ollama_options
 from lmbridge.wire.ollama import requests as ollama
@@ -211,7 +212,7 @@ def told() -> Iterator[tuple[str, list[Told]]]:
                 "/v1/messages",
                 anthropic.MessagesBody,
                 anthropic_fields.TRANSLATED,
-                anthropic_fields.REFUSED,
+                (*anthropic_fields.REFUSED, *anthropic_fields.REFUSED_INSIDE),
                 anthropic_fields.IGNORED,
             )
         ],
@@ -219,10 +220,10 @@ def told() -> Iterator[tuple[str, list[Told]]]:
     yield (
         "LM Studio",
         [
-            Told("/api/v1/chat", lmstudio.NativeChatBody, lmstudio.CHAT_TRANSLATED, lmstudio.CHAT_REFUSED),
-            Told("/api/v1/models/load", lmstudio.LoadBody, (), lmstudio.LOAD_REFUSED),
+            Told("/api/v1/chat", lmstudio.NativeChatBody, studio.CHAT_TRANSLATED, studio.CHAT_REFUSED),
+            Told("/api/v1/models/load", lmstudio.LoadBody, studio.LOAD_TRANSLATED, studio.LOAD_REFUSED),
             Told("/api/v1/models/unload", lmstudio.UnloadBody),
-            Told("/api/v1/models/download", lmstudio.DownloadBody),
+            Told("/api/v1/models/download", lmstudio.DownloadBody, studio.DOWNLOAD_TRANSLATED),
         ],
     )
     f = ollama_fields

@@ -13,7 +13,7 @@ from bench.report import Part, Target, middle, number, ratios, table
 from tests.fakes import gguf_files
 
 from bench import __main__ as command
-from bench import choices, decode, engine, gateway, load, nginx, startup
+from bench import choices, decode, engine, gateway, languages, load, nginx, startup
 
 
 def well_formed(part: Part) -> None:
@@ -36,6 +36,11 @@ def run_gateway() -> Part:
     return gateway.run(size=gateway.Size(rounds=1, seconds=0.1, stream_rounds=1, streams=3, events=4))
 
 
+def run_languages() -> Part:
+    size = languages.Size(rounds=1, streams=3, events=4, requests=20, stored=4)
+    return languages.run(size=size)
+
+
 def run_engine() -> Part:
     size = engine.Size(seconds=0.1, stretch=0.01, tokens=8, parallel=(1, 2))
     return engine.run(size=size, shape=gguf_files.SMALL)
@@ -45,7 +50,7 @@ def run_startup() -> Part:
     return startup.run(size=startup.Size(rounds=1, words=1))
 
 
-@pytest.mark.parametrize("run", [run_decode, run_gateway, run_engine, run_startup])
+@pytest.mark.parametrize("run", [run_decode, run_gateway, run_languages, run_engine, run_startup])
 def test_a_part_runs_and_its_results_are_well_formed(run: Callable[[], Part]) -> None:
     well_formed(run())
 

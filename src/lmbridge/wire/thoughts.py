@@ -51,6 +51,11 @@ class Thoughts:
         self._thought = self._said = False
         self._spoke = False  # anything at all
 
+    @property
+    def over(self) -> bool:
+        """Whether further words belong to the answer, as they come."""
+        return self._in_tags is False and self._said and not self._trim
+
     def feed(self, event: Event) -> list[Event]:
         """The events that *event* becomes.
 

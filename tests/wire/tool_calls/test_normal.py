@@ -50,3 +50,14 @@ def test_an_object_is_the_answer_where_a_shape_was_asked_for(request_: ChatReque
 def test_what_was_asked_for_is_held_to() -> None:
     with pytest.raises(BrokenAnswer):
         passed(ChatRequest("m", "?", tools=(CLOCK,), tool_choice="required"), START, TextDelta("No"), STOP)
+
+
+def test_words_after_the_first_pass_as_they_are_and_calls_among_them_are_still_seen() -> None:
+    form = NormalForm(ChatRequest("m", "?"))
+    first, more = TextDelta("Yes, <tool_call> "), TextDelta("</think> and ")
+    assert form.feed(START) + form.feed(first) == [START, first]
+    assert form.feed(more) == [more]
+    call, *_ = form.feed(ToolCallDelta(0, "", "clock", "{}"))
+    assert isinstance(call, ToolCallDelta)
+    assert call.id
+    assert form.feed(more)[-1] == more

@@ -61,6 +61,11 @@ class ToolCalls:
         self._current: tuple[int, str, JSONPrefix] | None = None
         self._spoke = False
 
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to find in further words."""
+        return self._leaks is None and self._spoke
+
     def feed(self, event: Event) -> list[Event]:
         """The events that *event* becomes.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lmbridge.core.events import Event
+from lmbridge.core.events import Event, TextDelta
 from lmbridge.core.requests import ChatRequest
 from lmbridge.wire.thoughts import Thoughts
 from lmbridge.wire.tool_calls.answer_tool import AnswerTool
@@ -29,6 +29,7 @@ class NormalForm:
             structured=structured,
         )
         self._answer = AnswerTool(answer_tool) if answer_tool else None
+        self._plain = False  # words that come now are words
 
     def feed(self, event: Event) -> list[Event]:
         """The events that *event* becomes.
@@ -36,8 +37,11 @@ class NormalForm:
         Raises:
             BrokenAnswer: see `ToolCalls`.
         """
+        if self._plain and type(event) is TextDelta:
+            return [event]  # most events of most answers
         apart = [event] if self._thoughts is None else self._thoughts.feed(event)
         called = [done for each in apart for done in self._calls.feed(each)]
+        self._plain = self._answer is None and self._calls.idle and (self._thoughts is None or self._thoughts.over)
         if self._answer is None:
             return called
         return [done for each in called for done in self._answer.feed(each)]

@@ -16,14 +16,16 @@ from msgspec.structs import replace
 from lmbridge.core.errors import UnsupportedParameter
 from lmbridge.doors.gateway.asgi import Request
 from lmbridge.doors.gateway.asks import ask_chat, ask_completion, ask_embedding
-from lmbridge.doors.gateway.family import Family
+from lmbridge.doors.gateway.lmstudio.families import FAITHFUL, LMSTUDIO
 from lmbridge.doors.gateway.relay import CHAT, COMPLETION, EMBEDDING, Ask, Relay
 from lmbridge.doors.gateway.routes import Paths, Route
+from lmbridge.doors.gateway.settings import GatewaySettings
 from lmbridge.doors.gateway.using import Use
 from lmbridge.hub.hub import Hub
 from lmbridge.version import __version__
 from lmbridge.wire.lmstudio.serving.older import ending
 from lmbridge.wire.openai.chat_encoder import ChatEncoder, TextEncoder
+from lmbridge.wire.openai.quirks import as_lmstudio_reads
 from lmbridge.wire.openai.requests import (
     ChatBody,
     CompletionBody,
@@ -50,11 +52,13 @@ class OlderRoutes:
     """The routes.
 
     Args:
-        relay: stays the caller's. family: how errors are written.
+        relay: stays the caller's.
     """
 
-    def __init__(self, hub: Hub, relay: Relay, limit: int, family: Family) -> None:
-        self._hub, self._relay, self._limit, self._family = hub, relay, limit, family
+    def __init__(self, hub: Hub, relay: Relay, settings: GatewaySettings) -> None:
+        self._hub, self._relay = hub, relay
+        self._limit, self._quirks = settings.max_body, settings.lmstudio_quirks
+        self._family = FAITHFUL if self._quirks else LMSTUDIO
 
     def routes(self) -> Paths:
         """What is served here."""
@@ -73,9 +77,13 @@ class OlderRoutes:
             "/api/v0/embeddings": {"POST": vectors},
         }
 
+    async def _read(self, request: Request) -> bytes:
+        raw = await request.body(self._limit)
+        return as_lmstudio_reads(raw) if self._quirks else raw
+
     async def chat(self, request: Request) -> None:
         """`POST /api/v0/chat/completions`"""
-        raw = await request.body(self._limit)
+        raw = await self._read(request)
         body = decode_chat_body(raw)
         _one_answer(body)
         ask = ask_chat(raw, body, truncates=self._hub.truncate)
@@ -85,7 +93,7 @@ class OlderRoutes:
 
     async def completion(self, request: Request) -> None:
         """`POST /api/v0/completions`"""
-        raw = await request.body(self._limit)
+        raw = await self._read(request)
         body = decode_completion_body(raw)
         _one_answer(body)
         ask = ask_completion(raw, body)
@@ -98,7 +106,7 @@ class OlderRoutes:
 
     async def embeddings(self, request: Request) -> None:
         """`POST /api/v0/embeddings`: as OpenAI's, to the letter."""
-        raw = await request.body(self._limit)
+        raw = await self._read(request)
         await self._relay.answer(request, EMBEDDING, ask_embedding(raw, decode_embedding_body(raw)))
 
 

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Literal
+from functools import partial
+from secrets import token_hex
+from typing import Final, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from lmbridge.core.errors import BridgeError, Unauthorized
 from lmbridge.core.models import InstanceState, ModelInfo, ModelKind
 from lmbridge.doors.gateway.anthropic import asks_as_anthropic, reply_model, reply_models
 from lmbridge.doors.gateway.asgi import Request
 from lmbridge.doors.gateway.asks import ask_chat, ask_completion, ask_embedding
-from lmbridge.doors.gateway.lmstudio.families import FAITHFUL, LMSTUDIO
+from lmbridge.doors.gateway.family import OPENAI, ErrorDetail, Family
+from lmbridge.doors.gateway.lmstudio.families import FAITHFUL
 from lmbridge.doors.gateway.older import OlderRoutes
-from lmbridge.doors.gateway.relay import CHAT, COMPLETION, EMBEDDING, Relay
+from lmbridge.doors.gateway.relay import CHAT, COMPLETION, EMBEDDING, Ask, Relay
 from lmbridge.doors.gateway.routes import Paths, Route
 from lmbridge.doors.gateway.settings import GatewaySettings
+from lmbridge.doors.gateway.status import status_of
+from lmbridge.doors.gateway.using import Use
 from lmbridge.hub import routing
 from lmbridge.hub.hub import Hub
+from lmbridge.wire.openai.chat_encoder import ChatEncoder
+from lmbridge.wire.openai.quirks import QuirkyEncoder, as_lmstudio_reads, quirky_body, quirky_event, quirky_status
 from lmbridge.wire.openai.requests import (
     ChatBody,
     CompletionBody,
@@ -28,6 +36,22 @@ from lmbridge.wire.openai.requests import (
     decode_completion_body,
     decode_embedding_body,
 )
+
+
+def _quirky_body(error: BridgeError) -> bytes:
+    return FAITHFUL.body(error) if isinstance(error, Unauthorized) else quirky_body(error)
+
+
+class BareError(Struct, frozen=True):
+    """The body of an error: most often a text, an object where it is about models or keys."""
+
+    error: str | ErrorDetail
+
+
+QUIRKY: Final = Family(
+    "openai", _quirky_body, quirky_event, lambda error: quirky_status(status_of(error)), BareError
+)
+"""With the setting `lmstudio_quirks`."""
 
 
 class ModelObject(Struct, frozen=True, kw_only=True):
@@ -80,10 +104,10 @@ class OpenAIRoutes:
     """The routes under `/v1`, and those of LM Studio's older API that ask in the same words."""
 
     def __init__(self, hub: Hub, settings: GatewaySettings) -> None:
-        self._hub, self._limit = hub, settings.max_body
+        self._hub, self._limit, self._quirks = hub, settings.max_body, settings.lmstudio_quirks
+        self._family = QUIRKY if self._quirks else OPENAI
         self._relay = Relay(hub, settings.heartbeat_s)
-        family = FAITHFUL if settings.lmstudio_quirks else LMSTUDIO
-        self._older = OlderRoutes(hub, self._relay, settings.max_body, family)
+        self._older = OlderRoutes(hub, self._relay, settings)
         self._created = int(time.time())
 
     async def aclose(self) -> None:
@@ -97,6 +121,7 @@ class OpenAIRoutes:
                 "POST": Route(
                     self.chat,
                     "Answer a conversation, whole or streamed.",
+                    family=self._family,
                     asks=ChatBody,
                     answers=ChatCompletion,
                     events=(ChatCompletion,),
@@ -106,13 +131,20 @@ class OpenAIRoutes:
                 "POST": Route(
                     self.completion,
                     "Continue a text, whole or streamed.",
+                    family=self._family,
                     asks=CompletionBody,
                     answers=TextCompletion,
                     events=(TextCompletion,),
                 )
             },
             "/v1/embeddings": {
-                "POST": Route(self.embeddings, "Vectors for texts.", asks=EmbeddingBody, answers=EmbeddingList)
+                "POST": Route(
+                    self.embeddings,
+                    "Vectors for texts.",
+                    family=self._family,
+                    asks=EmbeddingBody,
+                    answers=EmbeddingList,
+                )
             },
             **self._older.routes(),
             "/v1/models": {"GET": Route(self.models, "The models that can be used.", answers=ModelList)},
@@ -121,20 +153,26 @@ class OpenAIRoutes:
             },
         }
 
+    async def _read(self, request: Request) -> bytes:
+        raw = await request.body(self._limit)
+        return as_lmstudio_reads(raw) if self._quirks else raw
+
     async def chat(self, request: Request) -> None:
         """`POST /v1/chat/completions`"""
-        raw = await request.body(self._limit)
+        raw = await self._read(request)
         ask = ask_chat(raw, decode_chat_body(raw), truncates=self._hub.truncate)
+        if self._quirks:
+            ask = replace(ask, encoder=partial(_quirky_encoder, ask))
         await self._relay.answer(request, CHAT, ask)
 
     async def completion(self, request: Request) -> None:
         """`POST /v1/completions`"""
-        raw = await request.body(self._limit)
+        raw = await self._read(request)
         await self._relay.answer(request, COMPLETION, ask_completion(raw, decode_completion_body(raw)))
 
     async def embeddings(self, request: Request) -> None:
         """`POST /v1/embeddings`"""
-        raw = await request.body(self._limit)
+        raw = await self._read(request)
         await self._relay.answer(request, EMBEDDING, ask_embedding(raw, decode_embedding_body(raw)))
 
     async def models(self, request: Request) -> None:
@@ -187,6 +225,12 @@ def _as_loaded(model: ModelInfo, loaded: dict[tuple[str, str], InstanceState]) -
     state = loaded.get((model.provider, model.id))
     context = state.context_length if state is not None else None
     return model if context is None else replace(model, context_length=context)
+
+
+def _quirky_encoder(ask: Ask, use: Use) -> ChatEncoder:
+    return QuirkyEncoder(
+        f"chatcmpl-{token_hex(11)}", int(time.time()), use.lease.name, include_usage=ask.wants_usage
+    )
 
 
 def _usable(model: ModelInfo) -> bool:

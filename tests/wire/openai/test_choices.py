@@ -101,7 +101,11 @@ def test_several_prompts_are_all_counted() -> None:
     assert choices.usage == Usage(8, 4, 4)
 
 
-@pytest.mark.parametrize("data", [b"{", b"[]", b'"x"', b"{}", b'{"choices":[7]}', b'{"choices":[{"index":"x"}]}'])
+@pytest.mark.parametrize(
+    "data",
+    [b"{", b"[]", b'"x"', b"{}", b'{"choices":[7]}', b'{"choices":[{"index":"x"}]}', b"[" * 100_000],
+    ids=lambda data: str(data[:20]),
+)
 def test_what_is_no_part_of_an_answer_is_an_error(data: bytes) -> None:
     with pytest.raises(BrokenAnswer):
         Choices("p", 2).feed(data)

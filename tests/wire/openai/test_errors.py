@@ -102,6 +102,7 @@ def test_a_long_prompt_is_known_by_the_words_of_other_servers(message: str) -> N
         (None, b"", "with an error and nothing else"),
         (502, b"\xff\xfe", "the words: "),
         (500, b'{"error": {"message": "a\\u001b[31mb\\u0000\\nc\\u2028d"}}', "a [31mb \nc d"),
+        (500, '{"error": {"message": "a\u202eb\u2066c\ufeffd\uffffe"}}'.encode(), "a b c d e"),
         (500, b"[" * 100_000, "the words: ["),
         (400, b'{"error": {"message": "mine", "code": "provider_refused"}}', "mine"),
         (400, b'{"error": {"message": "odd", "code": "odd_code"}}', "odd"),

@@ -48,6 +48,7 @@ def test_json_is_left_as_the_model_wrote_it_whether_it_fits_or_not() -> None:
     assert TOOLS.mended("weather", '{ "town": 1 }') == '{ "town": 1 }'
     assert TOOLS.mended("weather", "Bern") == "Bern"
     assert TOOLS.mended("weather", "[1]") == "[1]"
+    assert TOOLS.mended("weather", '{"city": "\\ud800"}') == '{"city": "\\ud800"}'
 
 
 def test_no_arguments_are_an_empty_object_for_who_needs_none() -> None:

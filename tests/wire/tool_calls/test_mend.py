@@ -71,6 +71,8 @@ def test_a_small_fault_is_mended(written: str, meant: object) -> None:
         "{city: 'Bern'}",
         "[1, 2",
         '{"a": undefined}',
+        '{"n": 1e400}',
+        '{"city": "\\ud800"}',
         "```json\n```\n{}\n```\n```",
         "[" * (MAX_DEPTH + 2) + "1," + "]" * (MAX_DEPTH + 2),
         "{'a': '" + "x" * MAX_TEXT + "'}",

@@ -1,8 +1,9 @@
 """Relaying: the caller's language is the endpoint's own, so bytes pass untouched under a lease.
 
-A tap reads along to count tokens and to notice an answer that is not whole. Three things are not left to
-the provider: an error gets our form and status, a stream that breaks ends with an error event and never
-looks finished, and a caller who goes away ends the work: the connection to the engine is closed at once.
+A tap reads along to count tokens and to notice an answer that is not whole. Four things are not left to
+the provider: what clients read has the types that the API gives it, an error gets our form and status, a
+stream that breaks ends with an error event and never looks finished, and a caller who goes away ends the
+work: the connection to the engine is closed at once.
 llama.cpp then stops a streamed answer within a token and an unstreamed one within a second, as it looks
 after its caller only that often. Streaming always and putting the answer together here would stop it
 sooner, but the bytes would be ours and no longer the engine's, and every token would cost us some work.
@@ -18,7 +19,7 @@ from time import time
 from typing import Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 from msgspec.structs import replace
 
 from lmbridge.clients.http import HTTPClient, Response
@@ -26,7 +27,7 @@ from lmbridge.core.errors import BridgeError, BrokenAnswer, ContextExceeded
 from lmbridge.core.models import LoadOptions, ModelKind, Patience
 from lmbridge.core.provider import Manifest
 from lmbridge.core.requests import ChatRequest
-from lmbridge.doors.gateway.asgi import JSON, Request
+from lmbridge.doors.gateway.asgi import JSON, NOSNIFF, Request
 from lmbridge.doors.gateway.heartbeat import Heartbeat
 from lmbridge.doors.gateway.retell import Retelling
 from lmbridge.doors.gateway.using import Use
@@ -34,9 +35,18 @@ from lmbridge.hub.hub import Hub
 from lmbridge.hub.lease import Lease
 from lmbridge.wire.openai.chat_encoder import ChatEncoder
 from lmbridge.wire.openai.choices import Choices
-from lmbridge.wire.openai.errors import decode_error, is_error
+from lmbridge.wire.openai.errors import decode_error
+from lmbridge.wire.openai.relayed import (
+    ChatAnswer,
+    ChatPiece,
+    RelayedEvents,
+    TextAnswer,
+    TextPiece,
+    VectorAnswer,
+    check,
+)
 from lmbridge.wire.openai.tap import UsageTap
-from lmbridge.wire.openai.usage import TimingFields, UsageFields, to_usage
+from lmbridge.wire.openai.usage import to_usage
 from lmbridge.wire.openai.vectors import in_base64
 from lmbridge.wire.sse import SSEDecoder, SSEError
 from lmbridge.wire.tool_calls import wants_either
@@ -57,18 +67,21 @@ class Language(Struct, frozen=True):
 
     Attributes:
         route: its name in the counters. path: after the endpoint's URL. kind: of the model it needs.
+        whole: what an answer has to be. piece: what an event of a stream has to be.
         role: whether the first event of a stream has to say who speaks.
     """
 
     route: str
     path: str
     kind: ModelKind
+    whole: type[ChatAnswer | TextAnswer | VectorAnswer]
+    piece: type[ChatPiece | TextPiece] = ChatPiece
     role: bool = False
 
 
-CHAT: Final = Language("chat", "/chat/completions", "chat", role=True)
-COMPLETION: Final = Language("completion", "/completions", "chat")
-EMBEDDING: Final = Language("embedding", "/embeddings", "embedding")
+CHAT: Final = Language("chat", "/chat/completions", "chat", ChatAnswer, ChatPiece, role=True)
+COMPLETION: Final = Language("completion", "/completions", "chat", TextAnswer, TextPiece)
+EMBEDDING: Final = Language("embedding", "/embeddings", "embedding", VectorAnswer)
 
 
 class Ask(Struct, frozen=True, gc=False):
@@ -100,26 +113,10 @@ class Ask(Struct, frozen=True, gc=False):
     options: LoadOptions = LoadOptions()
 
 
-class _Answer(Struct):
-    """What every whole answer has: `choices`, or `data` when it holds vectors."""
-
-    choices: list[Raw] = []
-    data: list[Raw] = []
-    model: object = None
-    usage: UsageFields | None = None
-    timings: TimingFields | None = None
-    error: Raw = Raw()
-
-
-class _Failed(Struct):
-    error: Raw = Raw()
-
-
 class _Named(Struct):
     model: object = None
 
 
-_decode_answer = msgspec.json.Decoder(_Answer).decode
 _decode_name = msgspec.json.Decoder(_Named).decode
 
 
@@ -203,14 +200,7 @@ class Relay:
             body = await response.read()
         if response.status != 200:
             raise decode_error(response.status, body, provider)
-        try:
-            answer = _decode_answer(body)
-        except (ValueError, RecursionError) as error:
-            raise BrokenAnswer(provider, str(error)) from error
-        if is_error(answer.error):  # with status 200, as some servers do
-            raise decode_error(None, body, provider)
-        if not answer.choices and not answer.data:
-            raise BrokenAnswer(provider, "it holds no answer")
+        answer = check(body, language.whole, provider)
         lease.instance.endpoint.check_answerer(provider, answer.model)
         if ask.base64:
             try:
@@ -218,7 +208,8 @@ class Relay:
             except ValueError as error:
                 raise BrokenAnswer(provider, str(error)) from error
         use.count(to_usage(answer.usage, answer.timings))
-        await request.reply(200, ((b"content-type", response.header(b"content-type")),), body)
+        # What a provider calls it is not passed on: a page would run in the place of this gateway.
+        await request.reply(200, (JSON, NOSNIFF), body)
 
     async def _pass_stream(
         self, request: Request, language: Language, ask: Ask, use: Use, heart: Heartbeat
@@ -227,7 +218,7 @@ class Relay:
         heart.reading()
         async with await self._send(lease, language, _body(lease, ask)) as response:
             await _check_stream(response, provider)
-            stream = _Stream(request, response, lease, language.role)
+            stream = _Stream(request, response, lease, language)
             try:
                 await stream.pass_first(heart)
                 use.first_event()
@@ -334,18 +325,15 @@ def _encoder(ask: Ask, use: Use) -> ChatEncoder:
 
 
 class _Stream:
-    """Passes a provider's events on to a caller, whole ones only, so that an error can follow any of them.
+    """Passes a provider's events on to a caller: whole and good ones only, so that an error can follow any."""
 
-    Args:
-        role: whether the first event has to say who speaks.
-    """
+    __slots__ = ("_checked", "_endpoint", "_held", "_provider", "_request", "_response", "_role", "tap")
 
-    __slots__ = ("_endpoint", "_held", "_provider", "_request", "_response", "_role", "tap")
-
-    def __init__(self, request: Request, response: Response, lease: Lease, role: bool) -> None:
-        self._request, self._response, self._role = request, response, role
+    def __init__(self, request: Request, response: Response, lease: Lease, language: Language) -> None:
+        self._request, self._response, self._role = request, response, language.role
         self._provider, self._endpoint = lease.provider.id, lease.instance.endpoint
         self._held = b""
+        self._checked = RelayedEvents(language.piece, self._provider)
         self.tap = UsageTap(self._provider)
 
     async def pass_first(self, heart: Heartbeat) -> None:
@@ -427,35 +415,18 @@ class _Stream:
         return data[:end]
 
     def _until_error(self, events: bytes) -> tuple[bytes, BridgeError | None]:
-        """The events before an error the provider reports, and that error in our form."""
-        if b'"error"' not in events:
-            return self._until_end(events)
-        good: list[bytes] = []
-        for event in events.split(b"\n\n"):
-            for line in event.splitlines():
-                name, _, data = line.partition(b":")
-                # `error: {…}` is how older llama.cpp servers begin the line.
-                if name in (b"data", b"error") and has_error(data):
-                    return b"\n\n".join((*good, b"")), decode_error(None, data.strip(), self._provider)
-            good.append(event)
-        return self._until_end(events)
+        """The events before one that is wrong or reports an error, and that error in our form."""
+        events, error = self._checked.feed(events)
+        return self._until_end(events) if error is None else (events, error)
 
     def _until_end(self, events: bytes) -> tuple[bytes, BridgeError | None]:
         """The same events, or those before an end that comes without a reason: then the answer was cut short."""
-        if self.tap.done:
+        if self.tap.done or self._checked.ended:
             self.tap.close()
             if not self.tap.finished:
                 broken = BrokenAnswer(self._provider, "the stream ended without a reason to finish")
                 return events.removesuffix(b"data: [DONE]\n\n"), broken
         return events, None
-
-
-def has_error(data: bytes) -> bool:
-    """Whether an event's data is an error and not an answer with such a field."""
-    try:
-        return is_error(msgspec.json.decode(data, type=_Failed).error)
-    except (ValueError, RecursionError):
-        return False
 
 
 def answerer(events: bytes) -> object:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from asyncio import CancelledError
 from time import perf_counter
 from types import TracebackType
+from typing import Final
 
-from lmbridge.core.errors import BridgeError
+from lmbridge.core.errors import BridgeError, ProviderNeedsKey, ProviderRefused
 from lmbridge.core.events import Usage
 from lmbridge.core.models import LoadOptions, ModelKind
 from lmbridge.doors.gateway.asgi import Request
@@ -14,6 +15,24 @@ from lmbridge.doors.gateway.heartbeat import Heartbeat
 from lmbridge.hub.activity import Turn
 from lmbridge.hub.hub import Hub
 from lmbridge.hub.lease import Lease
+
+OF_A_SERVER: Final = frozenset(
+    {
+        "address_in_use",
+        "already_running",
+        "cancelled",
+        "config_invalid",
+        "forbidden",
+        "method_not_allowed",
+        "not_running",
+        "route_not_found",
+        "unauthorized",
+        "unsafe_bind",
+        "unsupported_media_type",
+    }
+)
+"""Codes that tell of a server and of how it was asked. Where another lmbridge is the provider, they are about it
+and not about this gateway."""
 
 
 class Use:
@@ -118,7 +137,7 @@ class Use:
         turn = self.turn
         try:
             if isinstance(error, BridgeError):
-                reason = await self.lease.explain(error)
+                reason = _as_a_providers(await self.lease.explain(error), self.lease.provider.id)
                 turn.fail(reason.code)
                 self._request.counted = True
                 if reason is not error:
@@ -128,3 +147,12 @@ class Use:
         finally:
             self._hub.release(self.lease)
             turn.end()
+
+
+def _as_a_providers(error: BridgeError, provider: str) -> BridgeError:
+    """What an error means to the caller that a provider has told."""
+    if error.code not in OF_A_SERVER:
+        return error
+    if error.code in ("unauthorized", "forbidden"):
+        return ProviderNeedsKey(provider, None)
+    return ProviderRefused(provider, None, error.message)

@@ -214,7 +214,7 @@ class ChatEventDecoder(StreamDecoder[Event]):
             BrokenAnswer: it is none.
             BridgeError: the error it reports instead, whatever its status was.
         """
-        chunk = _decode(data, _Chunk, self._provider)
+        chunk = decode_as(data, _Chunk, self._provider)
         if chunk.error and is_error(chunk.error):
             raise decode_error(None, data, self._provider)
         if not chunk.choices:
@@ -274,8 +274,15 @@ def _error_or_broken(data: bytes, provider: str, error: Exception) -> BridgeErro
     return BrokenAnswer(provider, reason[:200])
 
 
-def _decode(data: bytes, shape: type[_T], provider: str) -> _T:
+def decode_as(data: bytes, shape: type[_T], provider: str) -> _T:
+    """An answer, or a piece of one, as *shape* has it.
+
+    Raises:
+        BrokenAnswer: it is something else.
+        BridgeError: the error it reports instead.
+    """
     try:
+        data.decode()  # all of it: fields that nobody reads may be passed on
         return msgspec.json.decode(data, type=shape)
     except (ValueError, RecursionError) as error:
         raise _error_or_broken(data, provider, error) from error
@@ -324,7 +331,7 @@ def decode_embeddings(data: bytes, provider: str, inputs: int) -> Embeddings:
     Raises:
         BrokenAnswer: another number of vectors, of different lengths, or no vectors at all.
     """
-    answer = _decode(data, _Vectors, provider)
+    answer = decode_as(data, _Vectors, provider)
     if len(answer.data) != inputs:
         raise BrokenAnswer(provider, f"{inputs} inputs gave {len(answer.data)} vectors")
     order = [item.index if item.index is not None else k for k, item in enumerate(answer.data)]
@@ -357,7 +364,7 @@ def decode_count(data: bytes, provider: str) -> int:
     Raises:
         BrokenAnswer: it tells none.
     """
-    return _decode(data, _Counted, provider).input_tokens
+    return decode_as(data, _Counted, provider).input_tokens
 
 
 class ListedModel(Struct):
@@ -404,4 +411,4 @@ def decode_models(data: bytes, provider: str) -> list[ListedModel]:
     Raises:
         BrokenAnswer: it is no such list.
     """
-    return _decode(data, _Listing, provider).data
+    return decode_as(data, _Listing, provider).data

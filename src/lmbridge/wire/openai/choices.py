@@ -57,7 +57,7 @@ class Choices:
             return b""
         try:
             chunk = msgspec.json.decode(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BrokenAnswer(self._provider, str(error)) from error
         if chunk is None:
             return b""  # with several prompts llama.cpp begins with `data: null`

@@ -74,7 +74,10 @@ TYPES: Final[dict[str, ErrorType]] = {
 MAX_MESSAGE: Final = 2000
 """Characters of a provider's own words that are passed on."""
 
-_UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]+")
+# Besides controls: what ends lines, turns text around, or is no letter at all.
+_UNPRINTABLE: Final = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ufff0-\ufffb\ufffe\uffff]+"
+)
 # "… maximum context length is 4096 tokens. However, you requested 5000 tokens" (OpenAI, vLLM) and
 # "(n_keep: 5000 >= n_ctx: 4096)" (LM Studio); the numbers of llama.cpp come in fields of their own.
 _LIMIT_FIRST: Final = re.compile(

@@ -64,7 +64,9 @@ def mended(text: str, *, cut: bool = False) -> str:
     inner = _within_fence(text)
     if inner is not None:
         return mended(inner, cut=cut) if _within_fence(inner) is None else _refuse("fences in fences")
-    return _Mender(text, cut).mend()
+    made = _Mender(text, cut).mend()
+    # A number without end, or half of a letter: written as JSON has it, and still no value.
+    return made if is_json(made) else _refuse("a value that JSON cannot hold")
 
 
 def is_json(text: str) -> bool:

@@ -25,6 +25,7 @@ MAX_HELD: Final = 2**16
 _HEAD: Final = 400
 """Characters at whose end it must be clear how a call begins."""
 
+_LONGEST: Final = max(map(len, MARKS)) - 1
 _OPENING: Final = re.compile("|".join(map(re.escape, MARKS)))
 _FENCE: Final = "```"
 _LABELS: Final = ("", "json", "tool_call", "tool_code", "tool_request")
@@ -157,9 +158,12 @@ class Leaks:
         if not text:
             return []
         self._said, self._trim = True, False
-        *blocks, after = (self._tail + text).split(_FENCE)
-        self._fences += len(blocks)
-        self._tail = after[-2:]
+        if "`" in text:
+            *blocks, after = (self._tail + text).split(_FENCE)
+            self._fences += len(blocks)
+            self._tail = after[-2:]
+        else:
+            self._tail = ""
         return [text]
 
 
@@ -213,8 +217,11 @@ def _begins_call(body: str) -> bool:
 
 
 def _beginning(text: str) -> int:
-    """How many characters at the end of *text* may be the beginning of a mark, with the space before it."""
-    for length in range(min(len(text), max(map(len, MARKS)) - 1), 0, -1):
-        if any(mark.startswith(text[-length:]) for mark in MARKS):
-            return length
+    """How many characters at the end of *text* may be the beginning of a mark."""
+    end = text[-_LONGEST:]
+    if "<" not in end and "[" not in end:  # nearly always
+        return 0
+    for at in range(len(end)):
+        if any(mark.startswith(end[at:]) for mark in MARKS):
+            return len(end) - at
     return 0

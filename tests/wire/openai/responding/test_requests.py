@@ -62,11 +62,22 @@ def test_what_codex_sends_is_understood() -> None:
     body, question = decoded(
         instructions="You are Codex.",
         input=[
-            {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "Be careful."}]},
+            {
+                "type": "message",
+                "id": "msg_1",
+                "role": "developer",
+                "content": [{"type": "input_text", "text": "Be careful."}],
+            },
             {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]},
         ],
         tools=[
             {**CLOCK, "strict": False, "parameters": {"type": "object", "properties": {}}},
+            {
+                "type": "namespace",
+                "name": "agents",
+                "description": "Others.",
+                "tools": [{**CLOCK, "strict": False}],
+            },
             {"type": "web_search", "external_web_access": False},
         ],
         tool_choice="auto",
@@ -81,7 +92,7 @@ def test_what_codex_sends_is_understood() -> None:
     assert (body.streamed, body.stored) == (True, False)
     chat = question.after(())
     assert chat.messages == (Message("system", "You are Codex.\n\nBe careful."), Message("user", "hi"))
-    assert [tool.name for tool in chat.tools] == ["clock"]
+    assert [tool.name for tool in chat.tools] == ["clock", "agents__clock"]
     assert (chat.parallel_tool_calls, chat.reasoning_effort) == (False, "medium")
 
 

@@ -106,8 +106,10 @@ def toolbox(given: Sequence[Raw] | None, choice: Choice | None) -> Toolbox:
 
 
 def shown_name(name: str, namespace: str | None) -> str:
-    """What the model calls a function of a namespace."""
-    return f"{namespace}{name}" if namespace else name
+    """What the model calls a function of a namespace. Codex ends the names of some with underscores already."""
+    if not namespace:
+        return name
+    return f"{namespace}{name}" if namespace.endswith("_") else f"{namespace}__{name}"
 
 
 def _add(tools: dict[str, Tool], names: dict[str, tuple[str, str]], where: str, raw: Raw) -> None:

@@ -30,6 +30,7 @@ SAYS = {
     "ollama_client.py": "The model calls get_weather with {'city': 'Paris'}",
     "langchain_client.py": "name='Anna' age=31",
     "lmstudio_manager.py": "answered by",
+    "stand_in_client.py": "lmbridge-tiny:2 has a context of 1024 tokens",
     "watch.py": "request_started",
 }
 """A piece of what each example prints when it works."""

@@ -115,3 +115,21 @@ def test_its_own_provider_does_not_take_the_gateway_for_lm_studio(
         state = next(each for each in told["providers"] if each["provider"] == "lmstudio")
         assert state["state"] == "foreign"
         assert "this gateway itself stands in for LM Studio there" in state["detail"]
+
+
+def test_in_the_background_it_says_the_same(home: Path, port: int, alone: Run) -> None:
+    env = {"LMBRIDGE_GATEWAY_PORT": "0", "LMBRIDGE_GATEWAY_STAND_IN_PORT": str(port)}
+    try:
+        started = alone("gateway", "start", "--stand-in", "--lmstudio-quirks", env=env)
+        assert f"At http://127.0.0.1:{port}, LM Studio's address, too." in started.stdout, started.stderr
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/nowhere", timeout=PATIENCE_S) as answer:
+            assert json.load(answer) == {"error": "Unexpected endpoint or method. (GET /nowhere)"}
+    finally:
+        alone("gateway", "stop")
+    with closing(bind("127.0.0.1", port)):
+        try:
+            told = json.loads(alone("gateway", "start", "--stand-in", "--json", env=env).stdout)
+            assert told["stand_in"] is None
+            assert told["stand_in_reason"].endswith("listens there")
+        finally:
+            alone("gateway", "stop")

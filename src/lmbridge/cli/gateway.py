@@ -43,7 +43,9 @@ def start(
     as_json: bool,
 ) -> None:
     """Start it and wait until it answers. It lives on when the terminal closes."""
-    from lmbridge.cli import background
+    import asyncio
+
+    from lmbridge.cli import background, stand_in
     from lmbridge.config import load_config
     from lmbridge.core.errors import AlreadyRunning
     from lmbridge.machine.gateway_file import running
@@ -63,10 +65,17 @@ def start(
         loading = f" and loading {', '.join(models)}" if models else ""
         render.note(f"Starting the gateway{loading} …", "dim")
     found = background.start(config, arguments, background.LOAD_S if models else background.START_S)
+    second = f"http://127.0.0.1:{config.gateway.stand_in_port}" if as_lmstudio or config.gateway.stand_in else ""
+    taken = asyncio.run(stand_in.why_not(found.url, config.gateway.stand_in_port)) if second else ""
     if as_json:
-        render.json({"running": True, "url": found.url, "pid": found.pid, "version": found.version})
+        also = {"stand_in": None if taken else second, "stand_in_reason": taken} if second else {}
+        render.json({"running": True, "url": found.url, "pid": found.pid, "version": found.version, **also})
         return
     render.line(f"The gateway answers at {render.paint(found.url, 'bold')} (pid {found.pid}).")
+    if second:
+        render.line(
+            f"It does not answer at {second}: {taken}." if taken else f"At {second}, LM Studio's address, too."
+        )
     render.line(render.paint(f"OpenAI API: {found.url}/v1    log: {background.log_file(config.home)}", "dim"))
 
 

@@ -35,6 +35,7 @@ EVERY = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
         ("lmbridge serve", "on http://127.0.0.1:1235"),
         ("lmbridge serve --port 8080 --model qwen3-8b", "elsewhere, a model loaded already"),
         ("lmbridge serve --cors https://app.example", "for a web page too"),
+        ("lmbridge serve --stand-in", "where LM Studio would answer, too"),
         ("lmbridge keys create laptop && lmbridge serve --host 0.0.0.0", "for the network, with a key"),
     ],
 )

@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lmbridge.clients.lmstudio import Identity
     from lmbridge.config import GatewayConfig
+
+GREETING_S = 2.0
+"""Seconds that who listens at LM Studio's address gets to say who it is."""
 
 ANSWER_S = 5.0
 """Seconds a gateway gets to give up the port."""
@@ -28,14 +32,34 @@ async def take(settings: GatewayConfig) -> tuple[socket.socket | None, str]:
         return None, await _who(f"http://{HOST}:{error.port}", error.port)
 
 
-async def _who(url: str, port: int) -> str:
-    """Who answers at LM Studio's address: the greeting tells LM Studio, and gateways, from all others."""
+async def why_not(url: str, port: int) -> str:
+    """Why a gateway that was just started does not answer at LM Studio's address; "" if it does.
+
+    Args:
+        url: of the gateway.
+    """
+    from lmbridge.doors.gateway.stand_in import HOST
+
+    second = f"http://{HOST}:{port}"
+    here, there = await _greeted(url), await _greeted(second)
+    if here.gateway and here.gateway == there.gateway:
+        return ""
+    return await _who(second, port) if there.kind != "down" else "nobody listens there"
+
+
+async def _greeted(url: str) -> Identity:
     from lmbridge.clients.http import HTTPClient
     from lmbridge.clients.lmstudio import identify
+
+    async with HTTPClient(connect_timeout=GREETING_S) as http:
+        return await identify(http, url, limit=GREETING_S)
+
+
+async def _who(url: str, port: int) -> str:
+    """Who answers at LM Studio's address: the greeting tells LM Studio, and gateways, from all others."""
     from lmbridge.machine.ports import holder
 
-    async with HTTPClient(connect_timeout=1.0) as http:
-        found = await identify(http, url, limit=1.0)
+    found = await _greeted(url)
     if found.gateway:
         return "another gateway of lmbridge listens there"
     if found.kind == "lmstudio":

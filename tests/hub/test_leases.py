@@ -225,7 +225,7 @@ async def test_a_model_used_again_in_time_stays() -> None:
     await leases.aclose()
 
 
-async def test_progress_of_a_load_reaches_every_caller_who_waits() -> None:
+async def test_progress_of_a_load_reaches_every_caller_who_waits_from_its_beginning() -> None:
     provider = ScriptedProvider([A])
     provider.gate.clear()
     leases = leases_over(provider)
@@ -237,8 +237,25 @@ async def test_progress_of_a_load_reaches_every_caller_who_waits() -> None:
         provider.gate.set()
         for task in tasks:
             leases.release(await task)
-    assert heard == [0.5, 0.5]
+    assert heard == [0.0, 0.0, 0.5, 0.5]
     assert leases.states()[0].progress == 1.0
+    await leases.aclose()
+
+
+async def test_who_comes_during_a_load_learns_how_far_it_is() -> None:
+    provider = ScriptedProvider([A])
+    provider.gate.clear()
+    leases = leases_over(provider)
+    heard: list[float] = []
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(leases.acquire(A))
+        await settled()
+        second = group.create_task(leases.acquire(A, caller=Caller(progress=heard.append)))
+        await settled()
+        assert heard == [0.5]
+        provider.gate.set()
+        leases.release(await first)
+        leases.release(await second)
     await leases.aclose()
 
 

@@ -140,6 +140,9 @@ class Leases:
         waiter = Waiter(want, model, need, caller, began)
         self._models[name] = model
         self._queue[want.ticket] = waiter
+        resident = self._residents.get(name)
+        if resident is not None and resident.state == "loading":
+            waiter.tell_progress(self._progress[name])
         ahead = sum(w.want.model == name and w.want.ticket < want.ticket for w in self._queue.values())
         self._activity.queued(len(self._queue))
         self._settle()
@@ -256,7 +259,7 @@ class Leases:
         self._residents[name] = Resident(
             name, "loading", memory=first.need, jit=not want.explicit, born=want.ticket
         )
-        self._progress[name] = 0.0
+        self._loading(name, 0.0)
         self._activity.loading(first.model.provider, first.model.id)
         self._background.start(self._load(name, first.model, options))
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from lmbridge.core.errors import ConfigInvalid, NoSpace, PreviousResponseNotFound, ResponseNotFound
@@ -130,6 +131,24 @@ async def test_the_newest_system_prompt_is_inherited(stored: Stored) -> None:
     assert (await stored.history(first.id)).system == "Be kind."
     assert (await stored.history(third.id)).system == "Be brief."
     assert words(await stored.history(third.id))[0] == "a"
+
+
+async def test_the_newest_are_listed_first_with_the_words_of_the_question(stored: Stored) -> None:
+    assert await stored.newest(5) == ()
+    first = await put(stored, "a" * 500)
+    second = await put(stored, "b", first)
+    empty = Turn(id=new_id(), model="m", provider="p", created=1.0, messages=(), answer=Message("assistant", "x"))
+    gone = await put(stored, "c")
+    await stored.put(empty)  # and too old
+    await stored.delete(gone.id)
+    listed = await stored.newest(5)
+    assert [(brief.id, brief.previous, brief.said) for brief in listed] == [
+        (second.id, first.id, "b"),
+        (first.id, None, "a" * 200),
+    ]
+    assert await stored.newest(1) == listed[:1]
+    await stored.put(msgspec.structs.replace(empty, id=new_id(), created=time.time()))
+    assert (await stored.newest(1))[0].said == ""
 
 
 async def test_nothing_is_made_before_the_first_turn(stored: Stored, path: Path) -> None:

@@ -36,6 +36,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "serve": "Run the gateway: an OpenAI-compatible API, here in the terminal.",
             "gateway": "Run the gateway in the background.",
             "keys": "API keys for programs that use the gateway.",
+            "stored": "The answers that the gateway stores for its callers.",
             "log": "What the gateway answered, for whom and how fast.",
         },
         "This installation": {

@@ -35,6 +35,8 @@ PURGE_S: Final = 3600.0
 """Seconds between two looks for turns that are too old."""
 BUSY_S: Final = 10.0
 """Seconds to wait for another process that is writing."""
+SAID: Final = 200
+"""Characters of a question that a list shows."""
 MOST_BYTES: Final = 2 * 2**30
 """Size of the file beyond which the oldest turns make room for new ones."""
 
@@ -63,6 +65,10 @@ _PUT: Final = (
 _GET: Final = (
     "SELECT id, previous, created, model, provider, system, messages, answer, body FROM turns"
     " WHERE id = ? AND deleted = 0 AND created >= ?"
+)
+_NEWEST: Final = (
+    "SELECT id, previous, created, model, provider, messages FROM turns"
+    " WHERE deleted = 0 AND created >= ? ORDER BY created DESC, rowid DESC LIMIT ?"
 )
 _CHAIN: Final = """
 WITH RECURSIVE chain (id, depth) AS (
@@ -121,6 +127,30 @@ class History(Struct, frozen=True):
 
     messages: tuple[Message, ...] = ()
     system: str = ""
+
+
+class Brief(Struct, frozen=True):
+    """What a list shows of a turn.
+
+    Attributes:
+        said: the words of its last message, cut off after some.
+    """
+
+    id: str
+    previous: str | None
+    created: float
+    model: str
+    provider: str
+    said: str
+
+
+class _Line(Struct, array_like=True):
+    id: str
+    previous: str | None
+    created: float
+    model: str
+    provider: str
+    messages: bytes
 
 
 class _Row(Struct, array_like=True):
@@ -207,6 +237,10 @@ class Stored:
         """
         return await self._run(lambda: self._get(id))
 
+    async def newest(self, most: int) -> tuple[Brief, ...]:
+        """The newest turns that can be used, the newest first."""
+        return await self._run(lambda: self._newest(most))
+
     async def history(self, id: str) -> History:
         """The whole conversation, up to and with this turn.
 
@@ -284,6 +318,14 @@ class Stored:
             messages=_messages(row.messages),
             answer=_message(row.answer),
             body=row.body,
+        )
+
+    def _newest(self, most: int) -> tuple[Brief, ...]:
+        connection = self._there()
+        found = [] if connection is None else connection.execute(_NEWEST, (self._oldest(), most)).fetchall()
+        return tuple(
+            Brief(line.id, line.previous, line.created, line.model, line.provider, _beginning(line.messages))
+            for line in msgspec.convert(found, list[_Line])
         )
 
     def _history(self, id: str) -> History:
@@ -393,3 +435,9 @@ class Stored:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _beginning(messages: bytes) -> str:
+    """The first words of the last message."""
+    last = _messages(messages)[-1:]
+    return last[0].text[:SAID] if last else ""

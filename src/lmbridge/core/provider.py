@@ -51,7 +51,8 @@ class Manifest(Struct, frozen=True):
             seeded request is given a lease that tolerates no other.
         counts_one_choice: of several choices only one is counted in `usage`, unless they are streamed.
         copies: a model can be in memory more than once; `load` is given a `ModelInfo` with `copy_of` then.
-        calls_in_form: what its endpoint answers holds tool calls in OpenAI's form alone, and obeys `tool_choice`.
+        calls_in_form: what its endpoint answers holds tool calls and thoughts in the form alone that is usual for
+            OpenAI's language, and obeys `tool_choice`.
         schema_bars_tools: with a shape of the answer, no tool is ever called.
     """
 

@@ -102,8 +102,11 @@ async def test_no_calls_are_none(client: openai.AsyncOpenAI, telling: Telling) -
 
 
 async def test_thoughts_between_tags_are_apart(client: openai.AsyncOpenAI, telling: Telling) -> None:
-    told = await telling(client, model="fault:tags", tools=[SAY])
-    assert (told.reasoning, told.text, told.calls) == ("Hm.", "Yes", [])
+    for more in ({"tools": [SAY]}, {}):
+        told = await telling(client, model="fault:tags", **more)
+        assert (told.reasoning, told.text, told.calls, told.reason) == ("Hm.", "Yes", [], "stop")
+    told = await telling(client, model="fault:tags", extra_body={"reasoning_format": "none"})
+    assert told.text == "<think>Hm.</think>\n\nYes"
 
 
 @pytest.mark.parametrize(

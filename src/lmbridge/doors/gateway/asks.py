@@ -32,6 +32,7 @@ def ask_chat(raw: bytes, body: ChatBody, *, truncates: bool) -> Ask:
         # In core's words only where something depends on it: most chats are none of our business.
         chat=asked(body) if calls or truncates or body.truncation == "auto" else None,
         in_form=calls and each == 1 and not body.logprobs,
+        apart=body.reasoning_format != "none",
         ours=_ours(body),
         options=_options(body),
     )

@@ -46,6 +46,7 @@ from lmbridge.wire.openai.relayed import (
     check,
 )
 from lmbridge.wire.openai.tap import UsageTap
+from lmbridge.wire.openai.thinking import ThoughtsApart, whole_apart
 from lmbridge.wire.openai.usage import to_usage
 from lmbridge.wire.openai.vectors import in_base64
 from lmbridge.wire.sse import SSEDecoder, SSEError
@@ -94,6 +95,7 @@ class Ask(Struct, frozen=True, gc=False):
         base64: vectors are wanted so.
         chat: the conversation in core's words, where the bridge has to know it: to count its tokens, or because
             its answer may hold tool calls. in_form: they have to be in normal form.
+        apart: thoughts are wanted apart from the answer.
         encoder: writes the answer anew, whatever it holds; None lets it pass where it can.
         ours: fields that the provider is not shown. options: used only if this request loads the model.
     """
@@ -108,6 +110,7 @@ class Ask(Struct, frozen=True, gc=False):
     base64: bool = False
     chat: ChatRequest | None = None
     in_form: bool = False
+    apart: bool = False
     encoder: Callable[[Use], ChatEncoder] | None = None
     ours: tuple[str, ...] = ()
     options: LoadOptions = LoadOptions()
@@ -208,6 +211,8 @@ class Relay:
             except ValueError as error:
                 raise BrokenAnswer(provider, str(error)) from error
         use.count(to_usage(answer.usage, answer.timings))
+        if _leaves_tags(ask, lease):
+            body = whole_apart(body)
         # What a provider calls it is not passed on: a page would run in the place of this gateway.
         await request.reply(200, (JSON, NOSNIFF), body)
 
@@ -218,7 +223,8 @@ class Relay:
         heart.reading()
         async with await self._send(lease, language, _body(lease, ask)) as response:
             await _check_stream(response, provider)
-            stream = _Stream(request, response, lease, language)
+            apart = ThoughtsApart() if _leaves_tags(ask, lease) else None
+            stream = _Stream(request, response, lease, language, apart)
             try:
                 await stream.pass_first(heart)
                 use.first_event()
@@ -318,6 +324,11 @@ def _is_retold(ask: Ask, manifest: Manifest) -> bool:
     return not manifest.calls_in_form or (manifest.schema_bars_tools and wants_either(ask.chat))
 
 
+def _leaves_tags(ask: Ask, lease: Lease) -> bool:
+    """Whether thoughts may be left in the text although they are wanted apart."""
+    return ask.apart and not lease.provider.manifest.calls_in_form
+
+
 def _encoder(ask: Ask, use: Use) -> ChatEncoder:
     if ask.encoder is not None:
         return ask.encoder(use)
@@ -325,12 +336,23 @@ def _encoder(ask: Ask, use: Use) -> ChatEncoder:
 
 
 class _Stream:
-    """Passes a provider's events on to a caller: whole and good ones only, so that an error can follow any."""
+    """Passes a provider's events on to a caller: whole and good ones only, so that an error can follow any.
 
-    __slots__ = ("_checked", "_endpoint", "_held", "_provider", "_request", "_response", "_role", "tap")
+    Args:
+        apart: takes thoughts apart from the answer, where the provider may not have.
+    """
 
-    def __init__(self, request: Request, response: Response, lease: Lease, language: Language) -> None:
-        self._request, self._response, self._role = request, response, language.role
+    __slots__ = ("_apart", "_checked", "_endpoint", "_held", "_provider", "_request", "_response", "_role", "tap")
+
+    def __init__(
+        self,
+        request: Request,
+        response: Response,
+        lease: Lease,
+        language: Language,
+        apart: ThoughtsApart | None,
+    ) -> None:
+        self._request, self._response, self._role, self._apart = request, response, language.role, apart
         self._provider, self._endpoint = lease.provider.id, lease.instance.endpoint
         self._held = b""
         self._checked = RelayedEvents(language.piece, self._provider)
@@ -417,6 +439,8 @@ class _Stream:
     def _until_error(self, events: bytes) -> tuple[bytes, BridgeError | None]:
         """The events before one that is wrong or reports an error, and that error in our form."""
         events, error = self._checked.feed(events)
+        if self._apart is not None:
+            events = self._apart.feed(events)
         return self._until_end(events) if error is None else (events, error)
 
     def _until_end(self, events: bytes) -> tuple[bytes, BridgeError | None]:

@@ -1,0 +1,55 @@
+"""Whatever a provider answers: a caller gets what is well-formed in his language, or an error in its form."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from tests.doors.gateway.asking import Running, running
+from tests.doors.gateway.fuzz.languages import CALLS, Call, judge
+from tests.fakes.hostile_server import TRICKS, hostile_server
+
+from lmbridge.core.provider import ProviderContext
+from lmbridge.providers.openai import OpenAIProvider
+
+CANNOT_LOAD = ("bad_model_file", "engine_missing", "load_failed")
+"""What another lmbridge may say of a model, with a status of our own for it."""
+HARMLESS = {
+    "tags",
+    "nothing-said",
+    "progress-backwards",
+    "timings-without-end",
+    "named-events",
+    "cookies",
+    "controls",
+    "marks",
+    "marks-in-thoughts",
+}
+"""Tricks that make an answer strange and no other."""
+
+
+@pytest.fixture(scope="module")
+async def door(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    home = tmp_path_factory.mktemp("home")
+    async with hostile_server() as server:
+        provider = OpenAIProvider.create({"url": server.url}, ProviderContext(home, "hostile"))
+        async with running([provider], home) as up:
+            yield up
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
+async def test_nothing_of_a_hostile_provider_reaches_a_caller_as_it_is(
+    door: Running, call: Call, tried: Callable[[str, int], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    route = door.gateway.routes[call.path]["POST"]
+    for trick in TRICKS:
+        for stream in (False, True) if call.form != "json" else (False,):
+            got = await door.post(call.path, call.asked(f"{call.kind}-{trick}", stream=stream))
+            good = judge(call, route, got)
+            assert got.status not in (500, 501) or trick.partition("-")[2] in CANNOT_LOAD, (trick, got.body)
+            assert "x-evil" not in got.headers, trick
+            assert good or trick not in HARMLESS or call.kind == "embed", (trick, got.body)
+            tried("A hostile provider", 1)
+    assert not caplog.records
+    assert not door.hub.activity.refused["internal_error"]
+    assert not any(tally.in_flight for tally in door.hub.activity.tallies)

@@ -49,6 +49,7 @@ PREFLIGHT: Final[tuple[Header, ...]] = (
     (b"access-control-allow-private-network", b"true"),
 )
 
+EXPOSED: Final = b"retry-after, www-authenticate, x-lmbridge-queued, x-lmbridge-dropped-turns"
 FAMILIES: Final[Mapping[str, Family]] = {
     "/v1/messages": ANTHROPIC,
     "/api/v0/": LMSTUDIO,
@@ -261,7 +262,7 @@ class Gateway:
         if allowed_origin(self._rules, origin):
             request.also = (
                 (b"access-control-allow-origin", origin),
-                (b"access-control-expose-headers", b"retry-after, www-authenticate, x-lmbridge-queued"),
+                (b"access-control-expose-headers", EXPOSED),
                 (b"vary", b"origin"),
             )
 

@@ -6,19 +6,21 @@ from pathlib import Path
 from tests.cli.conftest import Run
 
 from lmbridge.core.messages import Message
-from lmbridge.hub.stored import Stored, Turn, new_id
+from lmbridge.hub.stored import DAY_S, Stored, Turn, new_id
 
 
-def put(home: Path, *questions: str) -> list[str]:
+def put(home: Path, *questions: str, age_s: float = 0.0) -> list[str]:
     """Store an answer for each; returns their ids."""
 
     async def work() -> list[str]:
-        stored, ids = Stored(home / "responses.db"), []
+        stored, ids = Stored(home / "responses.db", 365 * DAY_S), []
         for question in questions:
             asked, answer = (Message("user", question),), Message("assistant", "yes")
             ids.append(new_id())
-            turn = Turn(id=ids[-1], model="m", provider="p", created=time.time(), messages=asked, answer=answer)
-            await stored.put(turn)
+            made = time.time() - age_s
+            await stored.put(
+                Turn(id=ids[-1], model="m", provider="p", created=made, messages=asked, answer=answer)
+            )
         await stored.aclose()
         return ids
 
@@ -59,3 +61,17 @@ def test_what_is_too_old_by_the_settings_is_gone(alone: Run, home: Path) -> None
     put(home, "a")
     (home / "lmbridge.toml").write_text("[gateway]\nstore_days = 0\n")
     assert "No answer is stored." in alone("stored", "list").stdout
+
+
+def test_a_gateway_drops_what_is_too_old_before_it_answers_anybody(alone: Run, home: Path) -> None:
+    put(home, "the magpie knows", age_s=31 * DAY_S)
+    assert alone("serve", "--port", "0", "--model", "nobody").returncode == 3
+    assert b"magpie" not in (home / "responses.db").read_bytes()
+
+
+def test_a_file_that_is_no_store_does_not_keep_a_gateway_from_starting(alone: Run, home: Path) -> None:
+    (home / "responses.db").write_text("something else" * 100)
+    started = alone("serve", "--port", "0", "--model", "nobody")
+    assert started.returncode == 3
+    assert "responses.db" in started.stderr
+    assert alone("stored", "list").returncode == 12

@@ -21,6 +21,7 @@ from lmbridge.version import __version__
 if TYPE_CHECKING:
     from lmbridge.config import Config, GatewayConfig
     from lmbridge.hub.hub import Hub
+    from lmbridge.hub.stored import Stored
     from lmbridge.machine.gateway_file import GatewayFile
 
 
@@ -115,6 +116,7 @@ async def _serve(config: Config, settings: GatewayConfig, models: tuple[str, ...
         given = GatewaySettings(**msgspec.structs.asdict(settings))
         gateway = Gateway(hub, given, ring, key, requests=log, stored=stored)
         gateway.check()
+        await _purge(stored)
         listening = _bind(settings)
         second, taken = await stand_in.take(settings) if settings.stand_in else (None, "")
         try:
@@ -134,6 +136,18 @@ async def _serve(config: Config, settings: GatewayConfig, models: tuple[str, ...
     if not as_json:
         # Over the ^C that the terminal shows.
         render.line("\rStopped." if render.is_terminal(sys.stdout) else "Stopped.")
+
+
+async def _purge(stored: Stored) -> None:
+    """Drop stored answers that are too old. A store that cannot be used hinders nobody who stores nothing."""
+    import logging
+
+    from lmbridge.core.errors import BridgeError
+
+    try:
+        await stored.purge()
+    except BridgeError as error:
+        logging.getLogger("lmbridge.gateway").warning("%s", error)
 
 
 def _bind(settings: GatewayConfig) -> socket.socket:

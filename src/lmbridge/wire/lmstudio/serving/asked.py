@@ -21,6 +21,7 @@ from lmbridge.wire.lmstudio.serving.fields import CHAT_REFUSED, LOAD_REFUSED
 
 _Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 _Tokens: TypeAlias = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+_Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=512)]
 
 HUGGING_FACE: Final = "https://huggingface.co/"
 _REPOSITORY: Final = re.compile(r"[\w.-]{1,100}/[\w.-]{1,100}", re.ASCII)
@@ -29,7 +30,7 @@ _REPOSITORY: Final = re.compile(r"[\w.-]{1,100}/[\w.-]{1,100}", re.ASCII)
 class LoadBody(Struct, frozen=True):
     """`POST /api/v1/models/load`."""
 
-    model: str
+    model: _Name
     context_length: _Tokens | None = None
     parallel: Annotated[int, Meta(ge=1, le=MAX_PARALLEL)] | None = None
     eval_batch_size: _Tokens | None = None
@@ -47,14 +48,14 @@ class LoadBody(Struct, frozen=True):
 class UnloadBody(Struct, frozen=True):
     """`POST /api/v1/models/unload`."""
 
-    instance_id: str
+    instance_id: _Name
 
 
 class DownloadBody(Struct, frozen=True):
     """`POST /api/v1/models/download`."""
 
-    model: str
-    quantization: str | None = None
+    model: _Name
+    quantization: _Name | None = None
 
     @property
     def name(self) -> str:
@@ -85,21 +86,21 @@ Item: TypeAlias = TextItem | PlainTextItem | ImageItem
 class NativeChatBody(Struct, frozen=True):
     """`POST /api/v1/chat`."""
 
-    model: str
+    model: _Name
     input: str | list[Item]
     system_prompt: str | None = None
     integrations: list[str | dict[str, object]] | None = None
     stream: bool = False
     temperature: _Share | None = None
     top_p: _Share | None = None
-    top_k: Annotated[int, Meta(ge=0)] | None = None
+    top_k: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
     min_p: _Share | None = None
     repeat_penalty: Annotated[float, Meta(gt=0, le=10)] | None = None
     max_output_tokens: _Tokens | None = None
     reasoning: Literal["off", "low", "medium", "high", "on"] | None = None
     context_length: _Tokens | None = None
     store: bool = True
-    previous_response_id: str | None = None
+    previous_response_id: _Name | None = None
 
     @property
     def question(self) -> Message:
@@ -169,7 +170,6 @@ def decode_load(data: bytes) -> LoadBody:
         InvalidRequest, UnsupportedParameter: an option that nobody here can honour.
     """
     body = decode_body(data, _load)
-    _named("model", body.model)
     refuse(body, LOAD_REFUSED)
     return body
 
@@ -180,9 +180,7 @@ def decode_unload(data: bytes) -> UnloadBody:
     Raises:
         InvalidRequest.
     """
-    body = decode_body(data, _unload)
-    _named("instance_id", body.instance_id)
-    return body
+    return decode_body(data, _unload)
 
 
 def decode_download(data: bytes) -> DownloadBody:
@@ -192,7 +190,6 @@ def decode_download(data: bytes) -> DownloadBody:
         InvalidRequest: also for an address that is none of Hugging Face.
     """
     body = decode_body(data, _download)
-    _named("model", body.model)
     link = body.model.startswith(HUGGING_FACE)
     if "://" in body.model and not (link and _REPOSITORY.fullmatch(body.name.partition("@")[0])):
         raise InvalidRequest(
@@ -214,17 +211,11 @@ def decode_chat(data: bytes) -> NativeChatBody:
         InvalidRequest, UnsupportedParameter.
     """
     body = decode_body(data, _chat)
-    _named("model", body.model)
     if body.integrations:
         refuse(body, CHAT_REFUSED)
     if not body.input:
         raise InvalidRequest("Invalid input. `input` is empty.", param="input", flaw="forms")
     return body
-
-
-def _named(field: str, name: str) -> None:
-    if not name:
-        raise InvalidRequest(f"`{field}` is empty.", hint="`lmbridge ls` shows the names.", param=field)
 
 
 def _part(item: Item) -> Part:

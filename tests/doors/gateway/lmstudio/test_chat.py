@@ -168,6 +168,7 @@ async def test_too_long_a_prompt_is_refused_with_both_numbers(
     async with running([provider], tmp_path, GatewaySettings(port=0, lmstudio_quirks=quirks)) as up:
         got = await up.post(PATH, {"model": "m", "input": "a " * 20})
         assert (got.status, got.error["type"]) == (status, kind)
+        assert got.error["param"] == (None if quirks else "input")
         message = str(got.error["message"])
         assert "20" in message
         assert "8" in message

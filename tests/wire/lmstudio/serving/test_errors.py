@@ -19,7 +19,7 @@ from lmbridge.core.errors import (
     error_from_code,
 )
 from lmbridge.wire.lmstudio.errors import decode_failure
-from lmbridge.wire.lmstudio.serving.errors import TYPES, error_body, unexpected
+from lmbridge.wire.lmstudio.serving.errors import TYPES, as_asked, error_body, unexpected
 
 
 def told(error: BridgeError, *, quirks: bool = False) -> dict[str, object]:
@@ -99,6 +99,21 @@ def test_too_long_a_prompt_is_a_mistake_of_the_caller_or_as_lm_studio_has_it_of_
 
 def test_an_unknown_earlier_answer_is_told_with_its_age_as_lm_studio_does() -> None:
     assert "30 days" in str(told(PreviousResponseNotFound("resp_1"), quirks=True)["message"])
+
+
+@pytest.mark.parametrize(
+    ("param", "field"),
+    [
+        ("messages", "input"),
+        ("messages[0].content[1]", "input"),
+        ("max_tokens", "max_output_tokens"),
+        ("reasoning_effort", "reasoning"),
+        ("model", "model"),
+        (None, None),
+    ],
+)
+def test_a_field_is_blamed_by_the_name_it_has_in_a_native_chat(param: str | None, field: str | None) -> None:
+    assert as_asked(InvalidRequest("x", param=param)).param == field
 
 
 def test_an_unknown_route_is_told_in_these_bytes() -> None:

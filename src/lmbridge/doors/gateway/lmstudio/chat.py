@@ -15,6 +15,7 @@ from lmbridge.hub.hub import Hub
 from lmbridge.hub.stored import History, Stored, Turn, new_id
 from lmbridge.wire.lmstudio.serving.answers import NativeChatEncoder
 from lmbridge.wire.lmstudio.serving.asked import NativeChatBody, decode_chat
+from lmbridge.wire.lmstudio.serving.errors import as_asked
 
 
 class NativeChat:
@@ -44,7 +45,8 @@ class NativeChat:
         if id:
             await self._stored.check()
         encoder = NativeChatEncoder(model.id, id, quirks=self._settings.lmstudio_quirks)
-        request.family = replace(request.family, event=encoder.failed)
+        family = request.family
+        request.family = replace(family, body=lambda error: family.body(as_asked(error)), event=encoder.failed)
         await self._translator.answer(request, ask, encoder, self._keeping(id, body) if id else None)
 
     async def _before(self, body: NativeChatBody) -> History:

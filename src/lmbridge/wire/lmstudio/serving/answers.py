@@ -28,7 +28,7 @@ from lmbridge.core.events import (
 )
 from lmbridge.core.messages import ToolCall
 from lmbridge.core.turns import Facts, Wait
-from lmbridge.wire.lmstudio.serving.errors import describe
+from lmbridge.wire.lmstudio.serving.errors import as_asked, describe
 from lmbridge.wire.lmstudio.serving.events import (
     ChatEnd,
     ChatResult,
@@ -151,7 +151,7 @@ class NativeChatEncoder:
     def failed(self, error: BridgeError) -> bytes:
         """The end of a stream that has failed: why, and then what there is of the answer."""
         output = tuple(_ITEMS[kind]("".join(pieces)) for kind, pieces in self._said)
-        told = frame(ErrorEvent(describe(error, quirks=self._quirks)))
+        told = frame(ErrorEvent(describe(as_asked(error), quirks=self._quirks)))
         return self._begin() + self._end_part() + told + frame(ChatEnd(ChatResult(self._model, output, Stats())))
 
     # ---- before the first word

@@ -72,6 +72,8 @@ _CODES: Final = {
     "unknown": "unrecognized_keys",
     "forms": "invalid_union",
 }
+_FIELDS: Final = {"messages": "input", "max_tokens": "max_output_tokens", "reasoning_effort": "reasoning"}
+"""What a provider finds wrong in core's words, and the field of a native chat that it is."""
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -105,6 +107,13 @@ def describe(error: BridgeError, *, quirks: bool = False) -> ErrorObject:
         told.hint = error.hint
         return told
     return _faithful(error, told)
+
+
+def as_asked(error: BridgeError) -> BridgeError:
+    """An error of a native chat, with the field to blame as it is called there."""
+    head = (error.param or "").partition("[")[0]
+    error.param = _FIELDS.get(head, error.param)
+    return error
 
 
 def _type(error: BridgeError) -> str:

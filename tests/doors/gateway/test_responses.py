@@ -290,6 +290,8 @@ async def test_one_that_is_cancelled_frees_the_engine(door: Running, upstream: F
     begun = await create(door, background=True, model="fault:mute")
     await until(lambda: any(tally.in_flight for tally in door.hub.activity.tallies))
     assert (await door.get(f"{ROUTE}/{begun['id']}")).json["status"] == "in_progress"
+    too_soon = await door.post(ROUTE, asked(previous_response_id=begun["id"]))
+    assert (too_soon.status, too_soon.error["param"]) == (400, "previous_response_id")
     listed = (await door.get(f"{ROUTE}/{begun['id']}/input_items")).json
     assert listed["data"][0]["content"] == [{"type": "input_text", "text": "Hello"}]
     for _ in range(2):

@@ -182,7 +182,15 @@ class ResponsesRoutes:
         return body.stored and self._stored.enabled
 
     async def _before(self, id: str | None) -> History:
-        return History() if id is None else await self._stored.history(id)
+        if id is None:
+            return History()
+        if id in self._jobs:
+            raise InvalidRequest(
+                f"The response {id!r} has no answer to go on from, or not yet.",
+                hint=f"GET /v1/responses/{id} tells how it stands.",
+                param="previous_response_id",
+            )
+        return await self._stored.history(id)
 
     def _keeping(self, response: ResponseObject, question: Question, encoder: ResponseEncoder) -> Keep:
         async def keep(answer: Answer, facts: Facts) -> None:

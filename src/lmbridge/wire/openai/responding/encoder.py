@@ -169,7 +169,9 @@ class ResponseEncoder:
         end = b""
         if self._sent:
             self._cut()
-            failed = replace(self._response, status="failed", error=failure(error), output=self._output())
+            failed = replace(
+                self._response, status="failed", error=failure(error), output=self._output(), completed_at=None
+            )
             end = self._frame("response.failed", b'"response":%b' % encode_response(failed))
         return end + self._frame("error", _error_fields(error))
 

@@ -161,3 +161,16 @@ async def test_its_token_is_in_no_answer(door: Running, fake: FakeLMStudio) -> N
     got = await door.post("/v1/chat/completions", {"model": CHAT, "messages": HELLO})
     assert got.status >= 400
     assert b"sk-lm" not in got.body
+
+
+async def test_its_own_language_is_spoken_over_its_models_too(door: Running, fake: FakeLMStudio) -> None:
+    body = {"model": CHAT, "context_length": 4096, "echo_load_config": True}
+    loaded = (await door.post("/api/v1/models/load", body)).json
+    assert (loaded["instance_id"], loaded["load_config"]) == (CHAT, {"context_length": 4096, "parallel": 4})
+    first = (await door.post("/api/v1/chat", {"model": CHAT, "input": "hi"})).json
+    assert first["output"] == [{"type": "message", "content": "You said: hi "}]
+    follow = {"model": CHAT, "input": "more", "previous_response_id": first["response_id"]}
+    assert (await door.post("/api/v1/chat", follow)).status == 200
+    assert [turn["role"] for turn in fake.requests[-1].body["messages"]] == ["user", "assistant", "user"]
+    assert (await door.post("/api/v1/models/unload", {"instance_id": CHAT})).json == {"instance_id": CHAT}
+    assert fake.runtime.loaded() == []

@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lmbridge.core.errors import EngineCrashed
 from lmbridge.core.events import (
@@ -239,3 +241,33 @@ def test_a_stream_that_fails_says_why_and_ends_with_what_there_is(quirks: bool) 
 
 def test_a_stream_that_fails_before_it_began_begins_nevertheless() -> None:
     assert names(encoder().failed(EngineCrashed("m", "signal 9"))) == ["chat.start", "error", "chat.end"]
+
+
+HAPPENINGS = st.one_of(
+    st.builds(Wait, st.sampled_from(["queued", "loading", "prompt"]), st.integers(0, 3), st.floats(0, 1)),
+    st.builds(PromptProgress, st.integers(0, 9), st.integers(0, 9)),
+    st.just(Started("p", "m")),
+    st.builds(TextDelta, st.text(max_size=5), st.integers(0, 1)),
+    st.builds(ReasoningDelta, st.text(max_size=5), st.integers(0, 1)),
+    st.just(ToolCallDelta(0, "1", "f")),
+    st.just(Finished("stop")),
+)
+
+
+@given(st.lists(HAPPENINGS, max_size=20), st.booleans())
+def test_whatever_happens_each_part_ends_before_the_next_begins_and_the_end_is_the_last(
+    happenings: list[Wait | Event], failing: bool
+) -> None:
+    one = NativeChatEncoder("m", ID)
+    data = streamed(one, happenings)
+    told = names(data + (one.failed(EngineCrashed("m", "x")) if failing else one.close(answer("x"), facts())))
+    assert (told[0], told[-1], told.count("chat.start")) == ("chat.start", "chat.end", 1)
+    now = ""
+    for name in told[1:-1]:
+        part, _, what = str(name).partition(".")
+        if what == "start":
+            assert not now
+            now = part
+        elif what in ("progress", "delta", "end") and part != "queue":
+            assert part == now
+            now = "" if what == "end" else part

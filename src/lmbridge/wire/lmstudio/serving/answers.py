@@ -171,6 +171,8 @@ class NativeChatEncoder:
         return frame(QueueProgress(position))
 
     def _load(self, progress: float) -> bytes:
+        if self._reading != "before":
+            return b""
         start = b""
         if self._load_began is None:
             self._load_began, self._progress = self._clock(), 0.0

@@ -93,6 +93,7 @@ async def test_what_fails_at_once_is_an_error_and_what_fails_later_a_failed_job(
     shop.going_on.set()
     await until(lambda: jobs.find(job.id).ended is not None)
     assert jobs.find(job.id).download == Download("failed", 5, 100, 10.0)
+    assert jobs.find(job.id).reason.startswith("No model named 'x/m'")
 
 
 async def test_a_size_that_nobody_knows_keeps_nobody_waiting(

@@ -67,6 +67,12 @@ def test_a_download_tells_only_what_is_known(download: Download, ended: float | 
     assert set(json.loads(encode_job(Job("job_0123456789", download, 0.0, ended), 2.0))) == fields
 
 
+def test_a_download_that_failed_says_why() -> None:
+    job = Job("job_0123456789", Download("failed", 5, 9), 0.0, 1.0, "The disk is full.")
+    assert json.loads(encode_job(job, 2.0))["reason"] == "The disk is full."
+    assert decode_download(encode_job(job, 2.0), "p", "m").download.state == "failed"
+
+
 def test_what_is_here_already_is_no_job() -> None:
     assert ALREADY == b'{"status":"already_downloaded"}'
     assert decode_download(ALREADY, "p", "m").id == ""

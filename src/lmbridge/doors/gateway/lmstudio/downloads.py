@@ -120,7 +120,7 @@ class _Running:
         last = self.job.download
         # What was here already has ended well without having begun.
         told = last if state == "completed" and last.state == "already_downloaded" else replace(last, state=state)
-        self.job = replace(self.job, download=told, ended=time.time())
+        self.job = replace(self.job, download=told, ended=time.time(), reason="" if error is None else str(error))
         self.error = error
         self._now_known()
 

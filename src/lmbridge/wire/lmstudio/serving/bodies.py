@@ -23,11 +23,6 @@ MOST_NAMES: Final = 8
 """Unknown fields that are named."""
 
 
-class _Fields(Struct):
-    """Any object: what is in it is looked at afterwards."""
-
-
-_any: Final = msgspec.json.Decoder(_Fields)
 _fields: Final = msgspec.json.Decoder(dict[str, Raw])
 
 
@@ -37,8 +32,7 @@ def decode_body(data: bytes, shape: msgspec.json.Decoder[_Body]) -> _Body:
     Raises:
         InvalidRequest: naming what is missing, unknown or of a wrong type.
     """
-    decode_strictly(_any, data)  # or it is no JSON, or no object
-    given = _fields.decode(data)
+    given = decode_strictly(_fields, data)  # or it is no JSON, or no object
     known = _known(shape.type)
     for name, required in known.items():
         if required and name not in given:

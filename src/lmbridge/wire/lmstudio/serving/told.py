@@ -30,12 +30,14 @@ class Job(Struct, frozen=True):
 
     Attributes:
         id: `job_` and ten hexadecimal digits. started, ended: seconds since 1970.
+        reason: why it failed; ours, LM Studio does not tell.
     """
 
     id: str
     download: Download
     started: float
     ended: float | None = None
+    reason: str = ""
 
 
 class LoadConfig(Struct):
@@ -72,6 +74,7 @@ class JobStatus(Struct):
     total_size_bytes: int | UnsetType = UNSET
     downloaded_bytes: int | UnsetType = UNSET
     started_at: str | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
 
 
 def encode_loaded(model: ModelInfo, instance: str, state: InstanceState, seconds: float, *, echo: bool) -> bytes:
@@ -101,6 +104,7 @@ def encode_job(job: Job, now: float) -> bytes:
         now: seconds since 1970, from which the estimated end is told.
     """
     download, told = job.download, JobStatus(job.id, job.download.state, started_at=moment(job.started))
+    told.reason = job.reason or UNSET
     if download.total_bytes is not None:
         told.total_size_bytes = download.total_bytes
     if download.done_bytes is not None:

@@ -69,6 +69,7 @@ MADE = [
     errors.WrongModel("p", "a", "b"),
     errors.ModelGone("p", "m"),
     errors.RuntimeMissing("LM Studio", "LM Studio is not installed.", hint="y"),
+    errors.MissingExtra("mcp", "MCP"),
     errors.CommandFailed("lms ls", "it printed garbage", hint="y"),
     errors.DownloadFailed("m", "it stopped"),
     errors.JobNotFound("job_0123456789"),
@@ -104,3 +105,9 @@ def test_every_error_is_a_sentence_and_says_what_to_do(error: BridgeError) -> No
     assert error.code in WITHOUT_A_HINT or error.hint
     assert str(error).startswith(error.message)
     assert "  " not in str(error)
+
+
+def test_a_name_without_end_is_neither_repeated_nor_compared() -> None:
+    error = ModelNotFound("x" * 10**7, ["x" * 10**6])
+    assert len(str(error)) < 1000
+    assert "Did you mean" not in error.hint

@@ -43,6 +43,7 @@ EXITS: Mapping[str, int] = MappingProxyType(
         "provider_unavailable": UNAVAILABLE,
         "foreign_server": UNAVAILABLE,
         "runtime_missing": UNAVAILABLE,
+        "missing_extra": UNAVAILABLE,
         "command_failed": UNAVAILABLE,
         "provider_timeout": UNAVAILABLE,
         "shutting_down": UNAVAILABLE,

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Final, Literal, TypeAlias
+
+LONGEST_NAME: Final = 512
+"""Letters of a name that are looked at and repeated; no model has more."""
 
 Flaw: TypeAlias = Literal["", "missing", "unknown", "forms"]
 
@@ -140,10 +143,11 @@ class ModelNotFound(BridgeError):
 
     def __init__(self, name: str, known: Sequence[str], *, where: str = "", hint: str = "") -> None:
         self.name, self.known, self.where = name, tuple(known), where
-        near = get_close_matches(name, known, n=1)
+        # Whoever asks writes the name: a longer one is near to none, and finding that out would take long.
+        near = get_close_matches(name, known, n=1) if len(name) <= LONGEST_NAME else []
         hint = hint or (f"Did you mean {near[0]!r}?" if near else "Run `lmbridge ls` to list them.")
         place = f"at {where}" if where else f"({len(known)} known)"
-        super().__init__(f"No model named {name!r} {place}.", hint=hint, param="model")
+        super().__init__(f"No model named {name[:LONGEST_NAME]!r} {place}.", hint=hint, param="model")
 
 
 class ModelNotLoaded(BridgeError):
@@ -453,6 +457,23 @@ class RuntimeMissing(BridgeError):
     def __init__(self, name: str, reason: str, *, hint: str) -> None:
         self.name = name
         super().__init__(reason, hint=hint)
+
+
+class MissingExtra(BridgeError):
+    """A part of lmbridge needs a package that is not installed with it by itself.
+
+    Attributes:
+        extra: the extra of lmbridge that brings it. what: the part, as people call it.
+    """
+
+    code = "missing_extra"
+
+    def __init__(self, extra: str, what: str) -> None:
+        self.extra, self.what = extra, what
+        super().__init__(
+            f"{what} needs a package that is not installed.",
+            hint=f"Install it with `pip install 'lmbridge[{extra}]'`.",
+        )
 
 
 class CommandFailed(BridgeError):

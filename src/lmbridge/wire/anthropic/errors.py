@@ -55,6 +55,7 @@ TYPES: Final[dict[str, ErrorType]] = {
     "wrong_model": "api_error",
     "model_gone": "overloaded_error",
     "runtime_missing": "api_error",
+    "missing_extra": "api_error",
     "command_failed": "api_error",
     "download_failed": "api_error",
     "job_not_found": "not_found_error",

@@ -55,6 +55,7 @@ TYPES: Final[dict[str, ErrorType]] = {
     "wrong_model": "server_error",
     "model_gone": "unavailable_error",
     "runtime_missing": "unavailable_error",
+    "missing_extra": "server_error",
     "command_failed": "server_error",
     "download_failed": "server_error",
     "job_not_found": "not_found_error",

@@ -51,6 +51,7 @@ TYPES: Final[dict[str, str]] = {
     "wrong_model": "internal_error",
     "model_gone": "internal_error",
     "runtime_missing": "internal_error",
+    "missing_extra": "internal_error",
     "command_failed": "internal_error",
     "download_failed": "internal_error",
     "job_not_found": "job_not_found",

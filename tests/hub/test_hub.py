@@ -290,7 +290,7 @@ async def test_without_jit_only_what_is_in_memory_answers() -> None:
 
 async def test_without_jit_what_others_hold_in_their_memory_answers() -> None:
     class Far(ScriptedProvider):
-        manifest = msgspec.structs.replace(ScriptedProvider.manifest, category="server")
+        manifest = msgspec.structs.replace(ScriptedProvider.manifest, runs="server")
 
     big, small = ModelInfo("org/big", "runtime"), ModelInfo("org/small", "runtime")
     runtime = ScriptedRuntime([big, small], fetches=True)

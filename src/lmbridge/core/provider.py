@@ -24,11 +24,14 @@ Progress: TypeAlias = Callable[[float], None]
 DownloadProgress: TypeAlias = Callable[[Download], None]
 """Called now and then while a model is downloaded."""
 
+Category: TypeAlias = Literal["ai", "core", "integrations", "messaging"]
+"""What sort of thing a provider or an extension is, for who lists them."""
+
 SettingType: TypeAlias = Literal["string", "integer", "number", "boolean", "path", "secret", "list"]
 
 
 class Setting(Struct, frozen=True):
-    """One setting of a provider, enough to draw a form field from.
+    """One setting of a provider or an extension, enough to draw a form field from.
 
     Attributes:
         default: None when it may stay unset.
@@ -45,7 +48,8 @@ class Manifest(Struct, frozen=True):
 
     Attributes:
         id: table name in lmbridge.toml and prefix of qualified model names.
-        category: `local` runs on this machine, `server` is reached over HTTP.
+        runs: where its models do: `local` on this machine, `server` elsewhere, reached over HTTP.
+        category: what it is listed under; those that have models are `ai`.
         named: whether several may be set up, each in a table of its own (`[openai.NAME]`).
         seeds_need_solitude: equal seeds give equal answers only while nobody else is answered, so a
             seeded request is given a lease that tolerates no other.
@@ -58,9 +62,10 @@ class Manifest(Struct, frozen=True):
 
     id: str
     display_name: str
-    category: Literal["local", "server"]
+    runs: Literal["local", "server"]
     description: str
     settings: tuple[Setting, ...] = ()
+    category: Category = "ai"
     named: bool = False
     seeds_need_solitude: bool = False
     counts_one_choice: bool = False

@@ -191,7 +191,7 @@ class Catalogue:
         raise ProviderUnavailable(owner, told, hint=state.hint)
 
     def _servers(self) -> set[str]:
-        return {p.id for p in self._providers if p.manifest.category == "server"}
+        return {p.id for p in self._providers if p.manifest.runs == "server"}
 
 
 async def _models_of(provider: Provider) -> Sequence[ModelInfo]:

@@ -217,7 +217,7 @@ class Hub:
         memory is its server's own affair."""
         provider = self._by_id[model.provider]
         if not isinstance(provider, Keeper):
-            return provider.manifest.category == "server"
+            return provider.manifest.runs == "server"
         return any(i.model.qualified == model.qualified for i in await provider.loaded())
 
     def lease_at_once(self, name: str, kind: ModelKind, exclusive: bool) -> Lease | None:

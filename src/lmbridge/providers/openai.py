@@ -69,7 +69,7 @@ class OpenAIProvider:
     manifest: ClassVar[Manifest] = Manifest(
         id="openai",
         display_name="OpenAI-compatible server",
-        category="server",
+        runs="server",
         description="Models of another server: LM Studio, Ollama, vLLM, llama-server, or a cloud.",
         named=True,
         settings=(

@@ -137,7 +137,7 @@ def _elsewhere(config: Config, provider: Provider) -> bool:
     if provider.id == LMSTUDIO:
         url = LMStudioSettings.read(config.providers.get(LMSTUDIO, {})).url
         return bool(url) and not is_here(url)
-    return provider.manifest.category == "server"
+    return provider.manifest.runs == "server"
 
 
 _TIGHT = "`lmbridge unload --all` gives memory back; so does ending other programs."

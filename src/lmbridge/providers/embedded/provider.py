@@ -71,7 +71,7 @@ class EmbeddedProvider:
     manifest: ClassVar[Manifest] = Manifest(
         id="embedded",
         display_name="Embedded engine",
-        category="local",
+        runs="local",
         description="GGUF files on this machine, answered by llama.cpp in processes of its own.",
         settings=(
             Setting("folders", "list", "Folders or GGUF files to offer besides the usual places.", ()),

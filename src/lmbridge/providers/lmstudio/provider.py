@@ -52,7 +52,7 @@ class LMStudioProvider:
     manifest: ClassVar[Manifest] = Manifest(
         id="lmstudio",
         display_name="LM Studio",
-        category="server",
+        runs="server",
         description="Models of LM Studio: found on this computer by itself, or named by its URL.",
         settings=(
             Setting("url", "string", "Its address, with or without /v1; unset finds it on this computer.", ""),

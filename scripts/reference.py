@@ -200,7 +200,7 @@ def told() -> Iterator[tuple[str, list[Told]]]:
                 "/v1/responses",
                 responses.ResponseBody,
                 responses_fields.TRANSLATED,
-                responses_fields.REFUSED,
+                (*responses_fields.REFUSED, *responses_fields.REFUSED_INSIDE),
                 responses_fields.IGNORED,
             ),
         ],

@@ -155,8 +155,21 @@ class FakeOpenAI:
             await client.json(200, _embeddings(body, fault))
         elif route == "POST /v1/chat/completions":
             await self._chat(body, fault, client, reader)
+        elif route == "POST /v1/completions":
+            await self._text(body, client)
         else:
             await client.json(404, _error(404, "File Not Found", "not_found_error"))
+
+    async def _text(self, body: Body, client: Client) -> None:
+        """A text that goes on, without faults: those of a chat show what becomes of them."""
+        if not body.get("stream"):
+            await client.json(200, _text(body, "You said so.", "stop"))
+            return
+        await client.start_stream()
+        for text, reason in (("You ", None), ("said so.", None), ("", "stop")):
+            await client.event(_text(body, text, reason))
+        await client.chunk(b"data: [DONE]\n\n")
+        await client.end_stream()
 
     async def _chat(self, body: Body, fault: str, client: Client, reader: asyncio.StreamReader) -> None:
         if not body.get("stream") or fault == "unstreamed":
@@ -380,6 +393,17 @@ def streamed_answer(body: Body) -> Iterator[Body]:
     if isinstance(options, dict) and options.get("include_usage"):
         timings = {"cache_n": 2, "prompt_n": 3, "predicted_n": 4, "predicted_per_second": 123.5}
         yield {**base, "choices": [], "usage": _cost(body), "timings": timings}
+
+
+def _text(body: Body, text: str, reason: str | None) -> Body:
+    """A text completion, or a piece of one; every prompt has one of each number."""
+    prompt = body["prompt"]
+    prompts = len(prompt) if isinstance(prompt, list) and prompt and not isinstance(prompt[0], int) else 1
+    each = cast("int", body.get("n") or 1)
+    choices = [{"index": k, "text": text, "finish_reason": reason} for k in range(prompts * each)]
+    usage = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
+    head = {"id": "cmpl-fake", "object": "text_completion", "created": 1, "model": body.get("model")}
+    return {**head, "choices": choices, **({"usage": usage} if reason else {})}
 
 
 def _embeddings(body: Body, fault: str) -> Body:

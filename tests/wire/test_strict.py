@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 import pytest
 from msgspec import Struct
@@ -15,6 +17,7 @@ class Inner(Struct, forbid_unknown_fields=True):
 class Outer(Struct, forbid_unknown_fields=True):
     items: list[Inner]
     table: dict[str, int] = {}
+    mood: Literal["good", "bad"] = "good"
 
 
 DECODER = msgspec.json.Decoder(Outer)
@@ -53,6 +56,14 @@ def test_the_name_of_an_unknown_field_is_shown_only_so_far() -> None:
     with pytest.raises(UnsupportedParameter) as caught:
         decode_strictly(DECODER, b'{"items": [], "' + b"x" * 5000 + b'": 1}')
     assert len(caught.value.message) < 300
+
+
+def test_a_wrong_value_is_repeated_only_so_far_and_so_that_it_can_be_shown() -> None:
+    for value, words in ((b"a\\u0000b\\n", "'a\\x00b\\n'"), (b"x" * 5000, "x…")):
+        with pytest.raises(InvalidRequest) as caught:
+            decode_strictly(DECODER, b'{"items": [], "mood": "' + value + b'"}')
+        assert words in caught.value.message
+        assert len(caught.value.message) < 400
 
 
 def test_what_is_right_passes() -> None:

@@ -6,11 +6,13 @@ import re
 from typing import Final, TypeVar
 
 import msgspec
-from msgspec import Struct
 
 from lmbridge.core.errors import InvalidRequest, UnsupportedParameter
 
-_Body = TypeVar("_Body", bound=Struct)
+MAX_WORDS: Final = 300
+"""Letters that are told about a fault."""
+
+_Body = TypeVar("_Body")
 
 _UNKNOWN: Final = re.compile(r"unknown field `(.*?)`(?: - at `\$\.?(.*?)`)?$", re.DOTALL)
 _MISSING: Final = re.compile(r"missing required field `(.*?)`(?: - at `\$\.?(.*?)`)?$")
@@ -52,8 +54,13 @@ def _explained(text: str) -> InvalidRequest:
         return InvalidRequest(f"`{name}` is missing.", param=name)
     at = _AT.search(text)
     param = at[1] if at else None
-    words = _QUOTED.sub(_in_json_words, text[: at.start()] if at else text)
+    words = _shown(_QUOTED.sub(_in_json_words, text[: at.start()] if at else text))
     return InvalidRequest(f"`{param}`: {words}." if param else f"The body: {words}.", param=param or None)
+
+
+def _shown(words: str) -> str:
+    """As much as is to be shown: msgspec repeats a wrong value at full length."""
+    return words if len(words) <= MAX_WORDS else f"{words[:MAX_WORDS]}…"
 
 
 def _in_json_words(found: re.Match[str]) -> str:

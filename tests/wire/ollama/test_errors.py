@@ -20,6 +20,8 @@ def test_in_a_stream_it_is_the_last_line() -> None:
 def test_a_model_that_is_not_here_is_said_so_in_the_words_that_clients_look_for() -> None:
     told = json.loads(error_body(ModelNotFound("qwen3", ["qwen3-8b"])))["error"]
     assert told == "model 'qwen3' not found. Did you mean 'qwen3-8b'?"
+    assert len(error_body(ModelNotFound("x\x00" * 5000, []))) < 3000
+    assert b"\\u0000" not in error_body(ModelNotFound("\x00", []))
 
 
 def test_one_that_is_not_elsewhere_is_told_with_the_place() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -55,9 +55,17 @@ def _structs(routes: Paths) -> set[type[Struct]]:
     used: set[type[Struct]] = set()
     for methods in routes.values():
         for route in methods.values():
-            used.update((*route.events, route.family.shape))
-            used.update(s for s in (route.asks, route.answers) if isinstance(s, type))
+            used.update((*route.events, *_answers(route), route.family.shape))
+            if route.asks is not None:
+                used.add(route.asks)
     return used
+
+
+def _answers(route: Route) -> tuple[type[Struct], ...]:
+    """What an answer in JSON may be."""
+    if isinstance(route.answers, tuple):
+        return route.answers
+    return () if route.answers is None or isinstance(route.answers, str) else (route.answers,)
 
 
 def _anything(kind: type) -> Schema:
@@ -73,9 +81,9 @@ def _operation(path: str, method: str, route: Route, refs: Mapping[type[Struct],
     if isinstance(route.answers, str):
         content[route.answers] = {}
     elif route.answers is not None:
-        content["application/json"] = {"schema": refs[route.answers]}
+        content["application/json"] = {"schema": _one_of(_answers(route), refs)}
     if route.events:
-        content[route.media] = {"schema": {"anyOf": [refs[event] for event in route.events]}}
+        content[route.media] = {"schema": _one_of(route.events, refs)}
     if content:
         answer["content"] = content
     wrong = {"application/json": {"schema": refs[route.family.shape]}}
@@ -93,6 +101,10 @@ def _operation(path: str, method: str, route: Route, refs: Mapping[type[Struct],
     if route.key == "open":
         made["security"] = []
     return made
+
+
+def _one_of(structs: Sequence[type[Struct]], refs: Mapping[type[Struct], Schema]) -> Schema:
+    return refs[structs[0]] if len(structs) == 1 else {"anyOf": [refs[struct] for struct in structs]}
 
 
 def _name(path: str, method: str) -> str:

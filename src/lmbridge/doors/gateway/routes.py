@@ -25,7 +25,7 @@ class Route(Struct, frozen=True):
         scope: what a key must be good for: asking models, changing which are here, or looking after the gateway.
         family: how its errors are written.
         asks: struct of its JSON body; None where it takes none.
-        answers: struct of the answer, or the media type of one that is not JSON.
+        answers: struct of the answer, or those it may be, or the media type of one that is not JSON.
         events: structs of the events, if the answer may be or is a stream. media: content type of that stream.
         status: of the answer.
     """
@@ -36,7 +36,7 @@ class Route(Struct, frozen=True):
     scope: Scope = "infer"
     family: Family = OPENAI
     asks: type[Struct] | None = None
-    answers: type[Struct] | str | None = None
+    answers: type[Struct] | tuple[type[Struct], ...] | str | None = None
     events: tuple[type[Struct], ...] = ()
     media: str = "text/event-stream"
     status: int = 200

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from lmbridge.core.errors import BridgeError, ModelNotFound
+from lmbridge.core.errors import LONGEST_NAME, BridgeError, ModelNotFound
 
 
 class _Shown(Struct):
@@ -31,5 +31,5 @@ def _message(error: BridgeError) -> str:
     # Clients look for these very words, to offer the model for download.
     if isinstance(error, ModelNotFound) and not getattr(error, "where", ""):
         name = getattr(error, "name", "")
-        return f"model '{name}' not found." if name else error.message
+        return f"model {name[:LONGEST_NAME]!r} not found." if name else error.message
     return error.message

@@ -33,6 +33,8 @@ def test_a_body_that_is_as_it_should_be_is_decoded() -> None:
         (b'["m"]', "Expected an object, got a list", None, ""),
         (b'{"model":', "The body is not valid JSON", None, ""),
         (b"\xff", "The body is not valid JSON", None, ""),
+        (b'{"\xff":1}', "The body is not valid JSON", None, ""),
+        (b'{"\\ud800":1}', "The body is not valid JSON", None, ""),
         (b'{"model":' + b"[" * 10**6, "nested too deeply", None, ""),
     ],
 )

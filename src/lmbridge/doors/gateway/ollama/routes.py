@@ -17,7 +17,16 @@ from lmbridge.wire.ollama.answers import NDJSON
 from lmbridge.wire.ollama.models import Running, Shown, Tags, Version
 from lmbridge.wire.ollama.pulling import Pulling, Status
 from lmbridge.wire.ollama.requests import ChatBody, EmbedBody, EmbeddingsBody, GenerateBody, PullBody, ShowBody
-from lmbridge.wire.ollama.shapes import ChatEnd, ChatLine, Embedded, EmbeddedOne, GenerateEnd, GenerateLine
+from lmbridge.wire.ollama.shapes import (
+    ChatEnd,
+    ChatLine,
+    ChatLoaded,
+    Embedded,
+    EmbeddedOne,
+    GenerateEnd,
+    GenerateLine,
+    GenerateLoaded,
+)
 
 _LINES: Final = NDJSON.decode()
 
@@ -85,7 +94,7 @@ class OllamaRoutes:
                     "Answer a conversation, line by line unless `stream` is false; without one, load the model.",
                     family=OLLAMA,
                     asks=ChatBody,
-                    answers=ChatEnd,
+                    answers=(ChatEnd, ChatLoaded),
                     events=(ChatLine, ChatEnd),
                     media=_LINES,
                 )
@@ -96,7 +105,7 @@ class OllamaRoutes:
                     "Answer a prompt, line by line unless `stream` is false; without a prompt, load the model.",
                     family=OLLAMA,
                     asks=GenerateBody,
-                    answers=GenerateEnd,
+                    answers=(GenerateEnd, GenerateLoaded),
                     events=(GenerateLine, GenerateEnd),
                     media=_LINES,
                 )

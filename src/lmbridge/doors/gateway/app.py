@@ -18,16 +18,6 @@ from lmbridge.doors.gateway.anthropic import ANTHROPIC, AnthropicRoutes
 from lmbridge.doors.gateway.asgi import NOSNIFF, Header, Receive, Request, Scope, Send
 from lmbridge.doors.gateway.family import OPENAI, Family
 from lmbridge.doors.gateway.feed import Feed
-from lmbridge.doors.gateway.guard import (
-    Access,
-    allowed_origin,
-    authorise,
-    policy,
-    refuse,
-    refuse_body,
-    refuse_twice,
-    safe_bind,
-)
 from lmbridge.doors.gateway.lmstudio import LMSTUDIO, UNEXPECTED, LMStudioRoutes
 from lmbridge.doors.gateway.logged import line_of
 from lmbridge.doors.gateway.management import Management
@@ -38,6 +28,16 @@ from lmbridge.doors.gateway.responses import ResponsesRoutes
 from lmbridge.doors.gateway.routes import Handler, Methods, Paths, Route, RouteTable
 from lmbridge.doors.gateway.settings import GatewaySettings
 from lmbridge.doors.gateway.stand_in import StandIn
+from lmbridge.hub.access import (
+    Access,
+    allowed_origin,
+    authorise,
+    policy,
+    refuse,
+    refuse_body,
+    refuse_twice,
+    safe_bind,
+)
 from lmbridge.hub.hub import Hub
 from lmbridge.hub.keys import KeyRing
 from lmbridge.hub.request_log import RequestLog

@@ -1,5 +1,7 @@
 """Who may ask: decisions about hosts, origins, content types and keys. Pure, apart from looking up keys.
 
+For every door that is reached over HTTP.
+
 The dangers, and what stands against each:
 
 - A web page makes the browser ask `http://127.0.0.1:1235` ("simple" requests need no preflight): only
@@ -32,7 +34,6 @@ from lmbridge.core.errors import (
     UnsafeBind,
     UnsupportedMediaType,
 )
-from lmbridge.doors.gateway.settings import GatewaySettings
 from lmbridge.hub.keys import KeyInfo, Scope
 
 Headers = Mapping[bytes, bytes]
@@ -59,6 +60,26 @@ SESSION: Final = "(session)"
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9.\-_\[\]:]+")
 _FOREIGN: Final = frozenset({b"cross-site", b"same-site"})
 _JSON: Final = b"application/json"
+
+
+class Listening(Protocol):
+    """How a door listens, as far as it matters here."""
+
+    @property
+    def host(self) -> str:
+        """The address."""
+
+    @property
+    def cors(self) -> tuple[str, ...]:
+        """Origins of foreign pages that may ask; `*` for every page."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Further names that callers may use for this door in the `Host` header."""
+
+    @property
+    def require_key(self) -> bool:
+        """Whether a key is needed although only loopback is listened on."""
 
 
 class Verifier(Protocol):
@@ -111,7 +132,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def safe_bind(settings: GatewaySettings, *, has_keys: bool) -> bool:
+def safe_bind(settings: Listening, *, has_keys: bool) -> bool:
     """Whether a key is needed to use the gateway.
 
     Args:
@@ -138,9 +159,7 @@ def safe_bind(settings: GatewaySettings, *, has_keys: bool) -> bool:
     return required
 
 
-def policy(
-    settings: GatewaySettings, port: int, names: Iterable[str] = (), *, loopback: Iterable[int] = ()
-) -> Policy:
+def policy(settings: Listening, port: int, names: Iterable[str] = (), *, loopback: Iterable[int] = ()) -> Policy:
     """The rules for one bind.
 
     Args:

@@ -17,7 +17,7 @@ from lmbridge.core.errors import (
     UnsupportedMediaType,
 )
 from lmbridge.doors.gateway import GatewaySettings
-from lmbridge.doors.gateway.guard import (
+from lmbridge.hub.access import (
     SESSION,
     Access,
     Headers,

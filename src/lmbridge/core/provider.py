@@ -58,6 +58,7 @@ class Manifest(Struct, frozen=True):
         calls_in_form: what its endpoint answers holds tool calls and thoughts in the form alone that is usual for
             OpenAI's language, and obeys `tool_choice`.
         schema_bars_tools: with a shape of the answer, no tool is ever called.
+        tells_reading: its endpoint understands `return_progress`, and then tells how far it has read the prompt.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Manifest(Struct, frozen=True):
     copies: bool = False
     calls_in_form: bool = False
     schema_bars_tools: bool = False
+    tells_reading: bool = False
 
 
 class ProviderState(Struct, frozen=True, omit_defaults=True):
@@ -81,6 +83,7 @@ class ProviderState(Struct, frozen=True, omit_defaults=True):
         state: `ready`; `unavailable` (not there or down); `needs_key`; `foreign` (something else answers).
         detail: one sentence for people. hint: the command or setting that mends it.
         version: of the runtime, if it tells.
+        display_name: of the provider. default: it answers who names no model. Both are filled in by the hub.
     """
 
     provider: str
@@ -88,6 +91,8 @@ class ProviderState(Struct, frozen=True, omit_defaults=True):
     detail: str = ""
     hint: str = ""
     version: str = ""
+    display_name: str = ""
+    default: bool = False
 
 
 class ProviderContext(Struct, frozen=True):
@@ -231,3 +236,11 @@ class Namer(Protocol):
     id: str
     names: Mapping[str, str]
     """Name to model id, such as `fast`. The names `chat` and `embedding` are for callers who name none."""
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A provider that believes for a while what it once found."""
+
+    def forget(self) -> None:
+        """Ask anew at the next use: what it has, and where it is."""

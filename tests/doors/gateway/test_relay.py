@@ -6,8 +6,9 @@ from pathlib import Path
 
 import openai
 import pytest
+from msgspec.structs import replace
 from tests.doors.gateway.asking import LIMIT_S, Running, events, running, until
-from tests.fakes.byte_server import ByteServer, always, answer
+from tests.fakes.byte_server import ByteServer, always, answer, read_request
 from tests.fakes.openai_server import FakeOpenAI, fake_openai
 
 from lmbridge.core.models import Endpoint, Instance, LoadOptions, ModelInfo
@@ -257,6 +258,49 @@ async def test_an_error_after_a_sign_of_life_is_an_event(upstream: FakeOpenAI, t
     assert got.status == 200
     assert ": reading prompt" in found
     assert json.loads(found[-2].removeprefix("data: "))["error"]["code"] == "provider_refused"
+
+
+async def test_how_far_the_prompt_is_read_is_told_to_who_waits_and_is_no_part_of_the_answer(
+    upstream: FakeOpenAI, tmp_path: Path
+) -> None:
+    read = asyncio.Event()
+    asked: list[dict[str, object]] = []
+
+    async def slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        _, body = await read_request(reader)
+        asked.append(json.loads(body))
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")
+        writer.write(piece(prompt_progress={"total": 200, "processed": 50}))
+        await read.wait()
+        writer.write(piece("Hi") + piece(None, "stop") + b"data: [DONE]\n\n")
+        writer.close()
+
+    def piece(text: str | None = None, reason: str | None = None, **more: object) -> bytes:
+        choice = {"index": 0, "delta": {"content": text}, "finish_reason": reason}
+        return b"data: " + json.dumps({"choices": [choice], **more}).encode() + b"\n\n"
+
+    upstream.models = [{"id": "m"}]
+    settings = GatewaySettings(port=0, heartbeat_s=0.01)
+    async with ByteServer(slowly) as server:
+        provider = Measured.create({"url": upstream.url}, ProviderContext(tmp_path, "fake"))
+        assert isinstance(provider, Measured)
+        async with running([Elsewhere(provider, server.url)], tmp_path, settings) as up:
+            long = {"role": "user", "content": "word " * 1000}
+            reader, writer = await begin(up, json.dumps(chat("m", messages=[long], stream=True)).encode())
+            async with asyncio.timeout(LIMIT_S):
+                await reader.readuntil(b": reading prompt 25%")
+                read.set()
+                rest = await reader.readuntil(b"data: [DONE]\n\n")
+            writer.close()
+    assert asked[0]["return_progress"] is True
+    assert b"prompt_progress" not in rest
+    assert b'"Hi"' in rest
+
+
+class Measured(OpenAIProvider):
+    """A server that tells how far it has read a prompt."""
+
+    manifest = replace(OpenAIProvider.manifest, tells_reading=True)
 
 
 class Elsewhere:

@@ -36,6 +36,7 @@ from lmbridge.hub.lease import Lease
 from lmbridge.wire.openai.chat_encoder import ChatEncoder
 from lmbridge.wire.openai.choices import Choices
 from lmbridge.wire.openai.errors import decode_error
+from lmbridge.wire.openai.progress import without_progress
 from lmbridge.wire.openai.relayed import (
     ChatAnswer,
     ChatPiece,
@@ -56,6 +57,8 @@ MAX_EVENT: Final = 16 * 2**20
 """Bytes of one event of a stream."""
 MAX_ERROR: Final = 2**20
 """Bytes of a provider's error."""
+LONG: Final = 4096
+"""Bytes of a streamed request from which on it is worth being told how far its prompt has been read."""
 DRAIN_S: Final = 0.25
 """Seconds in which a provider has to end a stream after its `[DONE]`; only then its connection is kept."""
 
@@ -221,12 +224,15 @@ class Relay:
     ) -> None:
         lease, provider = use.lease, use.lease.provider.id
         heart.reading()
-        async with await self._send(lease, language, _body(lease, ask)) as response:
+        measured = (
+            len(ask.raw) >= LONG and lease.provider.manifest.tells_reading and b"return_progress" not in ask.raw
+        )
+        async with await self._send(lease, language, _body(lease, ask, measured=measured)) as response:
             await _check_stream(response, provider)
             apart = ThoughtsApart() if _leaves_tags(ask, lease) else None
             stream = _Stream(request, response, lease, language, apart)
             try:
-                await stream.pass_first(heart)
+                await stream.pass_first(heart, measured=measured)
                 use.first_event()
                 await stream.pass_rest()
             finally:
@@ -295,13 +301,19 @@ async def _check_stream(response: Response, provider: str) -> None:
         raise BrokenAnswer(provider, "a stream was asked for and something else came")
 
 
-def _body(lease: Lease, ask: Ask, *, always_streamed: bool = False) -> bytes:
-    """The request as the runtime needs it; the very bytes that came, if it needs nothing else."""
+def _body(lease: Lease, ask: Ask, *, always_streamed: bool = False, measured: bool = False) -> bytes:
+    """The request as the runtime needs it; the very bytes that came, if it needs nothing else.
+
+    Args:
+        measured: it shall tell how far it has read the prompt.
+    """
     fields = _fields(ask)
     prepared = lease.provider.prepare(lease.instance, fields)
     model = lease.instance.endpoint.model
     if always_streamed:
         return _encode({**prepared, "model": model, "stream": True, "stream_options": {"include_usage": True}})
+    if measured:
+        return _encode({**prepared, "model": model, "return_progress": True})
     if prepared is fields and fields.get("model") == model and not ask.ours:
         return ask.raw
     return _encode({**prepared, "model": model})
@@ -358,11 +370,18 @@ class _Stream:
         self._checked = RelayedEvents(language.piece, self._provider)
         self.tap = UsageTap(self._provider)
 
-    async def pass_first(self, heart: Heartbeat) -> None:
-        """Wait for the first event and pass it on; until then the status can still tell of an error."""
+    async def pass_first(self, heart: Heartbeat, *, measured: bool) -> None:
+        """Wait for the first event and pass it on; until then the status can still tell of an error.
+
+        Args:
+            measured: events that tell how far the prompt has been read are for the heart alone.
+        """
         async for data in self._response:
-            events = self._whole(data)
-            events, error = self._until_error(events)
+            events, error = self._until_error(self._whole(data))
+            if measured:
+                events, fraction = without_progress(events)
+                if fraction is not None:
+                    heart.reading(fraction)
             if b"data:" in events:
                 if self._endpoint.also:
                     self._endpoint.check_answerer(self._provider, answerer(events))

@@ -29,6 +29,7 @@ from lmbridge.core.events import Embeddings, Event
 from lmbridge.core.models import Endpoint, Instance, LoadOptions, ModelInfo
 from lmbridge.core.provider import DownloadProgress, Manifest, Progress, ProviderContext, ProviderState, Setting
 from lmbridge.core.requests import ChatRequest, EmbedRequest
+from lmbridge.core.tiers import names_of, tier_settings
 from lmbridge.machine.downloads import Account, Order, download
 from lmbridge.machine.engine.requirements import engine_version, missing
 from lmbridge.machine.engine.supervisor import Engine, EngineSettings
@@ -63,6 +64,11 @@ class EmbeddedSettings(Struct, frozen=True, forbid_unknown_fields=True):
     check_memory: bool = True
     auto_download: bool = False
     download_folder: str = ""
+    model: str = ""
+    fast: str = ""
+    standard: str = ""
+    premium: str = ""
+    embedding_model: str = ""
 
 
 class EmbeddedProvider:
@@ -82,16 +88,19 @@ class EmbeddedProvider:
                 "auto_download", "boolean", "Download a model of the Hugging Face hub when it is asked for.", False
             ),
             Setting("download_folder", "path", "Where downloaded models go, in place of lmbridge's own folder."),
+            *tier_settings(),
         ),
         seeds_need_solitude=True,
         counts_one_choice=True,
         copies=True,
         calls_in_form=True,
         schema_bars_tools=True,
+        tells_reading=True,
     )
 
     def __init__(self, settings: EmbeddedSettings, context: ProviderContext) -> None:
         self.id, self.fetches = context.name, settings.auto_download
+        self.names: Mapping[str, str] = names_of({f.name: getattr(settings, f.name) for f in tier_settings()})
         self._settings, self._context = settings, context
         self._engines: dict[str, Engine] = {}
         self._traits: dict[str, Traits] = {}

@@ -70,6 +70,7 @@ MADE = [
     errors.ModelGone("p", "m"),
     errors.RuntimeMissing("LM Studio", "LM Studio is not installed.", hint="y"),
     errors.MissingExtra("mcp", "MCP"),
+    errors.TooDeep(),
     errors.ToolServerUnavailable("files", "it ended with status 1"),
     errors.ToolServerNotFound("flies", ["files"]),
     errors.ToolServerNotAllowed("files", "Nobody has agreed to the MCP server 'files'."),

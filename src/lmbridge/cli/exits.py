@@ -30,6 +30,7 @@ EXITS: Mapping[str, int] = MappingProxyType(
         "internal_error": UNEXPECTED,
         "invalid_request": USAGE,
         "unsupported_parameter": USAGE,
+        "too_deep": USAGE,
         "unsupported_media_type": USAGE,
         "method_not_allowed": USAGE,
         "model_not_found": NOT_FOUND,

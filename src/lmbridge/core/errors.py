@@ -476,6 +476,18 @@ class MissingExtra(BridgeError):
         )
 
 
+class TooDeep(BridgeError):
+    """A model's tool asked lmbridge for a model, whose tool asked lmbridge for one again."""
+
+    code = "too_deep"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This was asked by a tool of a model that a tool asked itself: lmbridge will not go round and round.",
+            hint="Give the model that is asked through MCP no server of lmbridge among its tools.",
+        )
+
+
 class CommandFailed(BridgeError):
     """A command of another program failed, printed something unintelligible, or never ended.
 

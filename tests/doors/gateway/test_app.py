@@ -30,6 +30,13 @@ async def test_health_says_who_answers(door: Running) -> None:
     assert (got.status, got.json["status"], got.json["server"]) == (200, "ok", "lmbridge")
 
 
+async def test_a_mark_of_depth_is_passed_on_to_whoever_answers(door: Running, upstream: FakeOpenAI) -> None:
+    await door.post(CHAT, HELLO, {"x-lmbridge-depth": "1"})
+    assert upstream.headers["x-lmbridge-depth"] == "1"
+    await door.post(CHAT, HELLO)
+    assert "x-lmbridge-depth" not in upstream.headers
+
+
 async def test_models_are_listed_with_what_is_known(door: Running) -> None:
     await door.post(CHAT, HELLO)
     listed = (await door.get("/v1/models")).json["data"]

@@ -13,6 +13,7 @@ from typing import Final, Self
 from lmbridge.clients.http.address import Origin, Place, request_head
 from lmbridge.clients.http.address import origin as take_apart
 from lmbridge.clients.http.connection import Connection, Response
+from lmbridge.core.depth import HEADER, depth
 from lmbridge.core.errors import BridgeError, BrokenAnswer, ProviderTimeout, ProviderUnavailable
 
 MAX_IDLE_AGE: Final = 15.0
@@ -75,7 +76,8 @@ class HTTPClient:
 
         A body without a `content-type` among *headers* is sent as `application/json`. Every status is
         returned as it is; redirects too. When a kept connection turns out to have been closed before a
-        single byte of the answer, the request is sent once more over a fresh one.
+        single byte of the answer, the request is sent once more over a fresh one. What a tool of our MCP
+        server asks for is marked (`core.depth`).
 
         Args:
             keep_alive: False opens a connection for this request alone.
@@ -91,6 +93,8 @@ class HTTPClient:
             origin = take_apart(url)
         except ValueError as error:
             raise ProviderUnavailable(provider, str(error)) from error
+        if deep := depth():
+            headers = (*headers, (HEADER, str(deep)))
         head = self._head(method, url, origin, headers, keep_alive)
         if body or method in ("POST", "PUT", "PATCH"):
             head += b"content-length: %d\r\n\r\n" % len(body)

@@ -13,6 +13,7 @@ from hashlib import sha256
 from time import perf_counter
 from typing import Final, cast
 
+from lmbridge.core.depth import HEADER, arrive
 from lmbridge.core.errors import BridgeError, MethodNotAllowed, RouteNotFound, ShuttingDown
 from lmbridge.doors.gateway.anthropic import ANTHROPIC, AnthropicRoutes
 from lmbridge.doors.gateway.asgi import NOSNIFF, Header, Receive, Request, Scope, Send
@@ -58,6 +59,8 @@ FAMILIES: Final[Mapping[str, Family]] = {
     "/api/": OLLAMA,
 }
 """The family of each beginning of a path, for paths that are not there; OpenAI's for all others."""
+
+DEEP: Final = HEADER.encode()
 
 log = logging.getLogger("lmbridge.gateway")
 
@@ -211,6 +214,8 @@ class Gateway:
             raise error
         if b"origin" in headers:
             self._let_read(request)
+        if DEEP in headers:
+            arrive(headers[DEEP])
         methods = self._table.paths.get(path)
         route = None if methods is None else methods.get(request.method)
         if route is None:

@@ -38,6 +38,7 @@ STATUS: Final[Mapping[str, int]] = {
     "model_gone": 503,
     "runtime_missing": 503,
     "missing_extra": 501,
+    "too_deep": 508,
     "tool_server_unavailable": 502,
     "tool_server_not_found": 404,
     "tool_server_not_allowed": 403,
@@ -81,6 +82,7 @@ HOPELESS: Final = frozenset(
         "provider_needs_key",
         "provider_timeout",
         "runtime_missing",
+        "too_deep",
         "wrong_model",
     }
 )

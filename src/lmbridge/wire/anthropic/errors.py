@@ -56,6 +56,7 @@ TYPES: Final[dict[str, ErrorType]] = {
     "model_gone": "overloaded_error",
     "runtime_missing": "api_error",
     "missing_extra": "api_error",
+    "too_deep": "invalid_request_error",
     "tool_server_unavailable": "api_error",
     "tool_server_not_found": "not_found_error",
     "tool_server_not_allowed": "permission_error",

@@ -56,6 +56,7 @@ TYPES: Final[dict[str, ErrorType]] = {
     "model_gone": "unavailable_error",
     "runtime_missing": "unavailable_error",
     "missing_extra": "server_error",
+    "too_deep": "invalid_request_error",
     "tool_server_unavailable": "server_error",
     "tool_server_not_found": "invalid_request_error",
     "tool_server_not_allowed": "invalid_request_error",

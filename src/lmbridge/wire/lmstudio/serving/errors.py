@@ -52,6 +52,7 @@ TYPES: Final[dict[str, str]] = {
     "model_gone": "internal_error",
     "runtime_missing": "internal_error",
     "missing_extra": "internal_error",
+    "too_deep": "invalid_request",
     "tool_server_unavailable": "mcp_connection_error",
     "tool_server_not_found": "plugin_connection_error",
     "tool_server_not_allowed": "invalid_request",

@@ -18,6 +18,7 @@ from lmbridge.clients.http import HTTPClient, Response
 from lmbridge.clients.openai import ChatStream, OpenAIClient, collect
 from lmbridge.core.errors import BrokenAnswer, ModelNotFound, NoModels, NotRunning, ProviderUnavailable
 from lmbridge.core.events import Answer, Embeddings, Event
+from lmbridge.core.handle import ProviderHandle
 from lmbridge.core.models import Download, Endpoint, InstanceState, LoadOptions, ModelInfo, ModelKind
 from lmbridge.core.provider import DownloadProgress, Progress, ProviderState
 from lmbridge.core.requests import ChatRequest, EmbedRequest
@@ -125,6 +126,18 @@ class RemoteHub:
     async def models(self) -> Sequence[ModelInfo]:
         """Every model of every provider of the gateway."""
         return (await self._ask("GET", "models", _Models)).models
+
+    async def refresh(self, provider: str = "") -> Sequence[ModelInfo]:
+        """The same: a gateway believes its lists for some seconds only, and asks anew for what is not in them."""
+        return await self.models()
+
+    def provider(self, id: str = "") -> ProviderHandle:
+        """One provider of the gateway; see `AnyHub.provider`."""
+        return ProviderHandle(self, id)
+
+    async def default_provider(self) -> str:
+        """Id of the provider that answers who names no model there; "" where the gateway chooses."""
+        return next((state.provider for state in await self.probe() if state.default), "")
 
     async def resolve(self, name: str, kind: ModelKind = "chat") -> ModelInfo:
         """The model a name means there.

@@ -10,6 +10,15 @@ from lmbridge.core.messages import Message, ToolCall
 
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter"]
 
+StopReason: TypeAlias = Literal["end_turn", "tool_use", "max_tokens", "refusal"]
+
+_STOPS: dict[str, StopReason] = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "tool_calls": "tool_use",
+    "content_filter": "refusal",
+}
+
 
 class Usage(Struct, frozen=True):
     """Tokens counted by the engine. A provider that reports none gives no Usage rather than zeros.
@@ -139,6 +148,16 @@ class Answer(Struct, frozen=True):
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The calls the model wants made."""
         return self.message.tool_calls
+
+    @property
+    def usage(self) -> Usage | None:
+        """What it cost in tokens; None where the provider does not count."""
+        return self.finish.usage
+
+    @property
+    def stop_reason(self) -> StopReason | str:
+        """Why it ended, in the words that loops over tools use: `tool_use` whenever there are calls to be made."""
+        return "tool_use" if self.tool_calls else _STOPS.get(self.finish.reason, self.finish.reason)
 
 
 class AnswerBuilder:

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from lmbridge.core.events import Answer, Embeddings, Event
+from lmbridge.core.handle import ProviderHandle
 from lmbridge.core.models import InstanceState, LoadOptions, ModelInfo, ModelKind
 from lmbridge.core.provider import DownloadProgress, Progress, ProviderState
 from lmbridge.core.requests import ChatRequest, EmbedRequest
@@ -28,6 +29,22 @@ class AnyHub(Protocol):
 
     async def models(self) -> Sequence[ModelInfo]:
         """Every model of every provider."""
+
+    async def refresh(self, provider: str = "") -> Sequence[ModelInfo]:
+        """Every model of every provider, asked anew: what was found before is not believed any more.
+
+        Args:
+            provider: the one to ask anew; "" for all of them.
+        """
+
+    def provider(self, id: str = "") -> ProviderHandle:
+        """One provider, with methods that ask it alone; "" for whichever answers who names no model.
+
+        One that does not exist is not configured, and its methods that ask raise ModelNotFound.
+        """
+
+    async def default_provider(self) -> str:
+        """Id of the provider that answers who names no model; "" where none was chosen and the hub chooses."""
 
     async def resolve(self, name: str, kind: ModelKind = "chat") -> ModelInfo:
         """The model a name means.

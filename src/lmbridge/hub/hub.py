@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
+
+from msgspec.structs import replace
 
 from lmbridge.core.errors import (
     ContextExceeded,
@@ -16,6 +18,7 @@ from lmbridge.core.errors import (
     UnsupportedParameter,
 )
 from lmbridge.core.events import Answer, AnswerBuilder, Embeddings, Event
+from lmbridge.core.handle import ProviderHandle
 from lmbridge.core.models import Instance, InstanceState, LoadOptions, ModelInfo, ModelKind
 from lmbridge.core.provider import (
     Counter,
@@ -25,6 +28,7 @@ from lmbridge.core.provider import (
     Progress,
     Provider,
     ProviderState,
+    Remembering,
 )
 from lmbridge.core.requests import ChatRequest, EmbedRequest
 from lmbridge.hub import context
@@ -41,6 +45,13 @@ DEFAULT_TTL_S = 3600.0
 """How long an idle model stays loaded unless somebody says otherwise."""
 
 
+class Attached(Protocol):
+    """What ends with the hub."""
+
+    async def aclose(self) -> None:
+        """End. Idempotent."""
+
+
 class Hub:
     """Owns the providers, the leases, and the choice of a model for a name.
 
@@ -53,6 +64,9 @@ class Hub:
         auto_evict: whether only the last model that a request loaded stays; others go when they are idle.
         truncate: whether conversations that do not fit are trimmed (`hub.context`) although their callers did not
             ask for it, where their tokens can be counted.
+        default_provider: id of the one that chats go to which name no model, unless *default_model* does; "" lets
+            the hub choose.
+        attached: what came with the providers and is to end after them.
 
     Attributes:
         substitutes: whether the only chat model in memory answers for names that nobody knows, as LM Studio does.
@@ -68,8 +82,11 @@ class Hub:
         jit: bool = True,
         auto_evict: bool = False,
         truncate: bool = False,
+        default_provider: str = "",
+        attached: Sequence[Attached] = (),
     ) -> None:
         self.providers = tuple(providers)
+        self._default_provider, self._attached = default_provider, tuple(attached)
         self.jit, self.truncate = jit, truncate
         self.substitutes = False
         self.activity = Activity()
@@ -78,6 +95,8 @@ class Hub:
         self._leases = Leases(
             self._by_id.__getitem__, options, activity=self.activity, jit=jit, auto_evict=auto_evict
         )
+        if default_provider and not default_model:
+            default_model = f"{default_provider}:"
         defaults: dict[ModelKind, str] = {"chat": default_model, "embedding": default_embedding_model}
         self._catalogue = Catalogue(
             self.providers, defaults, self._leases.holds, self._leases.names, self._leases.copies
@@ -93,11 +112,31 @@ class Hub:
 
     async def probe(self) -> Sequence[ProviderState]:
         """The state of every provider, asked at the same time."""
-        return await asyncio.gather(*(p.probe() for p in self.providers))
+        states = await asyncio.gather(*(p.probe() for p in self.providers))
+        return [
+            replace(state, display_name=p.manifest.display_name, default=p.id == self._default_provider)
+            for p, state in zip(self.providers, states, strict=True)
+        ]
 
     async def models(self) -> Sequence[ModelInfo]:
         """Every model of every provider, in the order of the providers."""
         return await self._catalogue.models()
+
+    async def refresh(self, provider: str = "") -> Sequence[ModelInfo]:
+        """Every model of every provider, asked anew; see `AnyHub.refresh`."""
+        for each in self.providers:
+            if provider in ("", each.id) and isinstance(each, Remembering):
+                each.forget()
+        self._catalogue.forget()
+        return await self._catalogue.models()
+
+    def provider(self, id: str = "") -> ProviderHandle:
+        """One provider, with methods that ask it alone; "" for whichever answers who names no model."""
+        return ProviderHandle(self, id)
+
+    async def default_provider(self) -> str:
+        """Id of the provider that answers who names no model; "" where none was chosen and the hub chooses."""
+        return self._default_provider
 
     async def resolve(self, name: str, kind: ModelKind = "chat") -> ModelInfo:
         """The model a name means; "" means the default of its kind, `PROVIDER:` that of a provider.
@@ -395,6 +434,8 @@ class Hub:
         await self._downloads.aclose()
         await self._leases.aclose()
         await asyncio.gather(*(p.aclose() for p in self.providers))
+        for each in self._attached:
+            await each.aclose()
 
     async def __aenter__(self) -> Self:
         return self

@@ -52,3 +52,23 @@ def requests_log(home: Path) -> Path:
 def cache_folder(home: Path) -> Path:
     """What may be deleted at any time."""
     return home / "cache"
+
+
+def choices_file(home: Path) -> Path:
+    """What `lmbridge providers` was told: written by the program, below lmbridge.toml."""
+    return home / "providers.json"
+
+
+def secrets_file(home: Path) -> Path:
+    """Secrets of providers and extensions, where the system has no keyring."""
+    return home / "secrets.json"
+
+
+def extension_folder(home: Path, id: str) -> Path:
+    """What an extension keeps."""
+    return home / "extensions" / id
+
+
+def presets_folder(home: Path) -> Path:
+    """Model presets, `NAME.toml`."""
+    return home / "presets"

@@ -6,8 +6,8 @@ import asyncio
 import errno
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -62,6 +62,29 @@ def _is(handle: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(handle), path.stat())
     except OSError:
         return False
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Be the only one of all processes that changes *path* while the `with` lasts: for changes of a moment.
+
+    Raises:
+        OSError: the file beside it that is locked cannot be made.
+    """
+    private_folder(path.parent)
+    handle = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(handle, msvcrt.LK_LOCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 @asynccontextmanager

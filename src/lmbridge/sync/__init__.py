@@ -20,6 +20,7 @@ from lmbridge.core.hub import AnyHub
 from lmbridge.core.models import InstanceState, LoadOptions, ModelInfo, ModelKind
 from lmbridge.core.provider import DownloadProgress, Progress, ProviderState
 from lmbridge.core.requests import ChatRequest, EmbedRequest
+from lmbridge.sync.provider import BlockingProvider
 
 
 @contextmanager
@@ -52,6 +53,18 @@ class BlockingHub:
     def models(self) -> Sequence[ModelInfo]:
         """Every model of every provider."""
         return self._portal.call(self._hub.models)
+
+    def refresh(self, provider: str = "") -> Sequence[ModelInfo]:
+        """Every model of every provider, asked anew."""
+        return self._portal.call(self._hub.refresh, provider)
+
+    def provider(self, id: str = "") -> BlockingProvider:
+        """One provider, with methods that ask it alone."""
+        return BlockingProvider(self._hub.provider(id), self._portal)
+
+    def default_provider(self) -> str:
+        """Id of the provider that answers who names no model; "" where the hub chooses."""
+        return self._portal.call(self._hub.default_provider)
 
     def resolve(self, name: str, kind: ModelKind = "chat") -> ModelInfo:
         """The model a name means."""

@@ -33,6 +33,7 @@ from lmbridge.core.events import Embeddings, Event
 from lmbridge.core.models import Instance, LoadOptions, ModelInfo
 from lmbridge.core.provider import DownloadProgress, Manifest, Progress, ProviderContext, ProviderState, Setting
 from lmbridge.core.requests import ChatRequest, EmbedRequest
+from lmbridge.core.tiers import names_of, tier_settings
 from lmbridge.machine.lmstudio.home import Places
 from lmbridge.providers.lmstudio.live import LiveClient
 from lmbridge.providers.lmstudio.program import LMStudioProgram, LMStudioStatus
@@ -58,11 +59,7 @@ class LMStudioProvider:
             Setting("url", "string", "Its address, with or without /v1; unset finds it on this computer.", ""),
             Setting("token", "secret", "Its API token, where it asks for one; better kept in $LM_API_TOKEN.", ""),
             Setting("native_api", "boolean", "Use its own API; unset finds out which it has."),
-            Setting("model", "string", "The model for who names none.", ""),
-            Setting("fast", "string", "The model that the name `fast` stands for.", ""),
-            Setting("standard", "string", "The model that the name `standard` stands for.", ""),
-            Setting("premium", "string", "The model that the name `premium` stands for.", ""),
-            Setting("embedding_model", "string", "The embedding model for who names none.", ""),
+            *tier_settings(),
             Setting("autostart", "boolean", "Start LM Studio when it is needed and down.", False),
             Setting("auto_download", "boolean", "Download a model that is asked for and missing.", False),
             Setting("connect_timeout", "number", "Seconds until it must have accepted a connection.", 5.0),
@@ -80,8 +77,8 @@ class LMStudioProvider:
         """Use `create`; *places* is where LM Studio is looked for on this computer, default this user's."""
         self.id = context.name
         self.fetches = settings.auto_download
-        chosen = {"chat": settings.model, "embedding": settings.embedding_model, **settings.tiers}
-        self.names: Mapping[str, str] = {name: model for name, model in chosen.items() if model}
+        given = {"model": settings.model, "embedding_model": settings.embedding_model, **settings.tiers}
+        self.names: Mapping[str, str] = names_of(given)
         self._settings = settings
         self._program = LMStudioProgram(settings, home=context.home, places=places)
         self._live = LiveClient(self._program)
@@ -123,6 +120,11 @@ class LMStudioProvider:
         return await self._live.get(start=start and self._settings.autostart)
 
     # -- what it has ------------------------------------------------------------------------------
+
+    def forget(self) -> None:
+        """Look for it anew at the next use, and ask for its models."""
+        self._live.forget()
+        self._listed_until = 0.0
 
     async def models(self) -> Sequence[ModelInfo]:
         """What it has, in memory or on disk. While it is down: what it had, with the age of the list."""

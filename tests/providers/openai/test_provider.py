@@ -14,7 +14,7 @@ from lmbridge.core.messages import Tool
 from lmbridge.core.models import LoadOptions, ModelInfo
 from lmbridge.core.provider import ProviderContext
 from lmbridge.core.requests import ChatRequest, NamedTool
-from lmbridge.providers.openai import OpenAIProvider, Settings
+from lmbridge.providers.openai.provider import OpenAIProvider, Settings
 
 HERE = ProviderContext(Path("/nowhere"), "there")
 
@@ -111,7 +111,7 @@ async def test_a_server_that_is_not_there_is_unavailable() -> None:
 
 
 async def test_a_server_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lmbridge.providers.openai.PROBE_LIMIT", 0.05)
+    monkeypatch.setattr("lmbridge.providers.openai.provider.PROBE_LIMIT", 0.05)
 
     async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(1000):
@@ -256,7 +256,7 @@ async def test_a_burst_of_questions_asks_the_server_once(server: FakeOpenAI) -> 
 
 
 async def test_a_listing_grows_old(server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lmbridge.providers.openai.LISTED_FOR", 0.0)
+    monkeypatch.setattr("lmbridge.providers.openai.provider.LISTED_FOR", 0.0)
     provider = made(url=server.url)
     assert len(await provider.models()) == 2
     server.models = []

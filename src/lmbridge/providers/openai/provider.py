@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from lmbridge.clients.http import HTTPClient
 from lmbridge.clients.openai import OpenAIClient
@@ -35,6 +36,8 @@ from lmbridge.core.events import Embeddings, Event
 from lmbridge.core.models import Endpoint, Instance, LoadOptions, ModelInfo, ModelKind, Patience
 from lmbridge.core.provider import Manifest, Progress, ProviderContext, ProviderState, Setting
 from lmbridge.core.requests import ChatRequest, EmbedRequest
+from lmbridge.core.tiers import names_of, tier_settings
+from lmbridge.providers.openai.presets import PRESETS, PresetName, fitted
 from lmbridge.wire.openai.answers import ListedModel
 from lmbridge.wire.openai.tools import with_plain_choice
 
@@ -52,11 +55,17 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """The table `[openai.NAME]`; see `OpenAIProvider.manifest` for what each setting is."""
 
     url: Annotated[str, Meta(min_length=1)]
+    preset: Literal["", PresetName] = ""
     key: str = ""
     key_env: str = ""
     display_name: str = ""
     models: str | tuple[str, ...] = ()
     embedding_models: str | tuple[str, ...] = ()
+    model: str = ""
+    fast: str = ""
+    standard: str = ""
+    premium: str = ""
+    embedding_model: str = ""
     parallel: Annotated[int, Meta(ge=1, le=4096)] | None = None
     connect_timeout: _Seconds = 5.0
     first_byte_timeout: _Seconds | None = None
@@ -74,11 +83,15 @@ class OpenAIProvider:
         named=True,
         settings=(
             Setting("url", "string", "Its base URL, such as http://127.0.0.1:1234 (with or without /v1)."),
+            Setting(
+                "preset", "string", f"What it is: {', '.join(PRESETS)}. Gives the URL, and heeds its ways.", ""
+            ),
             Setting("key", "secret", "Its API key; better kept in the environment, see key_env.", ""),
             Setting("key_env", "string", "Name of the environment variable that holds its API key.", ""),
             Setting("display_name", "string", "What people see instead of the name of the table.", ""),
             Setting("models", "list", "Offer only these of its models.", ()),
             Setting("embedding_models", "list", "Its embedding models, where their names do not tell.", ()),
+            *tier_settings(),
             Setting("parallel", "integer", "Answers it gives at the same time; unset leaves the queue to it."),
             Setting("connect_timeout", "number", "Seconds until it must have accepted a connection.", 5.0),
             Setting("first_byte_timeout", "number", "Seconds until an answer must begin; unset waits."),
@@ -90,6 +103,7 @@ class OpenAIProvider:
         """Use `create`; *key* is None where the environment variable that should hold it is not set."""
         self.id = id
         self._settings = settings
+        self.names: Mapping[str, str] = names_of({f.name: getattr(settings, f.name) for f in tier_settings()})
         self._url = _base(settings.url)
         self._key = key
         self._headers = (("authorization", f"Bearer {key}"),) if key else ()
@@ -119,18 +133,23 @@ class OpenAIProvider:
             ConfigInvalid: no URL, an unknown setting, a wrong type, a key that no header can carry.
         """
         where = f"[openai.{context.name}]" if context.name != cls.manifest.id else "[openai]"
-        if "url" not in settings:
+        preset = PRESETS.get(str(settings.get("preset", "")))
+        if "url" not in settings and preset is None:
+            known = f"or a preset: {', '.join(PRESETS)}"
             raise ConfigInvalid(
-                where, "it has no `url`", hint='Give it one, such as url = "http://127.0.0.1:1234".'
+                where, "it has no `url`", hint=f'Give it one, such as url = "http://127.0.0.1:1234", {known}.'
             )
+        told = settings if preset is None else {"url": preset.url, **settings}
         try:
             # The environment gives only strings, so that numbers in strings must do.
-            checked = msgspec.convert(dict(settings), Settings, strict=False)
+            checked = msgspec.convert(dict(told), Settings, strict=False)
         except msgspec.ValidationError as error:
             known = ", ".join(setting.name for setting in cls.manifest.settings)
             raise ConfigInvalid(where, str(error), hint=f"Its settings are: {known}.") from error
         if reason := _wrong_url(checked.url):
             raise ConfigInvalid(where, reason)
+        if preset is not None and not (checked.key_env or checked.key):
+            checked = replace(checked, key_env=preset.key_env)
         key = os.environ.get(checked.key_env) if checked.key_env else checked.key
         if key and not (key.isascii() and key.isprintable()):
             raise ConfigInvalid(where, "its key has characters that no header can carry")
@@ -175,8 +194,13 @@ class OpenAIProvider:
                 self._listed = self._infos(await self._client.models(self._endpoint("")))
             except BridgeError:  # the probe is there to tell why
                 self._listed = ()
+                return ()  # and a server that has just been started is found at once
             self._listed_until = monotonic() + LISTED_FOR
             return self._listed
+
+    def forget(self) -> None:
+        """Ask for its models anew at the next use."""
+        self._listed_until = 0.0
 
     def _infos(self, listed: Sequence[ListedModel]) -> tuple[ModelInfo, ...]:
         infos: dict[str, ModelInfo] = {}
@@ -258,13 +282,20 @@ class OpenAIProvider:
         return await never
 
     def prepare(self, instance: Instance, body: Mapping[str, object]) -> Mapping[str, object]:
-        """The same body, with the server's own name of the model and a tool choice that every server knows."""
-        name, body = instance.endpoint.model, with_plain_choice(body)
+        """The same body, with the server's own name of the model, in words that it knows.
+
+        Raises:
+            UnsupportedParameter: the preset tells that it does not do this.
+        """
+        name, body = instance.endpoint.model, self._fitted(body)
         return body if body.get("model") == name else {**body, "model": name}
 
     def chat(self, instance: Instance, request: ChatRequest) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         """Stream an answer. Leaving the `with` ends the work."""
-        return self._client.chat(instance.endpoint, request, with_plain_choice)
+        return self._client.chat(instance.endpoint, request, self._fitted)
+
+    def _fitted(self, body: Mapping[str, object]) -> Mapping[str, object]:
+        return fitted(self._settings.preset, with_plain_choice(body))
 
     async def embed(self, instance: Instance, request: EmbedRequest) -> Embeddings:
         """Vectors for texts."""

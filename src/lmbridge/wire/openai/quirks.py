@@ -13,7 +13,14 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from lmbridge.core.errors import BridgeError, InvalidRequest, Unauthorized
+from lmbridge.core.errors import (
+    BridgeError,
+    ContextExceeded,
+    InvalidRequest,
+    ModelNotFound,
+    Unauthorized,
+    WrongModelKind,
+)
 from lmbridge.core.events import Finished
 from lmbridge.wire.openai.chat_encoder import ChatEncoder
 from lmbridge.wire.openai.errors import error_body
@@ -82,6 +89,23 @@ def _refuse(body: Mapping[str, object]) -> None:
     shape = body.get("response_format")
     if isinstance(shape, dict) and shape.get("type") not in ("json_schema", "text"):
         raise InvalidRequest("'response_format.type' must be 'json_schema' or 'text'", param="response_format")
+    if body.get("model") == "":
+        raise ModelNotFound("", ())  # where no model is named, the loaded one is meant
+    messages = body.get("messages")
+    for number, message in enumerate(messages if isinstance(messages, list) else ()):
+        if isinstance(message, dict):
+            _refuse_content(message.get("content"), f"messages[{number}].content")
+
+
+def _refuse_content(content: object, param: str) -> None:
+    """Refuse a turn without content, which it insists on beside tool calls too, and pictures by their address."""
+    if not isinstance(content, str | list):
+        raise InvalidRequest("Invalid 'content': it must be a string or an array of objects", param=param)
+    for part in content:
+        image = part.get("image_url") if isinstance(part, dict) else None
+        url = image.get("url") if isinstance(image, dict) else image
+        if isinstance(url, str) and not url.startswith("data:image/"):
+            raise InvalidRequest("Invalid 'content': 'url' field must be a base64 encoded image.", param=param)
 
 
 class QuirkyEncoder(ChatEncoder):
@@ -106,11 +130,36 @@ def quirky_status(status: int) -> int:
 def quirky_body(error: BridgeError) -> bytes:
     """The body of an error: as OpenAI's where it is about models or a key, else a bare text."""
     if error.code in _ABOUT_MODELS or isinstance(error, Unauthorized):
-        return error_body(error)
-    return _encode({"error": error.message})
+        return error_body(_about_model(error))
+    return _encode({"error": _words(error)})
+
+
+def _about_model(error: BridgeError) -> BridgeError:
+    """The same error, an unknown name told in its words."""
+    if not isinstance(error, ModelNotFound):
+        return error
+    told = ModelNotFound(error.name, error.known, where=error.where, hint=error.hint)
+    told.message = f'Invalid model identifier "{error.name}".'
+    return told
+
+
+def _words(error: BridgeError) -> str:
+    """An error in its words, where clients look for them."""
+    match error:
+        case ContextExceeded():
+            return (
+                f"The number of tokens to keep of the prompt is greater than the context length: {error.message}"
+            )
+        case WrongModelKind(name=name, wanted="embeddings"):
+            return f"The model '{name}' is not embedding."
+        case InvalidRequest(param="messages"):
+            return "'messages' field is required"
+        case _:
+            return error.message
 
 
 def quirky_event(error: BridgeError) -> bytes:
     """The last event of a stream that fails; no `[DONE]` follows."""
-    told = _encode({"error": {"message": error.message}, "message": error.message})
+    words = _words(error)
+    told = _encode({"error": {"message": words}, "message": words})
     return b"event: error\ndata: " + told + b"\n\n"

@@ -1,9 +1,10 @@
 """How deep a request is: through how many of our MCP servers it came to be where it is.
 
 An MCP host that is lmbridge itself could ask a model, whose tool asks lmbridge for a model, whose tool asks …:
-round and round, for nothing. So whatever a tool of our MCP server asks for carries a mark, and a second such server
-on the way refuses it. The mark goes along in whatever way there is: the environment of a program that is started, a
-header of a request, `_meta` of a call (https://modelcontextprotocol.io/specification/2025-11-25/basic#_meta).
+round and round, for nothing. So whatever a tool of our MCP server asks for carries a mark, and a second such
+server on the way refuses it. The mark goes along in whatever way there is: the environment of a program that is
+started, a header of a request, `_meta` of a call
+(https://modelcontextprotocol.io/specification/2025-11-25/basic#_meta).
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def mark(value: object) -> int:
 
 
 # Looked up once: every request asks for it.
-_depth: ContextVar[int] = ContextVar("depth", default=mark(os.environ.get(VARIABLE)))
+_started_with: Final = mark(os.environ.get(VARIABLE))
+_depth: ContextVar[int] = ContextVar("depth", default=_started_with)
 
 
 def depth() -> int:

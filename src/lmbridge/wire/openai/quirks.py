@@ -147,9 +147,7 @@ def _words(error: BridgeError) -> str:
     """An error in its words, where clients look for them."""
     match error:
         case ContextExceeded():
-            return (
-                f"The number of tokens to keep of the prompt is greater than the context length: {error.message}"
-            )
+            return f"The number of tokens to keep is greater than the context length: {error.message}"
         case WrongModelKind(name=name, wanted="embeddings"):
             return f"The model '{name}' is not embedding."
         case InvalidRequest(param="messages"):

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from lmbridge.core.chat import exchanges
 from lmbridge.core.errors import ContextExceeded
 from lmbridge.core.messages import Message, Role, ToolCall
 from lmbridge.core.requests import ChatRequest, Sampling
-from lmbridge.hub.context import RESERVE, exchanges, reserve, trim, without
+from lmbridge.hub.context import RESERVE, reserve, trim, without
 
 CALL = Message("assistant", tool_calls=(ToolCall("1", "f", "{}"),))
 TALK = (

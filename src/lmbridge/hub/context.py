@@ -8,11 +8,11 @@ question. As few go as possible. Tokens are counted by the engine; here nothing 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
+from lmbridge.core.chat import exchanges
 from lmbridge.core.errors import ContextExceeded
-from lmbridge.core.messages import Message
 from lmbridge.core.requests import ChatRequest
 
 RESERVE: Final = 512
@@ -25,19 +25,6 @@ Count: TypeAlias = Callable[[ChatRequest], Awaitable[int]]
 def reserve(chat: ChatRequest, context_length: int) -> int:
     """Tokens that trimming keeps free for the answer: those it may have, at most half of the context."""
     return min(chat.sampling.max_tokens or RESERVE, context_length // 2)
-
-
-def exchanges(turns: Sequence[Message]) -> list[list[int]]:
-    """What may be dropped, oldest first: the positions of the turns of each exchange."""
-    last = max((position for position, turn in enumerate(turns) if turn.role == "user"), default=0)
-    found: list[list[int]] = []
-    for position, turn in enumerate(turns[:last]):
-        if turn.role in ("system", "developer"):
-            continue
-        if turn.role == "user" or not found:
-            found.append([])
-        found[-1].append(position)
-    return found
 
 
 def without(chat: ChatRequest, dropped: int) -> tuple[ChatRequest, int]:

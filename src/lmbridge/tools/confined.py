@@ -53,11 +53,11 @@ def parts_of(path: str) -> tuple[str, ...]:
         Refused: it leads out of the folder, or holds a name that some system cannot have.
     """
     if path.startswith(("/", "\\", "~")) or re.match(r"[a-zA-Z]:", path):
-        raise Refused(f"{path!r} is no path within the folder: begin with the name of a file or folder in it")
+        raise Refused("it is no path within the folder: begin with the name of a file or folder in it")
     parts = tuple(part for part in path.split("/") if part not in ("", "."))
     for part in parts:
         if part == "..":
-            raise Refused(f"{path!r} leads out of the folder")
+            raise Refused("it leads out of the folder")
         if (
             _FORBIDDEN.search(part)
             or _DEVICE.fullmatch(part)
@@ -66,7 +66,7 @@ def parts_of(path: str) -> tuple[str, ...]:
         ):
             raise Refused(f"{part[:80]!r} is no name that a file may have here")
     if len(parts) > MOST_DEPTH:
-        raise Refused(f"{path[:80]!r} is more than {MOST_DEPTH} folders deep")
+        raise Refused(f"it is more than {MOST_DEPTH} folders deep")
     return parts
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lmbridge.cli.chat import question
-from lmbridge.cli.chat.question import image, question_from, refuse_if_blind
+from lmbridge.cli.chat.question import question_from, refuse_if_blind
 from lmbridge.core.errors import InvalidRequest
 from lmbridge.core.models import ModelInfo
 
@@ -49,30 +49,6 @@ def test_a_pipe_that_stays_empty_is_waited_for_and_that_is_said(
                 assert not asked.done()
             late.write("there")
         assert asked.result(timeout=30) == "hi\n\nthere"
-
-
-@pytest.mark.parametrize(
-    ("data", "kind"),
-    [
-        (b"\x89PNG\r\n\x1a\n....", "image/png"),
-        (b"\xff\xd8\xff\xe0....", "image/jpeg"),
-        (b"GIF89a....", "image/gif"),
-        (b"RIFF\x00\x00\x00\x00WEBPVP8 ", "image/webp"),
-    ],
-)
-def test_the_kind_of_a_picture_is_told_by_its_bytes_not_its_name(tmp_path: Path, data: bytes, kind: str) -> None:
-    path = tmp_path / "picture.dat"
-    path.write_bytes(data)
-    assert image(path).url.startswith(f"data:{kind};base64,")
-
-
-def test_a_picture_that_is_too_large_is_refused_with_both_numbers(tmp_path: Path) -> None:
-    path = tmp_path / "huge.png"
-    with path.open("wb") as file:
-        file.write(b"\x89PNG\r\n\x1a\n")
-        file.truncate(20 * 2**20 + 1)
-    with pytest.raises(InvalidRequest, match=r"20,971,521 bytes.*20,971,520"):
-        image(path)
 
 
 def test_a_model_that_is_known_not_to_see_gets_no_picture() -> None:

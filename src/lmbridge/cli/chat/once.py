@@ -29,6 +29,7 @@ from lmbridge.core.events import (
 from lmbridge.core.hub import AnyHub
 from lmbridge.core.json_schema import problems
 from lmbridge.core.messages import Message, Part, TextPart
+from lmbridge.core.pictures import picture
 from lmbridge.core.requests import ChatRequest, Sampling, Schema
 
 
@@ -47,7 +48,7 @@ class Once:
         stats: bool,
     ) -> None:
         # Files are read before anything is loaded: a wrong one is told at once.
-        self._pictures = tuple(question.image(path) for path in images)
+        self._pictures = tuple(picture(path) for path in images)
         self._schema = question.schema(schema) if schema else None
         self._asked, self._system, self._sampling = asked, system, sampling
         self._as_json, self._stats = as_json, stats

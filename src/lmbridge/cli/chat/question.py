@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import select
@@ -15,20 +14,10 @@ from typing import TextIO
 from lmbridge.cli import render
 from lmbridge.core.errors import InvalidRequest
 from lmbridge.core.json_schema import SchemaInvalid, check_schema
-from lmbridge.core.messages import ImagePart
 from lmbridge.core.models import ModelInfo
-
-MAGIC: tuple[tuple[bytes, int, str], ...] = (
-    (b"\x89PNG\r\n\x1a\n", 0, "image/png"),
-    (b"\xff\xd8\xff", 0, "image/jpeg"),
-    (b"GIF8", 0, "image/gif"),
-    (b"WEBP", 8, "image/webp"),
-)
-"""How a picture's file begins: these bytes, at this place."""
 
 SILENCE_S = 3.0
 """Seconds a pipe may be empty before we say that we wait for it."""
-MOST_IMAGE_BYTES = 20 * 2**20
 
 
 def question_from(prompt: str | None, stdin: TextIO | None) -> str | None:
@@ -66,24 +55,6 @@ def _tell_if_it_waits(stdin: TextIO) -> None:
     """Say what is waited for when a pipe stays empty: programs often leave one open without meaning it."""
     if sys.platform != "win32" and not select.select([stdin], [], [], SILENCE_S)[0]:
         render.note("Waiting for standard input to end; give `</dev/null` if there is none.", "dim")
-
-
-def image(path: Path) -> ImagePart:
-    """A picture from a file, as the message carries it.
-
-    Raises:
-        InvalidRequest: the file is no picture of a known kind, or too large.
-    """
-    data = path.read_bytes()
-    kind = next((kind for magic, at, kind in MAGIC if data[at : at + len(magic)] == magic), None)
-    if kind is None:
-        raise InvalidRequest(f"{path} is not a PNG, JPEG, WebP or GIF picture.", hint="Convert it first.")
-    if len(data) > MOST_IMAGE_BYTES:
-        raise InvalidRequest(
-            f"{path} has {len(data):,} bytes, and a picture may have {MOST_IMAGE_BYTES:,}.",
-            hint="Make it smaller; models look at far fewer pixels anyway.",
-        )
-    return ImagePart(f"data:{kind};base64,{base64.b64encode(data).decode()}")
 
 
 def refuse_if_blind(model: ModelInfo) -> None:

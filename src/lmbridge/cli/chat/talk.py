@@ -11,12 +11,12 @@ from pathlib import Path
 from types import MappingProxyType
 
 from lmbridge.cli import render
-from lmbridge.cli.chat import conversation
-from lmbridge.cli.chat.conversation import Conversation
 from lmbridge.cli.chat.figures import Stopwatch, figures, speed
 from lmbridge.cli.chat.keyboard import Keyboard, SlashCompleter, silent_keys, stoppable
 from lmbridge.cli.chat.once import screen, show
 from lmbridge.cli.connect import THIS_PROCESS
+from lmbridge.core import conversation
+from lmbridge.core.conversation import Conversation
 from lmbridge.core.errors import BridgeError, BrokenAnswer, ContextExceeded
 from lmbridge.core.events import Answer, AnswerBuilder, Finished
 from lmbridge.core.hub import AnyHub

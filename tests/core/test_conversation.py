@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lmbridge.cli.chat.conversation import Conversation, load, save
+from lmbridge.core.conversation import Conversation, load, save
 from lmbridge.core.errors import InvalidRequest
 from lmbridge.core.messages import ImagePart, Message, TextPart, ToolCall
 

@@ -1,4 +1,4 @@
-"""A conversation on disk: JSON that `/save` writes and `/load` reads."""
+"""A conversation on disk: JSON that `Chat.save` and `/save` write, and `Chat.load` and `/load` read."""
 
 from __future__ import annotations
 

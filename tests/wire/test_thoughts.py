@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lmbridge.core.errors import BrokenAnswer
 from lmbridge.core.events import Event, Finished, ReasoningDelta, Started, TextDelta, ToolCallDelta
-from lmbridge.wire.thoughts import Thoughts
+from lmbridge.wire.thoughts import MAX_BLANK, Thoughts
 
 STARTED = Started("p", "m")
 END = Finished("stop")
@@ -97,3 +97,8 @@ def test_an_answer_that_says_nothing_is_broken_unless_it_was_cut() -> None:
 
 def test_an_answer_may_say_nothing_where_that_is_an_answer() -> None:
     assert Thoughts("p", may_be_empty=True).feed(END) == [END]
+
+
+def test_a_tag_is_not_waited_for_without_end() -> None:
+    space = " " * (MAX_BLANK + 1)
+    assert fed(TextDelta(space), TextDelta("<think>x"))[:2] == ("", f"{space}<think>x")

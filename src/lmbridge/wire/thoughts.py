@@ -16,6 +16,8 @@ from lmbridge.core.events import Event, Finished, PromptProgress, ReasoningDelta
 
 OPEN: Final = "<think>"
 CLOSE: Final = "</think>"
+MAX_BLANK: Final = 400
+"""Characters of space after which no tag is waited for any more."""
 
 
 class Thoughts:
@@ -103,7 +105,7 @@ class Thoughts:
             self._tail += text
             begun = self._tail.lstrip()
             if not begun.startswith(OPEN):
-                if OPEN.startswith(begun):
+                if OPEN.startswith(begun) and len(self._tail) <= MAX_BLANK:
                     return events  # still to be told
                 text, self._tail, self._in_tags = self._tail, "", False
             else:

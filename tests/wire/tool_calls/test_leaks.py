@@ -139,6 +139,12 @@ def test_space_before_an_object_has_a_limit_too() -> None:
     assert leaks.feed(" " * (MAX_HELD + 1)) == [" " * (MAX_HELD + 1)]
 
 
+def test_marks_within_marks_are_not_looked_at_one_by_one() -> None:
+    text = "<tool_call>{" * MAX_HELD
+    leaks = Leaks(TOOLS)
+    assert leaks.feed(text) == [text]
+
+
 def test_text_may_go_on_after_a_call_that_came_otherwise() -> None:
     leaks = Leaks(TOOLS)
     assert leaks.feed("{") == []

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lmbridge.wire.tool_calls.mend import mended
-from lmbridge.wire.tool_calls.prefix import JSONPrefix
+from lmbridge.wire.tool_calls.prefix import MAX_LEFT, JSONPrefix
 
 OBJECT = st.dictionaries(
     st.text(max_size=4),
@@ -82,3 +82,11 @@ def test_it_stops_before_the_first_fault(text: str, passed: str) -> None:
 
 def test_what_follows_the_object_is_told() -> None:
     assert fed('{"a": 1} more')[1].rest == " more"
+
+
+@pytest.mark.parametrize("text", ['{"a": ' + "1" * 2 * MAX_LEFT, '{"a": 1,' + " " * 2 * MAX_LEFT])
+def test_what_does_not_end_is_not_waited_for(text: str) -> None:
+    passed, prefix = fed(text, 512)
+    assert len(passed) < 10
+    assert prefix.faulty
+    assert prefix.whole == text

@@ -98,7 +98,7 @@ class Leaks:
             if body is None or not _begins_call(body):
                 return False
             if not body.startswith("{"):
-                return len(self._held) <= MAX_HELD
+                return len(self._held) <= _HEAD
             self._object, text = JSONPrefix(), body
         self._object.feed(text)
         if self._object.complete and self._object.rest.strip("`\r\n\t "):
@@ -117,7 +117,7 @@ class Leaks:
         if found is None:
             certain = len(self._held) - _beginning(self._held)
             text = self._held[:certain]
-            if self._said or text.strip() or certain > MAX_HELD:  # else it may be the space around a call
+            if self._said or certain > _HEAD or text.strip():  # else it may be the space around a call
                 pieces += self._texts(text)
                 self._held = self._held[certain:]
             return False
@@ -137,7 +137,8 @@ class Leaks:
         if not closing:
             if (not body or body[0] == "{") and len(body) <= MAX_HELD and not self._fences % 2:
                 return False
-            within, rest = "", self._held  # no call, only its mark
+            if len(body) <= MAX_HELD:  # no call, only its mark
+                within, rest = "", self._held
         calls = [] if self._fences % 2 else self._calls(within)
         pieces += calls or self._texts(self._opening + within + closing)
         self._held, self._closing = rest, ""

@@ -9,6 +9,9 @@ _State: TypeAlias = Literal[
     "object", "first name", "name", "colon", "value", "first item", "item", "after", "text", "end"
 ]
 
+MAX_LEFT: Final = 4096
+"""Characters of a number, or of space, for whose end it waits."""
+
 _PLAIN: Final = re.compile(r"[^\"\\\x00-\x1f]+")
 _ESCAPE: Final = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})')
 _SPACE: Final = re.compile(r"[ \t\r\n]+")
@@ -66,6 +69,8 @@ class JSONPrefix:
         given, self._left = self._left[:certain], self._left[certain:]
         self._at -= certain
         self.passed += certain
+        if len(self._left) > MAX_LEFT:  # looking at it again and again would take for ever
+            self.faulty = True
         return given
 
     def _certain(self) -> int:

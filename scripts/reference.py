@@ -8,18 +8,19 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterable, Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import click
 import msgspec
 from msgspec import Struct
 
-from lmbridge.assembly import GROUP, ORDER, entry_points
 from lmbridge.cli.exits import exit_code
 from lmbridge.cli.main import lmbridge
 from lmbridge.config import SCALARS, TABLES, Config
 from lmbridge.core.errors import all_errors
 from lmbridge.doors.gateway.status import STATUS
+from lmbridge.registry.registry import ORDER, PROVIDERS
 from lmbridge.wire.anthropic import fields as anthropic_fields
 from lmbridge.wire.anthropic import requests as anthropic
 from lmbridge.wire.fields import Ignored, Refused, Translated
@@ -95,7 +96,8 @@ def settings() -> Iterator[str]:
         yield f"## [{name}]"
         yield ""
         yield from setting_rows(name, kind, kind.__struct_fields__)
-    for point in sorted(entry_points(group=GROUP), key=lambda p: ORDER.index(p.name)):
+    points = [point for point in entry_points(group=PROVIDERS) if point.name in ORDER]
+    for point in sorted(points, key=lambda p: ORDER.index(p.name)):
         manifest = point.load().manifest
         yield f"## [{manifest.id}]{f' or [{manifest.id}.NAME]' if manifest.named else ''}"
         yield ""

@@ -1,4 +1,4 @@
-"""Settings: argument > environment > lmbridge.toml > default.
+"""Settings: argument > environment > lmbridge.toml > what `lmbridge providers` was told > default.
 
 `load_config` reads file and environment; arguments are laid over it with `msgspec.structs.replace`
 by whoever has them. The tables of providers are carried as they are: each provider checks its own.
@@ -19,6 +19,7 @@ from msgspec import Meta, Struct
 
 from lmbridge.core.errors import ConfigInvalid
 from lmbridge.core.models import LoadOptions
+from lmbridge.machine.choices import Choices, read_choices, secret_tables
 from lmbridge.machine.home import config_file, home
 
 PREFIX = "LMBRIDGE_"
@@ -28,6 +29,8 @@ NOT_SETTINGS = frozenset({"HOME", "CONFIG", "NO_GATEWAY", "DEBUG"})
 
 OTHERS = ("LMSTUDIO_", "LM_API_TOKEN", "CODEX_OSS_")
 """How the variables of other programs begin that stand for settings of `[lmstudio]`; `LMBRIDGE_LMSTUDIO_*` win."""
+
+EXTENSIONS = "extensions"
 
 T = TypeVar("T")
 
@@ -68,13 +71,18 @@ class Config(Struct, frozen=True):
         home: lmbridge's own folder.
         model, embedding_model: for callers who name none; "" lets the hub choose.
         use_gateway: whether to share the models of a running gateway of the same user.
-        disabled: ids of providers that are not to be used, such as `lmstudio`.
+        disabled: ids of providers and extensions that are not to be used, such as `lmstudio`.
+        default_provider: id of the one that chats go to which name no model, unless `model` is set; "" lets the
+            hub choose. provider_order: ids of those that come first where a name fits models of several.
         jit: whether a request loads the model it wants; false: only what `lmbridge load` loaded answers.
         auto_evict: whether only the last model that a request loaded stays in memory.
         truncate: whether a conversation that does not fit is trimmed from its oldest turns, though nobody asked.
         load: load options for models nobody gave options for.
         providers: the tables of the providers, by id; checked by the providers themselves.
         source: the file that was read, "" if there was none.
+        extensions: the tables of the extensions, by id; checked by their manifests.
+        extension_variables: what the environment says for them, by `ID_NAME` in small letters.
+        kept: what `lmbridge providers` was told; it is in the settings above already, below the file's own.
     """
 
     home: Path
@@ -82,6 +90,8 @@ class Config(Struct, frozen=True):
     embedding_model: str = ""
     use_gateway: bool = True
     disabled: tuple[str, ...] = ()
+    default_provider: str = ""
+    provider_order: tuple[str, ...] = ()
     jit: bool = True
     auto_evict: bool = False
     truncate: bool = False
@@ -89,6 +99,9 @@ class Config(Struct, frozen=True):
     gateway: GatewayConfig = GatewayConfig()
     providers: dict[str, dict[str, object]] = {}
     source: str = ""
+    extensions: dict[str, dict[str, object]] = {}
+    extension_variables: dict[str, str] = {}
+    kept: Choices = Choices()
 
 
 TABLES: dict[str, type[Struct]] = {"load": LoadOptions, "gateway": GatewayConfig}
@@ -97,6 +110,8 @@ SCALARS: dict[str, object] = {
     "embedding_model": str,
     "use_gateway": bool,
     "disabled": tuple[str, ...],
+    "default_provider": str,
+    "provider_order": tuple[str, ...],
     "jit": bool,
     "auto_evict": bool,
     "truncate": bool,
@@ -121,17 +136,54 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] | None = No
     named = path or (Path(env["LMBRIDGE_CONFIG"]).expanduser() if env.get("LMBRIDGE_CONFIG") else None)
     file = named or config_file(folder)
     data = _read(file, must_exist=named is not None)
+    kept = read_choices(folder)
+    extensions = _tables_of_extensions(data.pop(EXTENSIONS, {}), str(file))
     fields: dict[str, object] = {name: data.pop(name) for name in (*SCALARS, *TABLES) if name in data}
     providers = {k: v for k, v in data.items() if isinstance(v, dict)}
+    found = bool(data or fields or extensions)
     if stray := sorted(data.keys() - providers.keys()):
         raise ConfigInvalid(str(file), f"unknown setting {stray[0]!r}", hint=_near(stray[0], (*SCALARS, *TABLES)))
     checked = {name: _check(fields[name], name, str(file)) for name in fields}
+    secrets = secret_tables(folder, kept, {**providers, EXTENSIONS: extensions})
+    providers = _over(_over(providers, kept.providers), {k: v for k, v in secrets.items() if k != EXTENSIONS})
     checked |= _from_environment(env, checked, providers)
+    # Not `_over`: an empty list in the file, or the environment, is a choice as well.
+    chosen = {"default_provider": kept.default, "provider_order": kept.order}
+    told = {**chosen, **checked, "disabled": _both(checked.get("disabled"), kept.disabled)}
     return msgspec.convert(
-        {**checked, "home": folder, "providers": providers, "source": str(file) if data or fields else ""},
+        {
+            **told,
+            "home": folder,
+            "providers": {k: v for k, v in providers.items() if k != EXTENSIONS},
+            "source": str(file) if found else "",
+            "extensions": _over(_over(extensions, kept.extensions), secrets.get(EXTENSIONS, {})),
+            "extension_variables": providers.get(EXTENSIONS, {}),
+            "kept": kept,
+        },
         Config,
         from_attributes=True,
     )
+
+
+def _tables_of_extensions(found: object, file: str) -> dict[str, dict[str, object]]:
+    if isinstance(found, dict) and all(isinstance(table, dict) for table in found.values()):
+        return found
+    raise ConfigInvalid(file, "`extensions` holds a table for each extension, such as [extensions.NAME]")
+
+
+def _over(upper: Mapping[str, object], lower: Mapping[str, object]) -> dict[str, dict[str, object]]:
+    """Tables laid over others, setting by setting."""
+    laid: dict[str, dict[str, object]] = dict(lower)  # type: ignore[arg-type]
+    for name, value in upper.items():
+        below = lower.get(name)
+        both = isinstance(value, dict) and isinstance(below, dict)
+        laid[name] = _over(value, below) if both else value  # type: ignore[arg-type, assignment]
+    return laid
+
+
+def _both(said: object, kept: tuple[str, ...]) -> tuple[str, ...]:
+    """Names that either says, each once."""
+    return tuple(dict.fromkeys((*(said if isinstance(said, tuple) else ()), *kept)))
 
 
 def _read(file: Path, must_exist: bool) -> dict[str, object]:

@@ -26,7 +26,7 @@ class Choices(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tru
         disabled: ids of providers and of extensions that are not to be used.
         providers: settings by table; a server of a named sort is a table within that of its sort.
         extensions: settings of extensions, by id.
-        secrets: names of the secrets that were set, `TABLE.NAME`; what they are is elsewhere (`machine.secrets`).
+        secrets: names of the secrets that were set, `TABLE/NAME`; what they are is elsewhere (`machine.secrets`).
     """
 
     default: str = ""
@@ -64,6 +64,36 @@ def change_choices(home: Path, change: Callable[[Choices], Choices]) -> Choices:
         changed = change(read_choices(home))
         write_whole(choices_file(home), msgspec.json.format(msgspec.json.encode(changed), indent=2))
     return changed
+
+
+def secret_tables(
+    home: Path, choices: Choices, given: Mapping[str, Mapping[str, object]]
+) -> dict[str, dict[str, object]]:
+    """The secrets as settings in their tables; those that *given* has already are not looked up.
+
+    Raises:
+        ConfigInvalid: their file is not one of secrets.
+    """
+    tables: dict[str, dict[str, object]] = {}
+    wanted = [name for name in choices.secrets if not _has(given, tuple(name.split("/")))]
+    if not wanted:
+        return tables
+    # Imported here alone: a keyring takes its time, and few have secrets.
+    from lmbridge.machine.secrets import SecretStore
+
+    store = SecretStore.of(home)
+    for name in wanted:
+        if (secret := store.get(name)) is not None:
+            tables = with_setting(tables, tuple(name.split("/")), secret)
+    return tables
+
+
+def _has(tables: object, path: tuple[str, ...]) -> bool:
+    for name in path:
+        if not isinstance(tables, Mapping) or name not in tables:
+            return False
+        tables = tables[name]
+    return True
 
 
 def with_setting(

@@ -1,0 +1,230 @@
+"""All providers of one hub, in their order, with the reasons why some are not there."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from lmbridge.config import EXTENSIONS as EXTENSIONS_TABLE
+from lmbridge.config import PREFIX, TABLES, Config
+from lmbridge.core.errors import ConfigInvalid
+from lmbridge.core.provider import Manifest, Provider, ProviderContext
+from lmbridge.registry.extensions import Extensions, Given, provider_problem, said
+
+PROVIDERS: Final = "lmbridge.providers"
+EXTENSIONS: Final = "lmbridge.extensions"
+
+ORDER: Final = ("lmstudio", "embedded", "openai", "anthropic")
+"""Where a name fits models of several providers, the earlier one wins; other people's come last."""
+
+Points = Callable[[str], Iterable[EntryPoint]]
+
+log = logging.getLogger("lmbridge.registry")
+
+
+class Entry(Struct, frozen=True):
+    """A provider that there could be.
+
+    Attributes:
+        table: its table in lmbridge.toml, `openai` for one that is named. settings: what that says for it.
+        state: `built`; else why not: `disabled`, or `failed`, with a *reason*.
+        extension: id of the one that registered it, "" for none. ready: it came ready made, without settings.
+    """
+
+    id: str
+    table: str
+    state: Literal["built", "disabled", "failed"]
+    manifest: Manifest | None = None
+    settings: Mapping[str, object] = {}
+    reason: str = ""
+    extension: str = ""
+    provider: Provider | None = None
+
+
+class _Source(Struct, frozen=True):
+    """Where a provider comes from."""
+
+    name: str
+    given: Given
+    own: bool
+    extension: str = ""
+
+
+class Registry:
+    """The providers and extensions that the settings ask for.
+
+    Attributes:
+        entries: every provider, the disabled and the failed ones too, in the order that counts.
+        extensions: those of other packages.
+    """
+
+    def __init__(self, config: Config, points: Points | None = None) -> None:
+        """Build everything.
+
+        Args:
+            points: finds entry points of a group; default those of what is installed.
+
+        Raises:
+            ConfigInvalid: a table of lmbridge.toml that no provider answers to, or one of lmbridge's own
+                providers refuses. What other packages do wrong is in their entries instead.
+        """
+        found = points or (lambda group: entry_points(group=group))
+        self._config = config
+        self.extensions = Extensions()
+        entries, sources = self._sources(list(found(PROVIDERS)))
+        self.extensions.activate(list(found(EXTENSIONS)), config, [source.name for source in sources])
+        sources += self._registered()
+        self._refuse_strays([*(source.name for source in sources), *(entry.id for entry in entries)])
+        self._unused = set(config.disabled) - set(config.kept.disabled) - set(self.extensions.manifests)
+        self._taken: set[str] = set()
+        entries += [entry for source in sources for entry in self._entries(source)]
+        self._unused -= {entry.id for entry in entries}
+        self._refuse_unused()
+        self.entries: Sequence[Entry] = sorted(entries, key=self._place)
+
+    @property
+    def providers(self) -> list[Provider]:
+        """Those that were built, in their order."""
+        return [entry.provider for entry in self.entries if entry.provider is not None]
+
+    @property
+    def default(self) -> str:
+        """Id of the provider that answers who names no model; "" lets the hub choose.
+
+        Where the one that was chosen is not there any more, the next in the order takes its place.
+        """
+        chosen, there = self._config.default_provider, [provider.id for provider in self.providers]
+        if not chosen or chosen in there:
+            return chosen
+        return there[0] if there else ""
+
+    def entry(self, id: str) -> Entry | None:
+        """The provider with an id, whatever became of it."""
+        return next((entry for entry in self.entries if entry.id == id), None)
+
+    # -- building ---------------------------------------------------------------------------------
+
+    def _sources(self, points: Sequence[EntryPoint]) -> tuple[list[Entry], list[_Source]]:
+        """The classes that entry points lead to, and entries for those that lead nowhere."""
+        failed: list[Entry] = []
+        sources: list[_Source] = []
+        for point in sorted(points, key=lambda point: _rank(point.name)):
+            own = point.value.startswith("lmbridge.")
+            try:
+                given = point.load()
+            except (Exception, SystemExit) as error:
+                if own:
+                    raise
+                failed.append(Entry(point.name, point.name, "failed", reason=said(error)))
+                continue
+            if not own and (wrong := provider_problem(given)):
+                failed.append(Entry(point.name, point.name, "failed", reason=wrong))
+            else:
+                sources.append(_Source(point.name, given, own))
+        return failed, sources
+
+    def _registered(self) -> list[_Source]:
+        return [
+            _Source(given.manifest.id if isinstance(given, type) else given.id, given, own=False, extension=id)
+            for id, context in self.extensions.contexts.items()
+            for given in context.given
+        ]
+
+    def _entries(self, source: _Source) -> Iterator[Entry]:
+        given = source.given
+        if not isinstance(given, type):
+            yield self._entry(source, given.id, {}, lambda: given)
+            return
+        for name, settings in _tables(source.name, self._config.providers.get(source.name), given.manifest.named):
+            if name in self._taken and name not in self._config.disabled:
+                # Its models could not be told from those of the other.
+                reason, hint = f"there is a provider {name!r} already", "Give the table another name."
+                raise ConfigInvalid(f"[{source.name}.{name}]", reason, hint=hint)
+            context = ProviderContext(self._config.home, name)
+            yield self._entry(source, name, settings, lambda s=settings, c=context: given.create(s, c))  # type: ignore[misc]
+
+    def _entry(
+        self, source: _Source, id: str, settings: Mapping[str, object], build: Callable[[], Provider]
+    ) -> Entry:
+        manifest, extension = source.given.manifest, source.extension
+        if id in self._config.disabled:
+            return Entry(id, source.name, "disabled", manifest, settings, extension=extension)
+        self._taken.add(id)
+        try:
+            provider = build()
+        except Exception as error:
+            if source.own:
+                raise
+            return Entry(id, source.name, "failed", manifest, settings, said(error), extension)
+        return Entry(id, source.name, "built", manifest, settings, "", extension, provider)
+
+    def _place(self, entry: Entry) -> int:
+        order = self._config.provider_order
+        return order.index(entry.id) if entry.id in order else len(order)
+
+    # -- what nobody answers to -------------------------------------------------------------------
+
+    def _refuse_strays(self, tables: Sequence[str]) -> None:
+        """Make sure that every table has its provider; those of extensions that are not active have to wait."""
+        config = self._config
+        strays = config.providers.keys() - set(tables)
+        known = sorted({*tables, *TABLES, EXTENSIONS_TABLE})
+        for stray in sorted(strays - (config.kept.providers.keys() | self._waiting(strays))):
+            near = get_close_matches(stray, known, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
+            raise ConfigInvalid(_where(stray, config), f"there is no table {stray!r} of settings", hint=hint)
+        for stray in sorted(config.extensions.keys() - self.extensions.manifests.keys() - set(self._failed())):
+            if stray not in config.kept.extensions:
+                hint = "`lmbridge providers list` shows those that are installed."
+                raise ConfigInvalid(f"[extensions.{stray}]", f"there is no extension {stray!r}", hint=hint)
+
+    def _failed(self) -> list[str]:
+        return [state.id for state in self.extensions.states if state.state == "failed"]
+
+    def _waiting(self, strays: Iterable[str]) -> set[str]:
+        """The tables that may belong to an extension which is switched off or failed."""
+        idle = [state.id for state in self.extensions.states if state.state != "active"]
+        if not idle:
+            return set()
+        for stray in strays:
+            log.warning("The table [%s] is not used: an extension is not active (%s).", stray, ", ".join(idle))
+        return set(strays)
+
+    def _refuse_unused(self) -> None:
+        idle = any(state.state != "active" for state in self.extensions.states)
+        if self._unused and not idle:
+            where = self._config.source or f"{PREFIX}DISABLED"
+            raise ConfigInvalid(where, f"`disabled` names {min(self._unused)!r}, and there is no such provider")
+
+
+def _where(table: str, config: Config) -> str:
+    """Where a table comes from: the variable that stands for one of its settings, else the file."""
+    prefix = f"{PREFIX}{table.upper()}_"
+    return next((name for name in sorted(os.environ) if name.startswith(prefix)), config.source or "environment")
+
+
+def _rank(name: str) -> tuple[int, str]:
+    return (ORDER.index(name) if name in ORDER else len(ORDER), name)
+
+
+def _tables(
+    name: str, table: Mapping[str, object] | None, named: bool
+) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """The settings of each provider that one table describes: its own, and those of its sub-tables."""
+    if not named:
+        yield name, table or {}
+        return
+    if table is None:
+        return
+    own = {k: v for k, v in table.items() if not isinstance(v, dict)}
+    if own or not table:  # an empty one is refused by its provider, which says what is missing
+        yield name, own
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield key, value

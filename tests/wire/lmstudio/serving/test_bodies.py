@@ -27,6 +27,7 @@ def test_a_body_that_is_as_it_should_be_is_decoded() -> None:
         (b'{"ttl":1}', '"model" is required', "model", "missing"),
         (b'{"model":"m","ttl":60}', "Unrecognized key(s) in object: 'ttl'", "ttl", "unknown"),
         (b'{"model":1,"stop":0,"n":2}', "Unrecognized key(s) in object: 'stop', 'n'", "stop", "unknown"),
+        (b'{"model":"m","\\u0000":1}', r"Unrecognized key(s) in object: '\x00'", "\0", "unknown"),
         (b'{"model":"m","input":["x"]}', "Invalid input. `input[0]`", "input", "forms"),
         (b'{"model":"m","input":{}}', "Invalid input. `input`", "input", "forms"),
         (b'{"model":"m","top_k":"many"}', "`top_k`: Expected an integer", "top_k", ""),

@@ -27,7 +27,7 @@ HUGGING_FACE: Final = "https://huggingface.co/"
 _REPOSITORY: Final = re.compile(r"[\w.-]{1,100}/[\w.-]{1,100}", re.ASCII)
 
 
-class LoadBody(Struct, frozen=True):
+class LoadBody(Struct, frozen=True, forbid_unknown_fields=True):
     """`POST /api/v1/models/load`."""
 
     model: _Name
@@ -45,13 +45,13 @@ class LoadBody(Struct, frozen=True):
         return LoadOptions(self.context_length, self.parallel, ttl=0.0)
 
 
-class UnloadBody(Struct, frozen=True):
+class UnloadBody(Struct, frozen=True, forbid_unknown_fields=True):
     """`POST /api/v1/models/unload`."""
 
     instance_id: _Name
 
 
-class DownloadBody(Struct, frozen=True):
+class DownloadBody(Struct, frozen=True, forbid_unknown_fields=True):
     """`POST /api/v1/models/download`."""
 
     model: _Name
@@ -83,7 +83,7 @@ class ImageItem(Struct, frozen=True, forbid_unknown_fields=True, tag="image"):
 Item: TypeAlias = TextItem | PlainTextItem | ImageItem
 
 
-class NativeChatBody(Struct, frozen=True):
+class NativeChatBody(Struct, frozen=True, forbid_unknown_fields=True):
     """`POST /api/v1/chat`."""
 
     model: _Name

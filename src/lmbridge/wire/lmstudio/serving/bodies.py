@@ -55,7 +55,7 @@ def _known(shape: type[Struct]) -> dict[str, bool]:
 
 
 def _unknown(strange: list[str], known: list[str]) -> InvalidRequest:
-    named = ", ".join(f"'{name[:100]}'" for name in strange[:MOST_NAMES])
+    named = ", ".join(repr(name[:100]) for name in strange[:MOST_NAMES])
     return InvalidRequest(
         f"Unrecognized key(s) in object: {named}",
         hint=f"This takes: {', '.join(known)}.",

@@ -1,6 +1,6 @@
 """What providers and extensions there are: found by entry points, built from the settings, switched on and off.
 
-`values` reads settings by a manifest, `extensions` activates other people's packages, `registry` joins both.
+`extensions` activates other people's packages, `registry` joins them with our own.
 """
 
 from lmbridge.registry.registry import EXTENSIONS, PROVIDERS, Entry, Registry

@@ -18,11 +18,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lmbridge.config import Config
+from lmbridge.core import settings as values
 from lmbridge.core.errors import BridgeError, ConfigInvalid
 from lmbridge.core.extension import Extension, ExtensionManifest, ExtensionState, Listener, SettingValue
 from lmbridge.core.provider import Category, Provider
 from lmbridge.machine.home import extension_folder, private_folder
-from lmbridge.registry import values
 
 ID: Final = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 

@@ -1,4 +1,4 @@
-"""Settings by a manifest: what a file, the environment or a command line gives, in the type wanted. Pure."""
+"""Settings by a manifest: what a file, the environment or a command line gives, in the type that is wanted."""
 
 from __future__ import annotations
 

@@ -160,13 +160,26 @@ class Answer(Struct, frozen=True):
         return "tool_use" if self.tool_calls else _STOPS.get(self.finish.reason, self.finish.reason)
 
 
+class _Call:
+    """A call as far as it has come."""
+
+    __slots__ = ("arguments", "id", "name")
+
+    def __init__(self) -> None:
+        self.id = self.name = ""
+        self.arguments: list[str] = []  # put together once: they may be long, and come letter by letter
+
+    def whole(self) -> ToolCall:
+        return ToolCall(self.id, self.name, "".join(self.arguments))
+
+
 class AnswerBuilder:
     """Adds events up to the `Answer` they describe. Feed every event, then `close()`."""
 
     def __init__(self) -> None:
         self._text: list[str] = []
         self._reasoning: list[str] = []
-        self._calls: dict[int, list[str]] = {}
+        self._calls: dict[int, _Call] = {}
         self._started = Started("", "")
         self._finished: Finished | None = None
 
@@ -180,10 +193,10 @@ class AnswerBuilder:
             case ReasoningDelta(text, 0):
                 self._reasoning.append(text)
             case ToolCallDelta(call, call_id, name, arguments, 0):
-                parts = self._calls.setdefault(call, ["", "", ""])
-                parts[0] += call_id
-                parts[1] += name
-                parts[2] += arguments
+                known = self._calls.setdefault(call, _Call())
+                known.id += call_id
+                known.name += name
+                known.arguments.append(arguments)
             case Finished(index=0):
                 self._finished = event
             case _:
@@ -206,7 +219,7 @@ class AnswerBuilder:
             "assistant",
             "".join(self._text),
             reasoning="".join(self._reasoning) or None,
-            tool_calls=tuple(ToolCall(*self._calls[k]) for k in sorted(self._calls)),
+            tool_calls=tuple(self._calls[k].whole() for k in sorted(self._calls)),
         )
         return Answer(message, self._finished, self._started.provider, self._started.model)
 

@@ -246,6 +246,59 @@ async def test_parse_takes_a_class(client: openai.AsyncOpenAI) -> None:
     assert isinstance(answer.choices[0].message.parsed, Size)
 
 
+class GetWeather(BaseModel):
+    """The weather of a city."""
+
+    city: str
+
+
+async def test_parse_takes_a_class_for_a_tool(client: openai.AsyncOpenAI) -> None:
+    answer = await client.chat.completions.parse(
+        model="lmbridge-tiny",
+        messages=[{"role": "user", "content": "What is the weather in Paris?"}],
+        tools=[openai.pydantic_function_tool(GetWeather, name="get_weather")],
+        tool_choice="required",
+        parallel_tool_calls=False,
+        temperature=0,
+    )
+    (call,) = answer.choices[0].message.tool_calls or []
+    assert call.function.parsed_arguments == GetWeather(city="Paris")
+
+
+async def test_the_streaming_helper_sees_each_call_grow_and_parses_it(client: openai.AsyncOpenAI) -> None:
+    async with client.chat.completions.stream(
+        model="lmbridge-tiny",
+        messages=[{"role": "user", "content": "What is the weather in Paris?"}],
+        tools=[openai.pydantic_function_tool(GetWeather, name="get_weather")],
+        tool_choice="required",
+        parallel_tool_calls=False,
+        temperature=0,
+    ) as stream:
+        kinds = {event.type async for event in stream}
+        answer = await stream.get_final_completion()
+    assert {"tool_calls.function.arguments.delta", "tool_calls.function.arguments.done"} <= kinds
+    (call,) = answer.choices[0].message.tool_calls or []
+    assert call.function.parsed_arguments == GetWeather(city="Paris")
+
+
+async def test_the_streaming_helper_parses_an_answer(client: openai.AsyncOpenAI) -> None:
+    async with client.chat.completions.stream(
+        model="random-chat", messages=HELLO, max_tokens=400, response_format=Size
+    ) as stream:
+        answer = await stream.get_final_completion()
+    assert isinstance(answer.choices[0].message.parsed, Size)
+
+
+@pytest.mark.parametrize("encoding", ["float", "base64"])
+async def test_vectors_are_the_same_in_either_encoding(client: openai.AsyncOpenAI, encoding: str) -> None:
+    plain = await client.embeddings.create(model="random-embed", input="one")
+    asked = await client.embeddings.create(model="random-embed", input="one", encoding_format=encoding)  # type: ignore[arg-type]
+    given = asked.data[0].embedding
+    assert isinstance(given, str) == (encoding == "base64")
+    if encoding == "float":
+        assert given == pytest.approx(plain.data[0].embedding, abs=1e-6)
+
+
 async def test_texts_become_vectors(client: openai.AsyncOpenAI) -> None:
     got = await client.embeddings.create(model="random-embed", input=["one", "two", "one"])
     assert [len(item.embedding) for item in got.data] == [WIDTH] * 3

@@ -1,0 +1,1 @@
+"""A model with tools, round by round until it stops: what is decided (`policy`), and what does it (`run`)."""

@@ -194,19 +194,21 @@ def test_sound_is_refused() -> None:
         prepared(chat(messages=[{"role": "user", "content": [{"type": "input_audio"}]}]))
 
 
-def called(arguments: str) -> Body:
-    call = {"id": "c", "type": "function", "function": {"name": "a", "arguments": arguments}}
+def called(*arguments: object) -> Body:
+    function = dict(zip(("name", "arguments"), ("a", *arguments), strict=False))
+    call = {"id": "c", "type": "function", "function": function}
     return chat(messages=[USER, {"role": "assistant", "content": None, "tool_calls": [call]}])
 
 
-def test_past_calls_whose_arguments_are_not_json_are_named() -> None:
+@pytest.mark.parametrize("arguments", ["{bad", '{"a":1e400}', '{"a":"\\ud800"}', '{"a":NaN}', "[" * 10**5])
+def test_past_calls_whose_arguments_are_not_json_are_named(arguments: str) -> None:
     with pytest.raises(InvalidRequest, match="is not JSON") as caught:
-        prepared(called("{bad"))
+        prepared(called(arguments))
     assert caught.value.param == "messages[1].tool_calls[0].function.arguments"
 
 
 def test_past_calls_without_arguments_get_empty_ones() -> None:
-    assert prepared(called("")) == called("{}")
+    assert prepared(called("")) == prepared(called()) == prepared(called(None)) == called("{}")
     assert prepare(TRAITS, (body := called("{}"))) is body
 
 

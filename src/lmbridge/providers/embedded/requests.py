@@ -7,9 +7,10 @@ ignores much of a schema, fails on pictures it cannot see. Each rule here mends 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Final
+
+import msgspec
 
 from lmbridge.core.errors import InvalidRequest, UnsupportedParameter
 from lmbridge.providers.embedded.schemas import fitted
@@ -185,21 +186,21 @@ def _check_parts(traits: Traits, parts: Sequence[object], param: str) -> None:
 
 
 def _with_arguments(calls: list[object], param: str) -> list[object]:
-    """*calls*, empty arguments made `{}`; the engine fails on what is not JSON."""
+    """*calls*, empty arguments and none at all made `{}`; the engine fails on what is not JSON."""
     ours = calls
     for position, call in enumerate(calls):
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(call, dict) or not isinstance(function, dict):
             continue
         arguments = function.get("arguments")
-        if not isinstance(arguments, str):
+        if not isinstance(arguments, str | None):
             continue
-        if not arguments.strip():
+        if arguments is None or not arguments.strip():
             ours = list(ours)
             ours[position] = {**call, "function": {**function, "arguments": "{}"}}
             continue
         try:
-            json.loads(arguments)
+            msgspec.json.decode(arguments)  # as strict as the engine, which takes no number without end
         except (ValueError, RecursionError) as error:
             where = f"{param}[{position}].function.arguments"
             raise InvalidRequest(f"`{where}` is not JSON: {error}.", param=where) from error

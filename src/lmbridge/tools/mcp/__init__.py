@@ -1,0 +1,1 @@
+"""MCP servers as places where tool calls go: we are their client. The package `mcp` is imported late."""

@@ -1,0 +1,64 @@
+"""Which tools of an MCP server exist here, and which may be called: the one place where that is decided.
+
+`act`'s approval, the terminal and the gateway ask here, and `MCPBox` itself refuses what is never to be called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeAlias
+
+from lmbridge.machine.mcp.consent import Consents
+from lmbridge.machine.mcp.entries import Entry, Policy
+
+Decide: TypeAlias = Callable[[str], Policy]
+
+
+class Rules:
+    """The rules for one server.
+
+    Args:
+        decide: what becomes of calls of a tool, by the name that the server has for it.
+        allowed: for each list of names, only tools that are in it exist.
+        attended: somebody is there who can be asked; where nobody is, what is to be asked for is never called.
+    """
+
+    def __init__(self, decide: Decide, *allowed: Collection[str] | None, attended: bool = True) -> None:
+        self._decide, self._attended = decide, attended
+        self._allowed = [frozenset(names) for names in allowed if names is not None]
+
+    @classmethod
+    def of(
+        cls,
+        entry: Entry,
+        consents: Consents | None = None,
+        *,
+        only: Sequence[str] | None = None,
+        attended: bool = True,
+    ) -> Rules:
+        """The rules of an entry, and what the user answered.
+
+        Args:
+            only: narrows the tools further, as a request may.
+        """
+
+        def decide(tool: str) -> Policy:
+            return entry.policy_of(tool) if consents is None else consents.policy_of(entry, tool)
+
+        return cls(decide, entry.allowed_tools, only, attended=attended)
+
+    def policy_of(self, tool: str) -> Policy:
+        """What becomes of a call."""
+        if any(tool not in names for names in self._allowed):
+            return "never"
+        policy = self._decide(tool)
+        return "never" if policy == "ask" and not self._attended else policy
+
+    def why_not(self, tool: str) -> str:
+        """Why a tool is not offered; "" if it is."""
+        if any(tool not in names for names in self._allowed):
+            return "not among the allowed tools"
+        policy = self._decide(tool)
+        if policy == "never":
+            return "forbidden"
+        return "nobody can be asked here" if policy == "ask" and not self._attended else ""

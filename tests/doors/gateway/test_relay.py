@@ -14,7 +14,6 @@ from tests.fakes.openai_server import FakeOpenAI, fake_openai
 from lmbridge.core.models import Endpoint, Instance, LoadOptions, ModelInfo
 from lmbridge.core.provider import Progress, ProviderContext
 from lmbridge.doors.gateway import GatewaySettings
-from lmbridge.doors.gateway.relay import with_role
 from lmbridge.providers.openai import OpenAIProvider
 
 ROUTE = "/v1/chat/completions"
@@ -369,27 +368,6 @@ async def test_a_provider_may_be_silent_for_as_long_as_its_settings_say(
         got = await up.post(ROUTE, chat(f"fault:{fault}", stream=fault == "silent"))
     assert b'"code":"provider_timeout"' in got.body
     assert got.status == (504 if fault == "mute" else 200)
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        (b'data: {"choices":[{"delta":{"role":"assistant"}}]}\n\n', None),
-        (
-            b'data: {"choices":[{"delta":{"content":"a"}}]}\n\ndata: {"choices":[]}\n\n',
-            b'data: {"choices":[{"delta":{"role":"assistant","content":"a"}}]}\n\ndata: {"choices":[]}\n\n',
-        ),
-        (
-            b': comment\n\ndata:{"choices":[{"delta":{}}]}\n\n',
-            b': comment\n\ndata: {"choices":[{"delta":{"role":"assistant"}}]}\n\n',
-        ),
-        (b"data: [DONE]\n\n", None),
-        (b"data: {}\n\n", None),
-        (b"data: nonsense\n\n", None),
-    ],
-)
-def test_the_first_event_says_who_speaks(given: bytes, expected: bytes | None) -> None:
-    assert with_role(given) == (given if expected is None else expected)
 
 
 def events_of(*pieces: bytes) -> bytes:

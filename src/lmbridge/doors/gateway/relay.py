@@ -11,9 +11,7 @@ sooner, but the bytes would be ours and no longer the engine's, and every token 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from secrets import token_hex
 from time import time
 from typing import Final
@@ -23,12 +21,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lmbridge.clients.http import HTTPClient, Response
-from lmbridge.core.errors import BridgeError, BrokenAnswer, ContextExceeded
+from lmbridge.core.errors import BrokenAnswer, ContextExceeded
 from lmbridge.core.models import LoadOptions, ModelKind, Patience
 from lmbridge.core.provider import Manifest
 from lmbridge.core.requests import ChatRequest
 from lmbridge.doors.gateway.asgi import JSON, NOSNIFF, Request
 from lmbridge.doors.gateway.heartbeat import Heartbeat
+from lmbridge.doors.gateway.passing import Passing
 from lmbridge.doors.gateway.retell import Retelling
 from lmbridge.doors.gateway.using import Use
 from lmbridge.hub.hub import Hub
@@ -36,31 +35,24 @@ from lmbridge.hub.lease import Lease
 from lmbridge.wire.openai.chat_encoder import ChatEncoder
 from lmbridge.wire.openai.choices import Choices
 from lmbridge.wire.openai.errors import decode_error
-from lmbridge.wire.openai.progress import without_progress
 from lmbridge.wire.openai.relayed import (
     ChatAnswer,
     ChatPiece,
-    RelayedEvents,
     TextAnswer,
     TextPiece,
     VectorAnswer,
     check,
 )
-from lmbridge.wire.openai.tap import UsageTap
 from lmbridge.wire.openai.thinking import ThoughtsApart, whole_apart
 from lmbridge.wire.openai.usage import to_usage
 from lmbridge.wire.openai.vectors import in_base64
 from lmbridge.wire.sse import SSEDecoder, SSEError
 from lmbridge.wire.tool_calls import wants_either
 
-MAX_EVENT: Final = 16 * 2**20
-"""Bytes of one event of a stream."""
 MAX_ERROR: Final = 2**20
 """Bytes of a provider's error."""
 LONG: Final = 4096
 """Bytes of a streamed request from which on it is worth being told how far its prompt has been read."""
-DRAIN_S: Final = 0.25
-"""Seconds in which a provider has to end a stream after its `[DONE]`; only then its connection is kept."""
 
 _encode = msgspec.json.Encoder().encode
 _decode_fields = msgspec.json.Decoder(dict[str, object]).decode
@@ -117,13 +109,6 @@ class Ask(Struct, frozen=True, gc=False):
     encoder: Callable[[Use], ChatEncoder] | None = None
     ours: tuple[str, ...] = ()
     options: LoadOptions = LoadOptions()
-
-
-class _Named(Struct):
-    model: object = None
-
-
-_decode_name = msgspec.json.Decoder(_Named).decode
 
 
 class Relay:
@@ -230,7 +215,7 @@ class Relay:
         async with await self._send(lease, language, _body(lease, ask, measured=measured)) as response:
             await _check_stream(response, provider)
             apart = ThoughtsApart() if _leaves_tags(ask, lease) else None
-            stream = _Stream(request, response, lease, language, apart)
+            stream = Passing(request, response, lease, language.piece, role=language.role, apart=apart)
             try:
                 await stream.pass_first(heart, measured=measured)
                 use.first_event()
@@ -345,152 +330,3 @@ def _encoder(ask: Ask, use: Use) -> ChatEncoder:
     if ask.encoder is not None:
         return ask.encoder(use)
     return ChatEncoder(f"chatcmpl-{token_hex(12)}", int(time()), use.lease.name, include_usage=ask.wants_usage)
-
-
-class _Stream:
-    """Passes a provider's events on to a caller: whole and good ones only, so that an error can follow any.
-
-    Args:
-        apart: takes thoughts apart from the answer, where the provider may not have.
-    """
-
-    __slots__ = ("_apart", "_checked", "_endpoint", "_held", "_provider", "_request", "_response", "_role", "tap")
-
-    def __init__(
-        self,
-        request: Request,
-        response: Response,
-        lease: Lease,
-        language: Language,
-        apart: ThoughtsApart | None,
-    ) -> None:
-        self._request, self._response, self._role, self._apart = request, response, language.role, apart
-        self._provider, self._endpoint = lease.provider.id, lease.instance.endpoint
-        self._held = b""
-        self._checked = RelayedEvents(language.piece, self._provider)
-        self.tap = UsageTap(self._provider)
-
-    async def pass_first(self, heart: Heartbeat, *, measured: bool) -> None:
-        """Wait for the first event and pass it on; until then the status can still tell of an error.
-
-        Args:
-            measured: events that tell how far the prompt has been read are for the heart alone.
-        """
-        async for data in self._response:
-            events, error = self._until_error(self._whole(data))
-            if measured:
-                events, fraction = without_progress(events)
-                if fraction is not None:
-                    heart.reading(fraction)
-            if b"data:" in events:
-                if self._endpoint.also:
-                    self._endpoint.check_answerer(self._provider, answerer(events))
-                await heart.stop()
-                if not self._request.started:
-                    await self._request.start_events()
-                await self._request.send(with_role(events) if self._role else events)
-            if error is not None:
-                raise error
-            if b"data:" in events:
-                return  # otherwise it was a comment: our own signs of life go on
-        raise BrokenAnswer(self._provider, "the stream ended before it began")
-
-    async def pass_rest(self) -> None:
-        """Pass on the other events, and the end if it is one.
-
-        Raises:
-            BridgeError: the provider's error, or that its stream was cut off.
-        """
-        if not self._done():
-            async for data in self._response:
-                events, error = self._until_error(self._whole(data))
-                if events:
-                    await self._request.send(events)
-                if error is not None:
-                    raise error
-                if self._done():
-                    break
-        await self._end()
-
-    def _done(self) -> bool:
-        return self.tap.done
-
-    async def _end(self) -> None:
-        if not self._done():
-            if self._lacks_done():
-                await self._request.send(b"data: [DONE]\n\n")
-        elif not self._response.ended:
-            with suppress(TimeoutError, BrokenAnswer):
-                async with asyncio.timeout(DRAIN_S):
-                    async for _ in self._response:
-                        pass
-        await self._request.send(b"", more=False)
-
-    def _lacks_done(self) -> bool:
-        """Whether a whole answer has ended without `[DONE]`, as some servers do.
-
-        Raises:
-            BrokenAnswer: it was not whole.
-        """
-        self.tap.close()
-        if self._done():
-            return False
-        if self._held or not self.tap.finished:
-            raise BrokenAnswer(self._provider, "the stream ended before the answer did")
-        return True
-
-    def _whole(self, data: bytes) -> bytes:
-        """The events that are complete now; the rest is kept for the next time."""
-        self.tap.feed(data)
-        if self._held:
-            data = self._held + data
-        if data.endswith(b"\n\n"):
-            self._held = b""
-            return data
-        end = max(data.rfind(b"\n\n") + 2, data.rfind(b"\r\n\r\n") + 4)
-        if end < 4:
-            end = 0
-        self._held = data[end:]
-        if len(self._held) > MAX_EVENT:
-            raise BrokenAnswer(self._provider, f"one event is larger than {MAX_EVENT:,} bytes")
-        return data[:end]
-
-    def _until_error(self, events: bytes) -> tuple[bytes, BridgeError | None]:
-        """The events before one that is wrong or reports an error, and that error in our form."""
-        events, error = self._checked.feed(events)
-        if self._apart is not None:
-            events = self._apart.feed(events)
-        return self._until_end(events) if error is None else (events, error)
-
-    def _until_end(self, events: bytes) -> tuple[bytes, BridgeError | None]:
-        """The same events, or those before an end that comes without a reason: then the answer was cut short."""
-        if self.tap.done or self._checked.ended:
-            self.tap.close()
-            if not self.tap.finished:
-                broken = BrokenAnswer(self._provider, "the stream ended without a reason to finish")
-                return events.removesuffix(b"data: [DONE]\n\n"), broken
-        return events, None
-
-
-def answerer(events: bytes) -> object:
-    """The model that the first event says it is from; None if it does not say."""
-    begin = events.find(b"data:") + 5
-    try:
-        return _decode_name(events[begin : events.find(b"\n", begin)]).model
-    except (ValueError, RecursionError):
-        return None
-
-
-def with_role(events: bytes) -> bytes:
-    """The same events, the first one saying who speaks, as OpenAI's always does."""
-    begin = events.find(b"data:") + 5
-    end = events.find(b"\n", begin)
-    if b'"role"' in events[begin:end]:
-        return events
-    try:
-        chunk = msgspec.json.decode(events[begin:end])
-        for choice in chunk["choices"]:
-            choice["delta"] = {"role": "assistant", **choice["delta"]}
-    except (ValueError, LookupError, TypeError):
-        return events  # an error, or something that is not ours to mend
-    return events[:begin] + b" " + _encode(chunk) + events[end:]

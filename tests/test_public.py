@@ -11,8 +11,10 @@ import pytest
 import lmbridge
 from lmbridge.clients.lmbridge import RemoteHub
 from lmbridge.core.hub import AnyHub
+from lmbridge.core.model import Model
 from lmbridge.hub.hub import Hub
 from lmbridge.sync import BlockingHub
+from lmbridge.sync.model import BlockingModel
 
 
 def test_every_public_name_loads_and_the_list_is_sorted() -> None:
@@ -52,3 +54,8 @@ def test_the_blocking_twin_has_the_same_methods() -> None:
     wanted = methods(AnyHub)
     del wanted["aclose"]  # leaving the `with` does it
     assert methods(BlockingHub) == wanted
+
+
+def test_the_blocking_twin_of_a_model_has_the_same_methods() -> None:
+    assert methods(BlockingModel) == methods(Model)
+    assert isinstance(inspect.getattr_static(BlockingModel, "info"), property)

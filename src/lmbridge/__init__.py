@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from lmbridge.config import Config as Config
     from lmbridge.config import load_config as load_config
     from lmbridge.core import errors as errors
+    from lmbridge.core.acting import ActOptions as ActOptions
+    from lmbridge.core.acting import ActResult as ActResult
+    from lmbridge.core.acting import ActState as ActState
+    from lmbridge.core.acting import Allow as Allow
+    from lmbridge.core.acting import Deny as Deny
+    from lmbridge.core.acting import Edit as Edit
+    from lmbridge.core.acting import Pause as Pause
+    from lmbridge.core.chat import Chat as Chat
     from lmbridge.core.errors import BridgeError as BridgeError
     from lmbridge.core.events import (
         Answer as Answer,
@@ -76,6 +84,7 @@ if TYPE_CHECKING:
     from lmbridge.core.messages import (
         ToolCall as ToolCall,
     )
+    from lmbridge.core.model import Model as Model
     from lmbridge.core.models import (
         Download as Download,
     )
@@ -103,24 +112,37 @@ if TYPE_CHECKING:
     from lmbridge.core.requests import (
         Schema as Schema,
     )
+    from lmbridge.core.tools import Toolbox as Toolbox
+    from lmbridge.core.tools import ToolResult as ToolResult
+    from lmbridge.hub.act.telling import replay as replay
     from lmbridge.providers.lmstudio.status import LMStudioStatus as LMStudioStatus
     from lmbridge.sync.lmstudio import InferenceSettings as InferenceSettings
     from lmbridge.sync.lmstudio import LMStudioManager as LMStudioManager
+    from lmbridge.tools.files import FileTools as FileTools
+    from lmbridge.tools.functions import tool as tool
     from lmbridge.version import __version__ as __version__
     from lmbridge.wire.lmstudio.models import LMStudioModel as LMStudioModel
     from lmbridge.wire.lmstudio.models import LoadedInstance as LoadedInstance
 
 _HOME = {
-    "AnyHub": "core.hub",
+    "ActOptions": "core.acting",
+    "ActResult": "core.acting",
+    "ActState": "core.acting",
+    "Allow": "core.acting",
     "Answer": "core.events",
+    "AnyHub": "core.hub",
     "BridgeError": "core.errors",
+    "Chat": "core.chat",
     "ChatMessage": "core.messages",
     "ChatRequest": "core.requests",
     "Config": "config",
+    "Deny": "core.acting",
     "Download": "core.models",
+    "Edit": "core.acting",
     "EmbedRequest": "core.requests",
     "Embeddings": "core.events",
     "Event": "core.events",
+    "FileTools": "tools.files",
     "Finished": "core.events",
     "ImagePart": "core.messages",
     "InferenceSettings": "sync.lmstudio",
@@ -134,8 +156,10 @@ _HOME = {
     "LoadedInstance": "wire.lmstudio.models",
     "Message": "core.messages",
     "MessageRole": "core.messages",
+    "Model": "core.model",
     "ModelInfo": "core.models",
     "NamedTool": "core.requests",
+    "Pause": "core.acting",
     "PromptProgress": "core.events",
     "ReasoningDelta": "core.events",
     "Sampling": "core.requests",
@@ -147,12 +171,16 @@ _HOME = {
     "Tool": "core.messages",
     "ToolCall": "core.messages",
     "ToolCallDelta": "core.events",
+    "ToolResult": "core.tools",
+    "Toolbox": "core.tools",
     "Usage": "core.events",
     "__version__": "version",
     "connect": "assembly",
     "errors": "core.errors",
     "load_config": "config",
+    "replay": "hub.act.telling",
     "sync": "sync",
+    "tool": "tools.functions",
 }
 
 __all__ = sorted(_HOME)

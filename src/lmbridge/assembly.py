@@ -5,7 +5,7 @@ The only place that joins providers and hub. Which providers there are is the re
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from lmbridge.config import Config, load_config
 from lmbridge.core.errors import NotRunning
 from lmbridge.core.hub import AnyHub
 from lmbridge.core.provider import Provider
+from lmbridge.core.tools import Toolbox
+from lmbridge.hub.act.actor import HubActor
 from lmbridge.hub.hub import Hub
 from lmbridge.machine.gateway_file import GatewayFile
 from lmbridge.registry import Registry
@@ -42,7 +44,7 @@ async def connect(
     if found is not None and found.alive:
         from lmbridge.clients.lmbridge import RemoteHub
 
-        async with RemoteHub(found.url, found.key) as remote:
+        async with RemoteHub(found.url, found.key, actor=HubActor(_toolbox_of)) as remote:
             yield remote
         return
     if gateway:
@@ -80,10 +82,18 @@ def build_hub(config: Config, files: Sequence[Path] = ()) -> Hub:
         auto_evict=config.auto_evict,
         truncate=config.truncate,
         default_provider=registry.default,
+        toolbox_of=_toolbox_of,
         attached=[registry.extensions],
     )
     registry.extensions.listen_to(hub.activity)
     return hub
+
+
+def _toolbox_of(functions: Sequence[Callable[..., object]]) -> Toolbox:
+    """Python functions as a box of tools."""
+    from lmbridge.tools.functions import FunctionTools
+
+    return FunctionTools(functions)
 
 
 def build_providers(config: Config) -> Iterator[Provider]:

@@ -19,6 +19,8 @@ from lmbridge.clients.openai import ChatStream, OpenAIClient, collect
 from lmbridge.core.errors import BrokenAnswer, ModelNotFound, NoModels, NotRunning, ProviderUnavailable
 from lmbridge.core.events import Answer, Embeddings, Event
 from lmbridge.core.handle import ProviderHandle
+from lmbridge.core.messages import Message, Tool
+from lmbridge.core.model import Actor, Model
 from lmbridge.core.models import Download, Endpoint, InstanceState, LoadOptions, ModelInfo, ModelKind
 from lmbridge.core.provider import DownloadProgress, Progress, ProviderState
 from lmbridge.core.requests import ChatRequest, EmbedRequest
@@ -69,6 +71,16 @@ class _Load(Struct):
     options: LoadOptions
 
 
+class _Count(Struct, omit_defaults=True):
+    model: str
+    messages: tuple[Message, ...]
+    tools: tuple[Tool, ...] = ()
+
+
+class _Counted(Struct):
+    tokens: int | None
+
+
 class _Unload(Struct):
     model: str
 
@@ -95,9 +107,11 @@ class RemoteHub:
         url: of the gateway, such as `http://127.0.0.1:1235`.
         key: an API key, or the key of the user's own gateway file.
         http: sends the requests; None makes one that `aclose` closes.
+        actor: runs models with tools, in this process; None for hubs that nobody asks for that.
     """
 
-    def __init__(self, url: str, key: str, *, http: HTTPClient | None = None) -> None:
+    def __init__(self, url: str, key: str, *, http: HTTPClient | None = None, actor: Actor | None = None) -> None:
+        self._actor = actor
         self._url = url.rstrip("/")
         self._headers = (("authorization", f"Bearer {key}"),) if key else ()
         self._own = http is None
@@ -146,6 +160,10 @@ class RemoteHub:
             ModelNotFound, NoModels, WrongModelKind.
         """
         return await self._ask("POST", "models/resolve", ModelInfo, _Resolve(name, kind))
+
+    async def model(self, name: str = "", kind: ModelKind = "chat") -> Model:
+        """One model of the gateway; see `AnyHub.model`. Its tools are called in this process."""
+        return Model(self, await self.resolve(name, kind), self._actor)
 
     async def instances(self) -> Sequence[InstanceState]:
         """The models in the gateway's memory."""
@@ -235,6 +253,11 @@ class RemoteHub:
         """The whole answer at once. Streamed on the way, so that leaving stops the engine within a token."""
         with _reachable():
             return await collect(await self._stream(request))
+
+    async def count(self, chat: ChatRequest) -> int | None:
+        """Tokens of a prompt, as its model counts them there; None where the provider does not tell."""
+        ask = _Count(chat.model, chat.turns, chat.tools)
+        return (await self._ask("POST", "models/count", _Counted, ask)).tokens
 
     async def embed(self, request: EmbedRequest) -> Embeddings:
         """Vectors for texts."""

@@ -9,6 +9,7 @@ from typing import Protocol, Self
 
 from lmbridge.core.events import Answer, Embeddings, Event
 from lmbridge.core.handle import ProviderHandle
+from lmbridge.core.model import Model
 from lmbridge.core.models import InstanceState, LoadOptions, ModelInfo, ModelKind
 from lmbridge.core.provider import DownloadProgress, Progress, ProviderState
 from lmbridge.core.requests import ChatRequest, EmbedRequest
@@ -48,6 +49,15 @@ class AnyHub(Protocol):
 
     async def resolve(self, name: str, kind: ModelKind = "chat") -> ModelInfo:
         """The model a name means.
+
+        Raises:
+            ModelNotFound, NoModels, WrongModelKind.
+        """
+
+    async def model(self, name: str = "", kind: ModelKind = "chat") -> Model:
+        """One model, with methods to talk with it and to let it work with tools: `respond`, `act`, `embed`.
+
+        Nothing is loaded before it is asked.
 
         Raises:
             ModelNotFound, NoModels, WrongModelKind.
@@ -97,6 +107,9 @@ class AnyHub(Protocol):
 
     async def answer(self, request: ChatRequest) -> Answer:
         """The whole answer at once."""
+
+    async def count(self, chat: ChatRequest) -> int | None:
+        """Tokens of a prompt, as its model counts them; None where the provider does not tell. Loads the model."""
 
     async def embed(self, request: EmbedRequest) -> Embeddings:
         """Vectors for texts."""

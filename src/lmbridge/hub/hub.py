@@ -19,6 +19,7 @@ from lmbridge.core.errors import (
 )
 from lmbridge.core.events import Answer, AnswerBuilder, Embeddings, Event
 from lmbridge.core.handle import ProviderHandle
+from lmbridge.core.model import Model
 from lmbridge.core.models import Instance, InstanceState, LoadOptions, ModelInfo, ModelKind
 from lmbridge.core.provider import (
     Counter,
@@ -32,6 +33,8 @@ from lmbridge.core.provider import (
 )
 from lmbridge.core.requests import ChatRequest, EmbedRequest
 from lmbridge.hub import context
+from lmbridge.hub.act.actor import HubActor
+from lmbridge.hub.act.tooling import ToolboxOf
 from lmbridge.hub.activity import Activity
 from lmbridge.hub.answering import Answering
 from lmbridge.hub.catalogue import Catalogue
@@ -66,6 +69,7 @@ class Hub:
             ask for it, where their tokens can be counted.
         default_provider: id of the one that chats go to which name no model, unless *default_model* does; "" lets
             the hub choose.
+        toolbox_of: makes tools of Python functions, for `Model.act`.
         attached: what came with the providers and is to end after them.
 
     Attributes:
@@ -83,11 +87,13 @@ class Hub:
         auto_evict: bool = False,
         truncate: bool = False,
         default_provider: str = "",
+        toolbox_of: ToolboxOf | None = None,
         attached: Sequence[Attached] = (),
     ) -> None:
         self.providers = tuple(providers)
         self._default_provider, self._attached = default_provider, tuple(attached)
         self.jit, self.truncate = jit, truncate
+        self._actor = HubActor(toolbox_of)
         self.substitutes = False
         self.activity = Activity()
         self._by_id = {p.id: p for p in self.providers}
@@ -145,6 +151,14 @@ class Hub:
             ModelNotFound, NoModels, WrongModelKind, BadModelFile, ProviderUnavailable.
         """
         return await self._catalogue.resolve(name, kind)
+
+    async def model(self, name: str = "", kind: ModelKind = "chat") -> Model:
+        """One model, with methods to talk with it; see `AnyHub.model`."""
+        try:
+            info = await self.resolve(name, kind)
+        except (ModelNotFound, NoModels) as error:
+            info = usable(await self._fetched(name, error), kind)
+        return Model(self, info, self._actor)
 
     async def find(self, name: str) -> ModelInfo:
         """The model a name means, whatever it can do; "" means the default for chats.

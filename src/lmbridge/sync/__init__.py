@@ -20,6 +20,7 @@ from lmbridge.core.hub import AnyHub
 from lmbridge.core.models import InstanceState, LoadOptions, ModelInfo, ModelKind
 from lmbridge.core.provider import DownloadProgress, Progress, ProviderState
 from lmbridge.core.requests import ChatRequest, EmbedRequest
+from lmbridge.sync.model import BlockingModel
 from lmbridge.sync.provider import BlockingProvider
 
 
@@ -70,6 +71,10 @@ class BlockingHub:
         """The model a name means."""
         return self._portal.call(self._hub.resolve, name, kind)
 
+    def model(self, name: str = "", kind: ModelKind = "chat") -> BlockingModel:
+        """One model, with methods to talk with it and to let it work with tools."""
+        return BlockingModel(self._portal.call(self._hub.model, name, kind), self._portal)
+
     def instances(self) -> Sequence[InstanceState]:
         """The models in memory."""
         return self._portal.call(self._hub.instances)
@@ -100,6 +105,10 @@ class BlockingHub:
     def answer(self, request: ChatRequest) -> Answer:
         """The whole answer at once."""
         return self._portal.call(self._hub.answer, request)
+
+    def count(self, chat: ChatRequest) -> int | None:
+        """Tokens of a prompt, as its model counts them."""
+        return self._portal.call(self._hub.count, chat)
 
     def embed(self, request: EmbedRequest) -> Embeddings:
         """Vectors for texts."""

@@ -13,8 +13,11 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct
 
+from lmbridge.core.errors import InvalidRequest
+from lmbridge.core.messages import ImagePart, Message, Tool
 from lmbridge.core.models import Download, InstanceState, LoadOptions, ModelInfo, ModelKind
 from lmbridge.core.provider import ProviderState
+from lmbridge.core.requests import ChatRequest
 from lmbridge.doors.gateway.asgi import Request
 from lmbridge.doors.gateway.family import ErrorBody
 from lmbridge.doors.gateway.routes import Paths, Route
@@ -71,6 +74,20 @@ class DownloadAsk(Struct, frozen=True, forbid_unknown_fields=True):
 
     model: str
     provider: str = ""
+
+
+class CountAsk(Struct, frozen=True, forbid_unknown_fields=True):
+    """A prompt whose tokens are wanted."""
+
+    messages: tuple[Message, ...]
+    model: str = ""
+    tools: tuple[Tool, ...] = ()
+
+
+class Counted(Struct, frozen=True):
+    """Tokens of a prompt; null where the model's provider does not tell."""
+
+    tokens: int | None
 
 
 class UnloadAsk(Struct, frozen=True, forbid_unknown_fields=True):
@@ -138,6 +155,14 @@ class Management:
                     events=(Loading, Loaded, ErrorBody),
                 )
             },
+            "/api/lmbridge/models/count": {
+                "POST": Route(
+                    self.count,
+                    "Tokens of a prompt, as its model counts them. Loads the model.",
+                    asks=CountAsk,
+                    answers=Counted,
+                )
+            },
             "/api/lmbridge/models/download": {
                 "POST": Route(
                     self.download,
@@ -183,6 +208,16 @@ class Management:
         """`POST /api/lmbridge/models/resolve`"""
         ask = await self._ask(request, ResolveAsk)
         await request.reply_json(await self._hub.resolve(ask.model, ask.kind))
+
+    async def count(self, request: Request) -> None:
+        """`POST /api/lmbridge/models/count`"""
+        ask = await self._ask(request, CountAsk)
+        for message in ask.messages:
+            for part in message.content if isinstance(message.content, tuple) else ():
+                if isinstance(part, ImagePart) and not part.url.startswith("data:"):
+                    raise InvalidRequest("A picture must be a `data:` URL; nothing is fetched.", param="messages")
+        chat = ChatRequest(ask.model, ask.messages, tools=ask.tools)
+        await request.reply_json(Counted(await self._hub.count(chat)))
 
     async def unload(self, request: Request) -> None:
         """`POST /api/lmbridge/models/unload`"""

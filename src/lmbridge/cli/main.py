@@ -35,6 +35,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "Gateway": {
             "serve": "Run the gateway: an OpenAI-compatible API, here in the terminal.",
             "gateway": "Run the gateway in the background.",
+            "mcp": "Serve the models to MCP hosts: programs whose model uses tools.",
             "keys": "API keys for programs that use the gateway.",
             "stored": "The answers that the gateway stores for its callers.",
             "log": "What the gateway answered, for whom and how fast.",
@@ -42,6 +43,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "This installation": {
             "status": "What works here and what does not.",
             "doctor": "Try everything out, and tell what mends the rest.",
+            "providers": "Where models run: which are there, which are used, their settings.",
             "lmstudio": "LM Studio itself: find it, start it, stop it.",
             "completion": "Complete commands with the Tab key in your shell.",
         },

@@ -117,7 +117,7 @@ async def _serve(config: Config, settings: GatewayConfig, models: tuple[str, ...
         gateway = Gateway(hub, given, ring, key, requests=log, stored=stored)
         gateway.check()
         await _purge(stored)
-        listening = _bind(settings)
+        listening = bound(settings)
         second, taken = await stand_in.take(settings) if settings.stand_in else (None, "")
         try:
             # Before anybody is told that it answers: one that cannot be loaded ends the start.
@@ -150,7 +150,7 @@ async def _purge(stored: Stored) -> None:
         logging.getLogger("lmbridge.gateway").warning("%s", error)
 
 
-def _bind(settings: GatewayConfig) -> socket.socket:
+def bound(settings: GatewayConfig) -> socket.socket:
     """The listening socket.
 
     Raises:

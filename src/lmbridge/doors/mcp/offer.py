@@ -1,0 +1,73 @@
+"""What an MCP server says of itself, and the answers that can be given before it is really there.
+
+The official package takes a second or more to import on a slow machine (`bench mcp`), and a host waits for the
+answer to `initialize` before it shows anything. So what only repeats what is written here is answered at once, by
+`greeting`, and the server of the package takes over with everything else.
+
+Source: https://modelcontextprotocol.io/specification/2025-11-25/basic/lifecycle
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+from lmbridge.doors.mcp.catalogue import JSON, offered
+
+VERSIONS: Final = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
+"""Versions of the protocol that begin with `initialize`, the newest last: what others are offered instead."""
+CAPABILITIES: Final[JSON] = {
+    "resources": {"subscribe": False, "listChanged": False},
+    "tools": {"listChanged": False},
+}
+
+
+class Offer(Struct, frozen=True):
+    """A server of ours.
+
+    Attributes:
+        name: for programs. title: for people. instructions: what a host may tell its model.
+        manage: whether there are tools that change which models are in memory.
+    """
+
+    name: str
+    title: str
+    version: str
+    instructions: str
+    manage: bool = False
+
+
+def greeting(offer: Offer, message: JSON) -> JSON | None:
+    """The result of a request that can be answered at once; None for all others, and for those that are not right.
+
+    `tools/list` and `ping` may be answered like this on a connection that began with `initialize`.
+    """
+    match message:
+        case {"method": "initialize", "params": dict(params)}:
+            return _welcome(offer, params)
+        case {"method": "ping"}:
+            return {}
+        case {"method": "tools/list", "params": {"cursor": _}}:
+            return None
+        case {"method": "tools/list"}:
+            return {"tools": offered(manage=offer.manage)}
+        case _:
+            return None
+
+
+def _welcome(offer: Offer, params: JSON) -> JSON | None:
+    match params:
+        case {
+            "protocolVersion": str(asked),
+            "capabilities": dict(),
+            "clientInfo": {"name": str(), "version": str()},
+        }:
+            return {
+                "protocolVersion": asked if asked in VERSIONS else VERSIONS[-1],
+                "capabilities": CAPABILITIES,
+                "serverInfo": {"name": offer.name, "title": offer.title, "version": offer.version},
+                "instructions": offer.instructions,
+            }
+        case _:
+            return None  # the server of the package says what is wrong

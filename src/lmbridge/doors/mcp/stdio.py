@@ -1,0 +1,145 @@
+"""MCP over standard input and output: nothing but the protocol is ever written there.
+
+A thread reads from the very start. Until the server of the package is imported it answers what it can by itself
+(`offer.greeting`); what it cannot waits for the server, which is also told of the handshake.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import AsyncIterator
+from concurrent.futures import CancelledError
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from lmbridge.doors.mcp.lines import Lines, Message, answer, decode, id_of
+from lmbridge.doors.mcp.offer import Offer, greeting
+
+if TYPE_CHECKING:
+    from mcp.server.lowlevel import Server
+
+CHUNK: Final = 64 * 1024
+
+
+class Pipe:
+    """The host's two pipes. Use `open_pipe`.
+
+    Args:
+        source, sink: file descriptors of our own that nobody else reads or writes.
+    """
+
+    def __init__(self, source: int, sink: int, offer: Offer) -> None:
+        self._source, self._sink, self._offer = source, sink, offer
+        self._writing, self._handing = threading.Lock(), threading.Lock()
+        self._waiting: deque[Message | None] = deque()
+        self._queue: asyncio.Queue[Message | None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._greeted = False
+        self._answered: set[str | int] = set()
+
+    def start(self) -> None:
+        """Begin to read."""
+        threading.Thread(target=self._read, name="mcp-stdin", daemon=True).start()
+
+    def write(self, data: bytes) -> None:
+        """Write one line whole; blocks while the host does not read.
+
+        Raises:
+            OSError: the host is gone.
+        """
+        with self._writing:
+            left = memoryview(data)
+            while left:
+                left = left[os.write(self._sink, left) :]
+
+    def answered(self, id: object) -> bool:
+        """Whether a request was answered before the server was there; asked once for each answer of the server."""
+        if id not in self._answered:
+            return False
+        self._answered.discard(id)
+        return True
+
+    async def messages(self) -> AsyncIterator[Message]:
+        """What the host says that is not answered yet, until it says no more."""
+        with self._handing:
+            self._loop, self._queue = asyncio.get_running_loop(), asyncio.Queue(1)
+            waiting, self._waiting = self._waiting, deque()
+        for message in waiting:
+            if message is None:
+                return
+            yield message
+        while (message := await self._queue.get()) is not None:
+            yield message
+
+    def _read(self) -> None:
+        lines = Lines()
+        with suppress(OSError):  # the host is gone, in one way or another
+            while data := os.read(self._source, CHUNK):
+                for line in lines.feed(data):
+                    self._take(decode(line))
+        self._hand(None)
+
+    def _take(self, message: Message | bytes | None) -> None:
+        if isinstance(message, bytes):
+            self.write(message)
+        elif message is not None and not self._greet(message):
+            self._hand(message)
+
+    def _greet(self, message: Message) -> bool:
+        """Whether the answer is given, and the server needs not know."""
+        id = id_of(message)
+        with self._handing:
+            first = message.get("method") == "initialize"
+            early = self._queue is None and id is not None and (self._greeted or first)
+        if not early or id is None or (result := greeting(self._offer, message)) is None:
+            return False
+        self.write(answer(id, result))
+        if first:
+            self._greeted = True
+            self._answered.add(id)
+        return not first
+
+    def _hand(self, message: Message | None) -> None:
+        """Give a message to the server; waits while that has enough to do."""
+        with self._handing:
+            if self._queue is None or self._loop is None:
+                self._waiting.append(message)
+                return
+            put = self._queue.put(message)
+        try:
+            asyncio.run_coroutine_threadsafe(put, self._loop).result()
+        except (RuntimeError, CancelledError):
+            put.close()  # the server has ended
+
+
+def open_pipe(offer: Offer) -> Pipe:
+    """Take standard input and output for the protocol alone, and begin to answer.
+
+    Whatever else in this process, or in a child of it, reads standard input finds its end, and what it prints goes
+    to standard error.
+    """
+    source, sink = os.dup(0), os.dup(1)
+    if sys.platform == "win32":
+        import msvcrt
+
+        for descriptor in (source, sink):
+            msvcrt.setmode(descriptor, os.O_BINARY)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    sys.stdout.flush()
+    os.dup2(2, 1)
+    pipe = Pipe(source, sink, offer)
+    pipe.start()
+    return pipe
+
+
+async def serve(pipe: Pipe, server: Server[Any]) -> None:
+    """Answer the host until it closes our input, or is gone. Calls under way are stopped then."""
+    from lmbridge.doors.mcp.package import run_server
+
+    await run_server(pipe, server)

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Generic, Self, TypeVar
 
+from lmbridge.clients.event_stream import EventStream
 from lmbridge.clients.lmstudio.catalogue import Catalogue
 from lmbridge.clients.lmstudio.link import Link
 from lmbridge.clients.lmstudio.names import Found
-from lmbridge.clients.openai import EventStream
 from lmbridge.core.errors import EngineCrashed, InvalidRequest, ModelGone, ModelNotFound, WrongModel
 from lmbridge.core.events import (
     Answer,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -20,6 +21,9 @@ from lmbridge.hub.act.actor import HubActor
 from lmbridge.hub.hub import Hub
 from lmbridge.machine.gateway_file import GatewayFile
 from lmbridge.registry import Registry
+
+if TYPE_CHECKING:
+    from lmbridge.tools.mcp.servers import MCPServers
 
 
 @asynccontextmanager
@@ -83,7 +87,7 @@ def build_hub(config: Config, files: Sequence[Path] = ()) -> Hub:
         truncate=config.truncate,
         default_provider=registry.default,
         toolbox_of=_toolbox_of,
-        attached=[registry.extensions],
+        attached=[registry],
     )
     registry.extensions.listen_to(hub.activity)
     return hub
@@ -103,3 +107,10 @@ def build_providers(config: Config) -> Iterator[Provider]:
         ConfigInvalid: as `build_hub`.
     """
     yield from Registry(config).providers
+
+
+def mcp_servers(config: Config) -> MCPServers:
+    """The MCP servers of this user: those of the settings, and of LM Studio's `mcp.json`."""
+    from lmbridge.tools.mcp.servers import MCPServers
+
+    return MCPServers(config.home, config.mcp, config.source)

@@ -83,7 +83,8 @@ class ProviderState(Struct, frozen=True, omit_defaults=True):
         state: `ready`; `unavailable` (not there or down); `needs_key`; `foreign` (something else answers).
         detail: one sentence for people. hint: the command or setting that mends it.
         version: of the runtime, if it tells.
-        display_name: of the provider. default: it answers who names no model. Both are filled in by the hub.
+        display_name: of the provider, filled in by the hub where it does not tell another than its manifest.
+        default: it answers who names no model; filled in by the hub.
     """
 
     provider: str

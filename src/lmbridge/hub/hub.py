@@ -73,6 +73,7 @@ class Hub:
         attached: what came with the providers and is to end after them.
 
     Attributes:
+        attached: what ends with it.
         substitutes: whether the only chat model in memory answers for names that nobody knows, as LM Studio does.
     """
 
@@ -91,7 +92,8 @@ class Hub:
         attached: Sequence[Attached] = (),
     ) -> None:
         self.providers = tuple(providers)
-        self._default_provider, self._attached = default_provider, tuple(attached)
+        self.attached = tuple(attached)
+        self._default_provider = default_provider
         self.jit, self.truncate = jit, truncate
         self._actor = HubActor(toolbox_of)
         self.substitutes = False
@@ -120,7 +122,11 @@ class Hub:
         """The state of every provider, asked at the same time."""
         states = await asyncio.gather(*(p.probe() for p in self.providers))
         return [
-            replace(state, display_name=p.manifest.display_name, default=p.id == self._default_provider)
+            replace(
+                state,
+                display_name=state.display_name or p.manifest.display_name,
+                default=p.id == self._default_provider,
+            )
             for p, state in zip(self.providers, states, strict=True)
         ]
 
@@ -448,7 +454,7 @@ class Hub:
         await self._downloads.aclose()
         await self._leases.aclose()
         await asyncio.gather(*(p.aclose() for p in self.providers))
-        for each in self._attached:
+        for each in self.attached:
             await each.aclose()
 
     async def __aenter__(self) -> Self:

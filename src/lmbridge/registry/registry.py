@@ -6,10 +6,12 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from lmbridge.config import EXTENSIONS as EXTENSIONS_TABLE
 from lmbridge.config import PREFIX, TABLES, Config
@@ -32,19 +34,24 @@ class Entry(Struct, frozen=True):
     """A provider that there could be.
 
     Attributes:
-        table: its table in lmbridge.toml, `openai` for one that is named. settings: what that says for it.
+        table: where its settings are: a table of lmbridge.toml, and one within it for those that are named.
         state: `built`; else why not: `disabled`, or `failed`, with a *reason*.
-        extension: id of the one that registered it, "" for none. ready: it came ready made, without settings.
+        kind: what it is built by; None for one that came ready made, and has no settings here.
+        extension: id of the one that registered it, "" for none.
     """
 
     id: str
-    table: str
+    table: tuple[str, ...]
     state: Literal["built", "disabled", "failed"]
     manifest: Manifest | None = None
+    kind: type[Provider] | None = None
     settings: Mapping[str, object] = {}
     reason: str = ""
     extension: str = ""
     provider: Provider | None = None
+
+    def __repr__(self) -> str:
+        return f"Entry({self.id!r}, {self.state!r})"  # its settings hold secrets
 
 
 class _Source(Struct, frozen=True):
@@ -54,6 +61,17 @@ class _Source(Struct, frozen=True):
     given: Given
     own: bool
     extension: str = ""
+
+
+class _Table(Struct, frozen=True):
+    """The settings of one provider, and where they are."""
+
+    path: tuple[str, ...]
+    settings: Mapping[str, object]
+
+    @property
+    def id(self) -> str:
+        return self.path[-1]
 
 
 class Registry:
@@ -108,6 +126,10 @@ class Registry:
         """The provider with an id, whatever became of it."""
         return next((entry for entry in self.entries if entry.id == id), None)
 
+    async def aclose(self) -> None:
+        """End the extensions; the providers are closed by whoever has them. Idempotent."""
+        await self.extensions.aclose()
+
     # -- building ---------------------------------------------------------------------------------
 
     def _sources(self, points: Sequence[EntryPoint]) -> tuple[list[Entry], list[_Source]]:
@@ -121,10 +143,10 @@ class Registry:
             except (Exception, SystemExit) as error:
                 if own:
                     raise
-                failed.append(Entry(point.name, point.name, "failed", reason=said(error)))
+                failed.append(Entry(point.name, (point.name,), "failed", reason=said(error)))
                 continue
             if not own and (wrong := provider_problem(given)):
-                failed.append(Entry(point.name, point.name, "failed", reason=wrong))
+                failed.append(Entry(point.name, (point.name,), "failed", reason=wrong))
             else:
                 sources.append(_Source(point.name, given, own))
         return failed, sources
@@ -139,30 +161,37 @@ class Registry:
     def _entries(self, source: _Source) -> Iterator[Entry]:
         given = source.given
         if not isinstance(given, type):
-            yield self._entry(source, given.id, {}, lambda: given)
+            yield self._entry(source, _Table((given.id,), {}), lambda: given)
             return
-        for name, settings in _tables(source.name, self._config.providers.get(source.name), given.manifest.named):
-            if name in self._taken and name not in self._config.disabled:
+        for table in _tables(source.name, self._config.providers.get(source.name), given.manifest.named):
+            if table.id in self._taken and table.id not in self._config.disabled:
                 # Its models could not be told from those of the other.
-                reason, hint = f"there is a provider {name!r} already", "Give the table another name."
-                raise ConfigInvalid(f"[{source.name}.{name}]", reason, hint=hint)
-            context = ProviderContext(self._config.home, name)
-            yield self._entry(source, name, settings, lambda s=settings, c=context: given.create(s, c))  # type: ignore[misc]
+                reason, hint = f"there is a provider {table.id!r} already", "Give the table another name."
+                raise ConfigInvalid(f"[{'.'.join(table.path)}]", reason, hint=hint)
+            context = ProviderContext(self._config.home, table.id)
+            yield self._entry(source, table, partial(given.create, table.settings, context), given)
 
     def _entry(
-        self, source: _Source, id: str, settings: Mapping[str, object], build: Callable[[], Provider]
+        self, source: _Source, table: _Table, build: Callable[[], Provider], kind: type[Provider] | None = None
     ) -> Entry:
-        manifest, extension = source.given.manifest, source.extension
-        if id in self._config.disabled:
-            return Entry(id, source.name, "disabled", manifest, settings, extension=extension)
-        self._taken.add(id)
+        entry = Entry(
+            table.id,
+            table.path,
+            "disabled",
+            source.given.manifest,
+            kind,
+            table.settings,
+            extension=source.extension,
+        )
+        if table.id in self._config.disabled:
+            return entry
+        self._taken.add(table.id)
         try:
-            provider = build()
+            return replace(entry, state="built", provider=build())
         except Exception as error:
             if source.own:
                 raise
-            return Entry(id, source.name, "failed", manifest, settings, said(error), extension)
-        return Entry(id, source.name, "built", manifest, settings, "", extension, provider)
+            return replace(entry, state="failed", reason=said(error))
 
     def _place(self, entry: Entry) -> int:
         order = self._config.provider_order
@@ -213,18 +242,16 @@ def _rank(name: str) -> tuple[int, str]:
     return (ORDER.index(name) if name in ORDER else len(ORDER), name)
 
 
-def _tables(
-    name: str, table: Mapping[str, object] | None, named: bool
-) -> Iterator[tuple[str, Mapping[str, object]]]:
+def _tables(name: str, table: Mapping[str, object] | None, named: bool) -> Iterator[_Table]:
     """The settings of each provider that one table describes: its own, and those of its sub-tables."""
     if not named:
-        yield name, table or {}
+        yield _Table((name,), table or {})
         return
     if table is None:
         return
     own = {k: v for k, v in table.items() if not isinstance(v, dict)}
     if own or not table:  # an empty one is refused by its provider, which says what is missing
-        yield name, own
+        yield _Table((name,), own)
     for key, value in table.items():
         if isinstance(value, dict):
-            yield key, value
+            yield _Table((name, key), value)

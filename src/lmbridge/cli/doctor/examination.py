@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from lmbridge.cli import exits
-from lmbridge.cli.doctor import lmstudio, machine, own, providers
+from lmbridge.cli.doctor import extensions, lmstudio, machine, own, providers
 from lmbridge.cli.doctor.answers import ANSWER
 from lmbridge.cli.doctor.checks import Check, Checklist, Found
 from lmbridge.cli.doctor.machine import Fitting
@@ -80,6 +80,7 @@ async def examine(model: str, tell: Callable[[Check], None]) -> Outcome:
         fitting = await machine.fitting(checks, config, hub, model, found) if model else None
         await providers.engine(checks, hub, found)
         ready = await providers.servers(checks, hub)
+        extensions.look(checks, hub)
     parts = ((LMSTUDIO, lmstudio.PART), (EMBEDDED, providers.ENGINE))
     answers = [name for name, part in parts if checks.good(part, ANSWER)]
     # A model that the next question loads has not answered yet, and will.

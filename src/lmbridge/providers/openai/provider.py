@@ -183,7 +183,9 @@ class OpenAIProvider:
         return self._state("foreign", f"Something answers, but not with a list of models. {error.message}", hint)
 
     def _state(self, state: _State, detail: str, hint: str = "") -> ProviderState:
-        return ProviderState(self.id, state, detail, hint)
+        preset = PRESETS.get(self._settings.preset)
+        name = self._settings.display_name or (preset.display_name if preset else "")
+        return ProviderState(self.id, state, detail, hint, display_name=name)
 
     async def models(self) -> Sequence[ModelInfo]:
         """What it lists, in its order; [] when it cannot be asked. Asked again only after some seconds."""

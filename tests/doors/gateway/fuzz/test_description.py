@@ -136,6 +136,8 @@ def answers(
     def ask(case: Case) -> None:
         assert isinstance(case.body, dict)
         wishes = {name: value for name, value in case.body.items() if name in PASSED_ON}
+        if len(judged) % 2:  # every second one says something that is no fault in any language
+            wishes |= CALL[path].body
         body = {**CALL[path].body, **wishes, **more, "model": f"fake-{CALL[path].kind}"}
         got = session.post(door.url + path, json=body, timeout=LIMIT_S)
         answer = Answer(got.status_code, dict(got.headers.lower_items()), got.content)

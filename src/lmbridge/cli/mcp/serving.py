@@ -53,6 +53,7 @@ def over_stdio(offer: Offer, follow: Callable[[], Following]) -> None:
     from lmbridge.doors.mcp.stdio import open_pipe
 
     pipe = open_pipe(offer)
+    pipe.wait_for_first()
     _log_to_stderr()
     from lmbridge.cli import ending
 

@@ -4,7 +4,8 @@ The official package takes a second or more to import on a slow machine (`bench 
 answer to `initialize` before it shows anything. So what only repeats what is written here is answered at once, by
 `greeting`, and the server of the package takes over with everything else.
 
-Source: https://modelcontextprotocol.io/specification/2025-11-25/basic/lifecycle
+Sources: https://modelcontextprotocol.io/specification/2025-11-25/basic/lifecycle, and for `server/discover`, with
+which newer hosts begin, version 2026-07-28.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from lmbridge.doors.mcp.catalogue import JSON, offered
 
 VERSIONS: Final = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 """Versions of the protocol that begin with `initialize`, the newest last: what others are offered instead."""
+MODERN: Final = ("2026-07-28",)
+"""Versions in which each request says which it is in."""
 CAPABILITIES: Final[JSON] = {
     "resources": {"subscribe": False, "listChanged": False},
     "tools": {"listChanged": False},
@@ -46,6 +49,8 @@ def greeting(offer: Offer, message: JSON) -> JSON | None:
     match message:
         case {"method": "initialize", "params": dict(params)}:
             return _welcome(offer, params)
+        case {"method": "server/discover", "params": {"_meta": dict(meta)}}:
+            return _discovery(offer, meta)
         case {"method": "ping"}:
             return {}
         case {"method": "tools/list", "params": {"cursor": _}}:
@@ -66,8 +71,31 @@ def _welcome(offer: Offer, params: JSON) -> JSON | None:
             return {
                 "protocolVersion": asked if asked in VERSIONS else VERSIONS[-1],
                 "capabilities": CAPABILITIES,
-                "serverInfo": {"name": offer.name, "title": offer.title, "version": offer.version},
+                "serverInfo": _who(offer),
                 "instructions": offer.instructions,
             }
         case _:
             return None  # the server of the package says what is wrong
+
+
+def _discovery(offer: Offer, meta: JSON) -> JSON | None:
+    match meta:
+        case {
+            "io.modelcontextprotocol/protocolVersion": str(asked),
+            "io.modelcontextprotocol/clientCapabilities": dict(),
+        } if asked in MODERN:
+            return {
+                "supportedVersions": MODERN,
+                "capabilities": CAPABILITIES,
+                "instructions": offer.instructions,
+                "resultType": "complete",
+                "ttlMs": 0,
+                "cacheScope": "private",
+                "_meta": {"io.modelcontextprotocol/serverInfo": _who(offer)},
+            }
+        case _:
+            return None
+
+
+def _who(offer: Offer) -> JSON:
+    return {"name": offer.name, "title": offer.title, "version": offer.version}

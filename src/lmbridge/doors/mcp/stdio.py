@@ -22,7 +22,11 @@ from lmbridge.doors.mcp.offer import Offer, greeting
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
 
+OPENINGS: Final = ("initialize", "server/discover")
+"""Requests with which a host may begin."""
 CHUNK: Final = 64 * 1024
+FIRST_S: Final = 0.2
+"""Seconds that a host has for its first message before the package is imported anyway."""
 
 
 class Pipe:
@@ -39,11 +43,17 @@ class Pipe:
         self._queue: asyncio.Queue[Message | None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._greeted = False
+        self._heard = threading.Event()
         self._answered: set[str | int] = set()
 
     def start(self) -> None:
         """Begin to read."""
         threading.Thread(target=self._read, name="mcp-stdin", daemon=True).start()
+
+    def wait_for_first(self) -> None:
+        """Wait until the first message is dealt with, but not for a host that has nothing to say: what is imported
+        next would hold up the thread that answers."""
+        self._heard.wait(FIRST_S)
 
     def write(self, data: bytes) -> None:
         """Write one line whole; blocks while the host does not read.
@@ -81,6 +91,7 @@ class Pipe:
             while data := os.read(self._source, CHUNK):
                 for line in lines.feed(data):
                     self._take(decode(line))
+                    self._heard.set()
         self._hand(None)
 
     def _take(self, message: Message | bytes | None) -> None:
@@ -92,16 +103,17 @@ class Pipe:
     def _greet(self, message: Message) -> bool:
         """Whether the answer is given, and the server needs not know."""
         id = id_of(message)
+        method = message.get("method")
         with self._handing:
-            first = message.get("method") == "initialize"
-            early = self._queue is None and id is not None and (self._greeted or first)
+            early = self._queue is None and (self._greeted or method in OPENINGS)
         if not early or id is None or (result := greeting(self._offer, message)) is None:
             return False
         self.write(answer(id, result))
-        if first:
-            self._greeted = True
-            self._answered.add(id)
-        return not first
+        if method != "initialize":
+            return True
+        self._greeted = True
+        self._answered.add(id)
+        return False
 
     def _hand(self, message: Message | None) -> None:
         """Give a message to the server; waits while that has enough to do."""

@@ -1,0 +1,134 @@
+"""What would become of a program's files, and making it so."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from msgspec import Struct
+
+from lmbridge.core.errors import ConfigInvalid
+from lmbridge.machine.programs import settings_file, values
+from lmbridge.machine.programs.change import Change, changed, empty, taken_back
+from lmbridge.machine.programs.languages import LANGUAGES, LanguageName
+from lmbridge.machine.programs.program import Part
+from lmbridge.machine.programs.records import FileRecord
+
+
+class FilePlan(Struct, frozen=True):
+    """What would become of one file.
+
+    Attributes:
+        before, after: its text now and then; None where there is no file.
+        change: how it comes about, to be taken back; None when it is taken back.
+        differs: the paths of our settings that somebody has changed since.
+    """
+
+    path: Path
+    language: LanguageName
+    before: str | None
+    after: str | None
+    change: Change | None = None
+    differs: tuple[values.Path, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"FilePlan({str(self.path)!r})"  # the texts may hold keys
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is anything to write."""
+        return self.before != self.after
+
+    def diff(self) -> list[str]:
+        """The change, as programs show one."""
+        before, after = ((text or "").splitlines() for text in (self.before, self.after))
+        names = str(self.path) if self.before is not None else "(new)", str(self.path)
+        return list(difflib.unified_diff(list(before), list(after), *names, lineterm="", n=2))
+
+
+def connecting(parts: Iterable[Part], records: Sequence[FileRecord] = ()) -> tuple[FilePlan, ...]:
+    """What connecting would make of the files of some parts.
+
+    Args:
+        records: what was written there before: it is taken back first, so that nothing of it is left.
+
+    Raises:
+        ConfigInvalid: a file is broken, cannot be read or written, or cannot be added to.
+    """
+    by_file: dict[Path, list[Part]] = {}
+    for part in parts:
+        by_file.setdefault(part.file, []).append(part)
+    return tuple(_connecting(path, mine, records) for path, mine in by_file.items())
+
+
+def _connecting(path: Path, parts: list[Part], records: Sequence[FileRecord]) -> FilePlan:
+    language = parts[0].language
+    text = base = settings_file.read(path)
+    for record in records:
+        if record.path == str(path) and base is not None:
+            with _told(path):
+                base, _ = taken_back(base, record.language, record.change)
+            base = None if record.change.new and empty(base, language) else base
+    settings = tuple({each.path: each for part in parts for each in part.settings}.values())
+    with _told(path):
+        after, change = changed(base, language, settings)
+    if after != text:
+        settings_file.refuse_unless_writable(path)
+    return FilePlan(path, language, text, after, change)
+
+
+def disconnecting(records: Iterable[FileRecord], *, force: bool = False) -> tuple[FilePlan, ...]:
+    """What taking everything back would make of the files.
+
+    Raises:
+        ConfigInvalid: a file is broken, or cannot be read or written.
+    """
+    return tuple(_disconnecting(record, force) for record in records)
+
+
+def _disconnecting(record: FileRecord, force: bool) -> FilePlan:
+    path = Path(record.path)
+    text = settings_file.read(path)
+    if text is None:
+        return FilePlan(path, record.language, None, None)
+    with _told(path):
+        after, differs = taken_back(text, record.language, record.change, force=force)
+    if after != text:
+        settings_file.refuse_unless_writable(path)
+    gone = record.change.new and empty(after, record.language)
+    return FilePlan(path, record.language, text, None if gone else after, differs=tuple(differs))
+
+
+def carry_out(plan: FilePlan) -> Path | None:
+    """Write one file, or remove it; returns the copy of what it was.
+
+    Raises:
+        OSError: it cannot be written; then it is as it was.
+    """
+    if plan.after is None:
+        settings_file.remove(plan.path)
+        return None
+    copy = settings_file.backed_up(plan.path) if plan.change is not None else None
+    settings_file.write(plan.path, plan.after)
+    return copy
+
+
+def value_in(plans: Iterable[FilePlan], part: Part, path: values.Path, *, before: bool = False) -> object:
+    """What is at *path* in the file of a part as it would be, or as it is; `MISSING` where nothing is."""
+    for plan in plans:
+        text = plan.before if before else plan.after
+        if plan.path == part.file and text is not None and path:
+            return values.found(LANGUAGES[plan.language].values(text), path)
+    return values.MISSING
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """That a text is broken is said of its file."""
+    try:
+        yield
+    except values.Broken as error:
+        hint = "Mend it and try again; nothing was written."
+        raise ConfigInvalid(str(path), str(error), hint=hint) from error

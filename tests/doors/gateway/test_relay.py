@@ -296,6 +296,41 @@ async def test_how_far_the_prompt_is_read_is_told_to_who_waits_and_is_no_part_of
     assert b'"Hi"' in rest
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_who_came_late_learns_how_many_were_before_him(
+    upstream: FakeOpenAI, provider: OpenAIProvider, tmp_path: Path, stream: bool
+) -> None:
+    gate = asyncio.Event()
+
+    class OneAtATime(Elsewhere):
+        async def load(self, model: ModelInfo, options: LoadOptions, progress: Progress | None = None) -> Instance:
+            return replace(await super().load(model, options, progress), slots=1)
+
+    async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        await gate.wait()
+        choice = {"index": 0, "message": {"content": "Hi"}, "delta": {"content": "Hi"}, "finish_reason": "stop"}
+        body = json.dumps({"choices": [choice]}).encode()
+        events = b"data: " + body + b"\n\ndata: [DONE]\n\n"
+        writer.write(answer(events, "content-type: text/event-stream") if stream else answer(body))
+        writer.close()
+
+    async with (
+        ByteServer(answers) as server,
+        running([OneAtATime(provider, server.url)], tmp_path) as up,
+        asyncio.TaskGroup() as group,
+    ):
+        asking = [group.create_task(up.post(ROUTE, chat(stream=stream)))]
+        await until(lambda: any(tally.in_flight for tally in up.hub.activity.tallies))
+        for number in (1, 2):
+            asking.append(group.create_task(up.post(ROUTE, chat(stream=stream))))
+            await until(lambda: [s.waiting for s in up.hub._leases.states()] == [number])  # noqa: B023
+        gate.set()
+    told = [task.result() for task in asking]
+    assert [got.status for got in told] == [200] * 3
+    assert [got.headers.get("x-lmbridge-queued") for got in told] == [None, None, "1"]
+
+
 class Measured(OpenAIProvider):
     """A server that tells how far it has read a prompt."""
 

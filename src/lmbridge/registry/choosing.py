@@ -171,15 +171,25 @@ class Chooser:
         known = [setting for target in targets for setting in target.settings]
         return targets[0], find(known, name, targets[0].where)  # which raises
 
-    def set_value(self, id: str, name: str, text: str) -> SettingValue | Place:
-        """Give a setting a value; returns it, or for a secret where it is kept.
+    def check_value(self, id: str, name: str, text: str) -> SettingValue:
+        """The value that a text stands for.
 
         Raises:
-            InvalidRequest, ConfigInvalid: as `find`; or a value that the setting cannot have.
+            InvalidRequest, ConfigInvalid: as `find`; or the setting cannot have it.
         """
         target, setting = self.find(id, name)
         value = typed(setting, text, target.where, lenient=True)
         self._refuse_useless(target, {**target.values, name: value})
+        return value
+
+    def set_value(self, id: str, name: str, text: str) -> SettingValue | Place:
+        """Give a setting a value; returns it, or for a secret where it is kept.
+
+        Raises:
+            InvalidRequest, ConfigInvalid: as `check_value`; nothing is written then.
+        """
+        target, setting = self.find(id, name)
+        value = self.check_value(id, name, text)
         path = (*target.path, name)
         if setting.type != "secret":
             self._put(path, list(value) if isinstance(value, tuple) else value)

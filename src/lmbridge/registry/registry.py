@@ -222,7 +222,7 @@ class Registry:
         if not idle:
             return set()
         for stray in strays:
-            log.warning("The table [%s] is not used: an extension is not active (%s).", stray, ", ".join(idle))
+            log.info("The table [%s] is not used: an extension is not active (%s).", stray, ", ".join(idle))
         return set(strays)
 
     def _refuse_unused(self) -> None:

@@ -68,7 +68,7 @@ def _value(target: Target, setting: Setting) -> str:
     value = target.values.get(setting.name, setting.default)
     if value is None or value == "" or value == ():
         return "not set"
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return _shown(value)
 
 
 def _told(target: Target, setting: Setting) -> dict[str, object]:
@@ -117,9 +117,12 @@ def set_(id: str, assignments: tuple[str, ...], as_json: bool) -> None:
                 f"{name} is a secret, which other users would see in the list of processes. "
                 f"Give it on standard input: lmbridge providers set {id} {name} -"
             )
+    read = [(name, _read(name, secret=kinds[name] == "secret") if text == READ else text) for name, text in pairs]
+    for name, text in read:  # all of them, before one is written
+        chooser.check_value(id, name, text)
     done: dict[str, object] = {}
-    for name, text in pairs:
-        given = chooser.set_value(id, name, _read(name, secret=kinds[name] == "secret") if text == READ else text)
+    for name, text in read:
+        given = chooser.set_value(id, name, text)
         done[name] = {"kept_in": given} if kinds[name] == "secret" else given
     secret = [name for name in done if kinds[name] == "secret"]
     told = [f"{name} is in the {_place(done[name])}" for name in secret]
@@ -163,7 +166,7 @@ def _place(kept: object) -> str:
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else f"{value}"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else f"{value}"
 
 
 def _warn_of_others(id: str, done: dict[str, object]) -> None:

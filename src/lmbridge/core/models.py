@@ -165,7 +165,7 @@ class Endpoint(Struct, frozen=True):
     headers: tuple[tuple[str, str], ...]
     model: str
     also: tuple[str, ...] = ()
-    language: Literal["openai", "none"] = "openai"
+    language: Literal["openai", "anthropic", "none"] = "openai"
     keep_alive: bool = True
     patience: Patience = PATIENT
 

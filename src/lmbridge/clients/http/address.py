@@ -55,6 +55,22 @@ def origin(url: str) -> Origin:
     return Origin(parts.hostname, parts.port or (443 if tls else 80), tls, parts.netloc, target)
 
 
+def wrong_url(url: str) -> str:
+    """Why a setting `url` cannot be used, "" if it can; without repeating it, as it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname if parts.port != 0 else None
+    except ValueError:
+        return "its `url` is not a URL"
+    if parts.scheme not in ("http", "https") or not host:
+        return "its `url` must begin with http:// or https:// and name a host"
+    if "@" in parts.netloc:
+        return "its `url` must not hold a password; use the setting `key`"
+    if parts.query or parts.fragment:
+        return "its `url` must not have a query or a fragment"
+    return ""
+
+
 def request_head(method: str, origin: Origin, headers: tuple[tuple[str, str], ...], keep_alive: bool) -> bytes:
     """Request line and headers, up to where the length of the body belongs.
 

@@ -22,6 +22,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from lmbridge.clients.http import HTTPClient
+from lmbridge.clients.http.address import wrong_url
 from lmbridge.clients.openai import OpenAIClient
 from lmbridge.core.errors import (
     BridgeError,
@@ -146,7 +147,7 @@ class OpenAIProvider:
         except msgspec.ValidationError as error:
             known = ", ".join(setting.name for setting in cls.manifest.settings)
             raise ConfigInvalid(where, str(error), hint=f"Its settings are: {known}.") from error
-        if reason := _wrong_url(checked.url):
+        if reason := wrong_url(checked.url):
             raise ConfigInvalid(where, reason)
         if preset is not None and not (checked.key_env or checked.key):
             checked = replace(checked, key_env=preset.key_env)
@@ -315,22 +316,6 @@ def _base(url: str) -> str:
     """The URL that routes are appended to: a bare address gets `/v1`, any other path is kept."""
     url = url.rstrip("/")
     return url if urlsplit(url).path else f"{url}/v1"
-
-
-def _wrong_url(url: str) -> str:
-    """Why a URL cannot be used, "" if it can; without repeating it, as it may hold a password."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname if parts.port != 0 else None
-    except ValueError:
-        return "its `url` is not a URL"
-    if parts.scheme not in ("http", "https") or not host:
-        return "its `url` must begin with http:// or https:// and name a host"
-    if "@" in parts.netloc:
-        return "its `url` must not hold a password; use the setting `key`"
-    if parts.query or parts.fragment:
-        return "its `url` must not have a query or a fragment"
-    return ""
 
 
 def _names(setting: str | Sequence[str]) -> Sequence[str]:

@@ -100,12 +100,17 @@ class Fragment(Struct, frozen=True, tag="fragment"):
 
 
 class CallRequested(Struct, frozen=True, tag="call_requested"):
-    """The model wants a call made, and it is one that can be. `box`: whose tool it is."""
+    """The model wants a call made, and it is one that can be.
+
+    Attributes:
+        box, tool: whose tool it is, and what it is called there.
+    """
 
     round: int
     call: ToolCall
     arguments: dict[str, object]
     box: str = ""
+    tool: str = ""
 
 
 class CallAnswered(Struct, frozen=True, tag="call_answered"):

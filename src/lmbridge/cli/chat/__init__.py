@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         ("git diff | lmbridge chat -p 'Review this' > review.md", "plain markdown in files and pipes"),
         ('lmbridge chat -p "Who wrote it?" --schema book.json', "an answer of a given shape"),
         ('lmbridge chat -p "What is this?" --image cat.png', "about a picture"),
+        ("lmbridge chat --tool tools.py --files notes", "with tools, asking before each call"),
         ('lmbridge chat -p "Hi" --json', "answer, tokens and times as JSON"),
     ],
 )
@@ -50,6 +51,30 @@ if TYPE_CHECKING:
     help="JSON schema the answer must follow; it is checked.",
 )
 @click.option(
+    "--tool",
+    "tool_files",
+    metavar="FILE.py",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Functions of this file may be called. The file is run. May be repeated.",
+)
+@click.option(
+    "--files",
+    "folder",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Text files of this folder may be created, read, listed and edited.",
+)
+@click.option("--yes", is_flag=True, help="Carry calls of tools out without asking.")
+@click.option(
+    "--max-rounds",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=32,
+    show_default=True,
+    help="With tools: ask the model so often at most.",
+)
+@click.option(
     "-t", "--temperature", metavar="X", type=click.FloatRange(0, 2), help="0 is the likeliest word each time."
 )
 @click.option("-n", "--max-tokens", metavar="N", type=click.IntRange(min=1), help="Longest answer.")
@@ -65,6 +90,10 @@ def command(
     system: str,
     images: tuple[Path, ...],
     schema: Path | None,
+    tool_files: tuple[Path, ...],
+    folder: Path | None,
+    yes: bool,
+    max_rounds: int,
     temperature: float | None,
     max_tokens: int | None,
     seed: int | None,
@@ -80,10 +109,12 @@ def command(
     model answers. On a terminal the answer is rendered; into a file or a pipe it goes as plain text.
     """
     from lmbridge.cli.chat.question import question_from
+    from lmbridge.cli.chat.tooling import equipment, ready
     from lmbridge.cli.connect import with_hub
     from lmbridge.core.requests import Sampling
 
     wanted = qualified(model, provider)
+    tools = equipment(tool_files, folder, yes=yes, max_rounds=max_rounds)
 
     async def chosen(hub: AnyHub) -> str:
         await check_provider(hub, provider)
@@ -94,10 +125,11 @@ def command(
     if asked is not None:
         from lmbridge.cli.chat.once import Once
 
-        once = Once(asked, system, images, schema, sampling, as_json=as_json, stats=stats)
+        once = Once(asked, system, images, schema, sampling, tools, as_json=as_json, stats=stats)
 
         async def answer(hub: AnyHub) -> None:
-            await once.run(hub, await chosen(hub))
+            async with ready(tools):
+                await once.run(hub, await chosen(hub))
 
         with_hub(answer, gateway=gateway, model=model)
         return
@@ -108,6 +140,7 @@ def command(
     from lmbridge.cli.chat.talk import talk
 
     async def converse(hub: AnyHub) -> None:
-        await talk(hub, await chosen(hub), system, sampling, show_stats=stats)
+        async with ready(tools):
+            await talk(hub, await chosen(hub), system, sampling, tools, show_stats=stats)
 
     with_hub(converse, gateway=gateway, model=model)

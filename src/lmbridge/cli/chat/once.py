@@ -6,25 +6,20 @@ import json
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
 from lmbridge.cli import render
 from lmbridge.cli.chat import question
 from lmbridge.cli.chat.figures import Stopwatch, figures
+from lmbridge.cli.chat.screens import Screen, screen, show
+from lmbridge.cli.chat.tooling import Equipment
 from lmbridge.cli.connect import THIS_PROCESS
 from lmbridge.core.errors import BrokenAnswer
 from lmbridge.core.events import (
     Answer,
     AnswerBuilder,
-    Event,
     Finished,
-    PromptProgress,
-    ReasoningDelta,
-    Started,
-    TextDelta,
-    ToolCallDelta,
 )
 from lmbridge.core.hub import AnyHub
 from lmbridge.core.json_schema import problems
@@ -43,6 +38,7 @@ class Once:
         images: tuple[Path, ...],
         schema: Path | None,
         sampling: Sampling,
+        tools: Equipment = Equipment(),
         *,
         as_json: bool,
         stats: bool,
@@ -51,7 +47,7 @@ class Once:
         self._pictures = tuple(picture(path) for path in images)
         self._schema = question.schema(schema) if schema else None
         self._asked, self._system, self._sampling = asked, system, sampling
-        self._as_json, self._stats = as_json, stats
+        self._tools, self._as_json, self._stats = tools, as_json, stats
 
     async def run(self, hub: AnyHub, model: str) -> None:
         """Ask a model, and print the answer.
@@ -63,7 +59,10 @@ class Once:
             question.refuse_if_blind(await hub.resolve(model))
         whole = self._as_json or self._schema is not None
         watch = Stopwatch()
-        answer = await stream(hub, self._request(model), nullcontext() if whole else screen(), watch)
+        if self._tools:
+            answer = await self._act(hub, self._request(model), watch, whole=whole)
+        else:
+            answer = await stream(hub, self._request(model), nullcontext() if whole else screen(), watch)
         if hub.where != THIS_PROCESS and (self._as_json or self._stats):
             # To an OpenAI client the gateway is the one who answers; a person wants to know who it asked.
             asked = await hub.resolve(model)
@@ -79,6 +78,23 @@ class Once:
         if self._stats:
             render.note(f"{answer.model} ({answer.provider}): {figures(answer.finish, watch)}", "dim")
 
+    async def _act(self, hub: AnyHub, request: ChatRequest, watch: Stopwatch, *, whole: bool) -> Answer:
+        """The answer after all calls.
+
+        Raises:
+            BrokenAnswer: the model called wrongly again and again, or went round in circles.
+        """
+        from lmbridge.cli.chat.acting import Acting
+
+        acting = Acting(self._tools, nullcontext if whole else screen, watch)
+        result = await acting.run(hub, request)
+        model = await hub.resolve(request.model)
+        if result.stop in ("invalid_call", "invalid_answer", "loop"):
+            raise BrokenAnswer(model.provider, result.detail.rstrip("."))
+        return Answer(
+            result.answer or Message("assistant", ""), acting.finish or Finished("stop"), model.provider, model.id
+        )
+
     def _request(self, model: str) -> ChatRequest:
         content: str | tuple[Part, ...] = self._asked
         if self._pictures:
@@ -90,54 +106,6 @@ class Once:
             schema=Schema(self._schema) if self._schema is not None else None,
             sampling=self._sampling,
         )
-
-
-class Screen(Protocol):
-    """Where an answer is shown while it comes."""
-
-    def feed(self, text: str) -> None:
-        """More of the answer."""
-
-    def feed_reasoning(self, text: str) -> None:
-        """More of what the model thinks."""
-
-    def say(self, line: str) -> None:
-        """A line of ours."""
-
-
-class PlainText:
-    """Text as it comes, for pipes. Thoughts and tool calls are no part of the answer and stay away."""
-
-    def __init__(self) -> None:
-        self._last = "\n"
-
-    def __enter__(self) -> PlainText:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._last != "\n":
-            render.write("\n")
-
-    def feed(self, text: str) -> None:
-        """Print it."""
-        if text:
-            render.write(text)
-            self._last = text[-1]
-
-    def feed_reasoning(self, text: str) -> None:
-        """Leave it out."""
-
-    def say(self, line: str) -> None:
-        """Leave it out."""
-
-
-def screen(waiting: str = "") -> AbstractContextManager[Screen]:
-    """Rendered markdown on a terminal, plain text elsewhere."""
-    if not render.can_redraw(sys.stdout):
-        return PlainText()
-    from lmbridge.cli.markdown import MarkdownStream
-
-    return MarkdownStream(render.console(), waiting)
 
 
 async def stream(
@@ -163,17 +131,6 @@ async def stream(
             for call in answer.tool_calls:
                 shown.say(f"→ {call.name}({call.arguments})")
     return answer
-
-
-def show(event: Event, shown: Screen) -> None:
-    """One event on a screen."""
-    match event:
-        case TextDelta(text, 0):
-            shown.feed(text)
-        case ReasoningDelta(text, 0):
-            shown.feed_reasoning(text)
-        case Started() | PromptProgress() | TextDelta() | ReasoningDelta() | ToolCallDelta() | Finished():
-            pass  # tool calls are shown when they are complete, other choices than the first not at all
 
 
 def checked(answer: Answer, schema: dict[str, object]) -> object:

@@ -13,11 +13,12 @@ from types import MappingProxyType
 from lmbridge.cli import render
 from lmbridge.cli.chat.figures import Stopwatch, figures, speed
 from lmbridge.cli.chat.keyboard import Keyboard, SlashCompleter, silent_keys, stoppable
-from lmbridge.cli.chat.once import screen, show
+from lmbridge.cli.chat.screens import screen, show
+from lmbridge.cli.chat.tooling import Equipment
 from lmbridge.cli.connect import THIS_PROCESS
 from lmbridge.core import conversation
 from lmbridge.core.conversation import Conversation
-from lmbridge.core.errors import BridgeError, BrokenAnswer, ContextExceeded
+from lmbridge.core.errors import BridgeError, BrokenAnswer, Cancelled, ContextExceeded
 from lmbridge.core.events import Answer, AnswerBuilder, Finished
 from lmbridge.core.hub import AnyHub
 from lmbridge.core.messages import Message
@@ -27,17 +28,26 @@ from lmbridge.machine.home import home, models_folder
 from lmbridge.version import __version__
 
 
-async def talk(hub: AnyHub, model: str, system: str, sampling: Sampling, *, show_stats: bool) -> None:
+async def talk(
+    hub: AnyHub,
+    model: str,
+    system: str,
+    sampling: Sampling,
+    tools: Equipment = Equipment(),
+    *,
+    show_stats: bool,
+) -> None:
     """Talk until the user leaves.
 
     Args:
+        tools: what the model may call.
         show_stats: tell tokens and times after each answer.
 
     Raises:
         ModelNotFound, NoModels, WrongModelKind: there is nobody to talk with.
     """
     chosen = await hub.resolve(model)
-    conversing = Talk(hub, chosen, system, sampling, show_stats=show_stats)
+    conversing = Talk(hub, chosen, system, sampling, tools, show_stats=show_stats)
     async with asyncio.TaskGroup() as tasks:
         # The model loads while the first question is typed.
         warming = tasks.create_task(_warm_up(hub, chosen))
@@ -66,10 +76,17 @@ class Talk:
     """One user, one conversation at a time."""
 
     def __init__(
-        self, hub: AnyHub, model: ModelInfo, system: str, sampling: Sampling, *, show_stats: bool
+        self,
+        hub: AnyHub,
+        model: ModelInfo,
+        system: str,
+        sampling: Sampling,
+        tools: Equipment,
+        *,
+        show_stats: bool,
     ) -> None:
         self._hub, self._model, self._system, self._sampling = hub, model, system, sampling
-        self._show_stats = show_stats
+        self._tools, self._show_stats = tools, show_stats
         self._messages: list[Message] = []
         self._file: Path | None = None
         self._last: Finished | None = None
@@ -138,22 +155,53 @@ class Talk:
     async def _ask(self, text: str) -> None:
         """Answer; a question that fails or is stopped before the first word leaves no trace."""
         turns = [*self._messages, Message("user", text)]
-        answer = await self._answer(turns)
-        if answer is None:
+        if self._tools:
+            finish = await self._act(turns)
+        else:
+            answer = await self._answer(turns)
+            finish = None if answer is None else answer.finish
+            if answer is not None:
+                self._messages = [*turns, answer.message]
+        if finish is None:
             return
-        self._messages = [*turns, answer.message]
-        self._last = answer.finish
+        self._last = finish
         self._answers += 1
-        self._written += answer.finish.usage.completion_tokens if answer.finish.usage else 0
+        self._written += finish.usage.completion_tokens if finish.usage else 0
         if self._show_stats:
-            render.line(render.paint(figures(answer.finish, self._watch), "dim"))
+            render.line(render.paint(figures(finish, self._watch), "dim"))
         await self._look_at_context()
+
+    async def _act(self, turns: Sequence[Message]) -> Finished | None:
+        """Answer with tools; whatever stops it, every call that stays in the conversation has its result."""
+        from lmbridge.cli.chat.acting import Acting
+
+        self._watch = Stopwatch()
+        acting = Acting(self._tools, lambda: screen(self._model.id), self._watch)
+        render.line()
+        try:
+            async with asyncio.timeout(None) as limit:
+                with stoppable(lambda: _expire(limit)), silent_keys():
+                    await acting.run(self._hub, self._request(turns))
+        except (TimeoutError, Cancelled) as error:
+            if isinstance(error, TimeoutError) and not limit.expired():
+                raise
+            render.line(render.paint("stopped", "yellow"))
+        finally:
+            if acting.words:
+                acting.turns.append(Message("assistant", acting.words))
+            if acting.turns:
+                self._messages = [*turns, *acting.turns]
+        render.line()
+        return acting.finish
+
+    def _request(self, turns: Sequence[Message]) -> ChatRequest:
+        before = (Message("system", self._system),) if self._system else ()
+        return ChatRequest(self._model.qualified, (*before, *turns), sampling=self._sampling)
 
     async def _answer(self, turns: Sequence[Message]) -> Answer | None:
         """The answer, shown while it comes; what there is of it when Ctrl-C stops it, None if nothing."""
         builder, self._watch = AnswerBuilder(), Stopwatch()
-        before = (Message("system", self._system),) if self._system else ()
-        request = ChatRequest(self._model.qualified, (*before, *turns), sampling=self._sampling)
+        request = self._request(turns)
         render.line()
         try:
             async with asyncio.timeout(None) as limit:
@@ -194,7 +242,8 @@ class Talk:
         if self._last is not None:
             if (rate := speed(self._last)) is not None:
                 parts.append(f"{rate:.0f} tokens/s")
-            if (usage := self._last.usage) is not None:
+            # With tools it is the sum of several prompts, and no measure of how full the context is.
+            if (usage := self._last.usage) is not None and not self._tools:
                 room = f" of {self._context:,}" if self._context else ""
                 parts.append(f"{usage.total_tokens:,}{room} tokens")
         if self._hub.where != THIS_PROCESS:

@@ -323,7 +323,7 @@ class Run:
 
     async def _approved(self, step: Carry) -> Step:
         name = step.call.name
-        request = CallRequested(self._state.rounds, step.call, step.arguments, self._tooling.box(name))
+        request = CallRequested(self._state.rounds, step.call, step.arguments, *self._tooling.whose(name))
         await self._teller.tell(request)
         if self._asking.approve is None:
             return step

@@ -52,9 +52,10 @@ class Tooling:
         found = await asyncio.gather(*(box.tools() for box in boxes))
         return cls(list(zip(boxes, found, strict=True)))
 
-    def box(self, name: str) -> str:
-        """The name of the box that has a tool."""
-        return self._whose[name][0].name
+    def whose(self, name: str) -> tuple[str, str]:
+        """The name of the box that has a tool, and what it is called there."""
+        box, own = self._whose[name]
+        return box.name, own
 
     async def call(self, name: str, arguments: Mapping[str, object]) -> ToolResult:
         """Carry a call out. A box that is broken is told to the model, which may do without it."""

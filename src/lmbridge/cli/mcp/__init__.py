@@ -16,9 +16,25 @@ if TYPE_CHECKING:
 PORT = 1236
 
 
+class Commands(BridgeGroup):
+    """The commands beside the server itself, imported when they are named: a host waits for the server."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names."""
+        return ["servers"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one."""
+        if cmd_name != "servers":
+            return None
+        from lmbridge.cli.mcp import servers
+
+        return servers.command
+
+
 @click.group(
     "mcp",
-    cls=BridgeGroup,
+    cls=Commands,
     invoke_without_command=True,
     examples=[
         ("lmbridge mcp", "what a host starts: MCP on standard input and output"),

@@ -138,3 +138,13 @@ def test_other_programs_variables_stand_for_settings_of_lm_studio(tmp_path: Path
     assert ours.providers["lmstudio"]["url"] == "http://ours:3"
     with pytest.raises(ConfigInvalid, match="CODEX_OSS_PORT"):
         load_config(environ={"LMBRIDGE_HOME": str(tmp_path), "CODEX_OSS_PORT": "many"})
+
+
+def test_tables_of_mcp_servers_are_carried_as_they_are_even_bad_ones(tmp_path: Path) -> None:
+    write(tmp_path, '[mcp.files]\ncommand = "npx"\n[mcp.bad]\ncomand = 7\n')
+    config = load_config(environ=env(tmp_path))
+    assert config.mcp == {"files": {"command": "npx"}, "bad": {"comand": 7}}
+    assert config.source == str(tmp_path / "lmbridge.toml")
+    write(tmp_path, "mcp = true\n")
+    with pytest.raises(ConfigInvalid, match=r"\[mcp\.NAME\]"):
+        load_config(environ=env(tmp_path))

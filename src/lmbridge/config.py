@@ -48,6 +48,9 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True):
         stand_in: also listen where LM Studio does, if nobody else does.
         stand_in_port: where that is, on 127.0.0.1.
         lmstudio_quirks: answer as LM Studio does also where that is a trap for its clients.
+        mcp: let callers with a key use the MCP servers of this user (`integrations` of `/api/v1/chat`).
+        ephemeral_mcp: let them name servers on the internet by their URL, over HTTPS.
+        ephemeral_mcp_local: such servers may be on this machine and in private networks, too.
     """
 
     host: str = "127.0.0.1"
@@ -62,6 +65,9 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True):
     stand_in: bool = False
     stand_in_port: Annotated[int, Meta(ge=1, le=65535)] = 1234
     lmstudio_quirks: bool = False
+    mcp: bool = False
+    ephemeral_mcp: bool = False
+    ephemeral_mcp_local: bool = False
 
 
 class Config(Struct, frozen=True):
@@ -80,6 +86,7 @@ class Config(Struct, frozen=True):
         load: load options for models nobody gave options for.
         providers: the tables of the providers, by id; checked by the providers themselves.
         source: the file that was read, "" if there was none.
+        mcp: the tables of MCP servers, by name; checked one by one, so that a bad one does not stop the others.
         extensions: the tables of the extensions, by id; checked by their manifests.
         extension_variables: what the environment says for them, by `ID_NAME` in small letters.
         kept: what `lmbridge providers` was told; it is in the settings above already, below the file's own.
@@ -99,6 +106,7 @@ class Config(Struct, frozen=True):
     gateway: GatewayConfig = GatewayConfig()
     providers: dict[str, dict[str, object]] = {}
     source: str = ""
+    mcp: dict[str, object] = {}
     extensions: dict[str, dict[str, object]] = {}
     extension_variables: dict[str, str] = {}
     kept: Choices = Choices()
@@ -138,9 +146,10 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] | None = No
     data = _read(file, must_exist=named is not None)
     kept = read_choices(folder)
     extensions = _tables_of_extensions(data.pop(EXTENSIONS, {}), str(file))
+    servers = _tables_of_servers(data.pop("mcp", {}), str(file))
     fields: dict[str, object] = {name: data.pop(name) for name in (*SCALARS, *TABLES) if name in data}
     providers = {k: v for k, v in data.items() if isinstance(v, dict)}
-    found = bool(data or fields or extensions)
+    found = bool(data or fields or extensions or servers)
     if stray := sorted(data.keys() - providers.keys()):
         raise ConfigInvalid(str(file), f"unknown setting {stray[0]!r}", hint=_near(stray[0], (*SCALARS, *TABLES)))
     checked = {name: _check(fields[name], name, str(file)) for name in fields}
@@ -156,6 +165,7 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] | None = No
             "home": folder,
             "providers": {k: v for k, v in providers.items() if k != EXTENSIONS},
             "source": str(file) if found else "",
+            "mcp": servers,
             "extensions": _over(_over(extensions, kept.extensions), secrets.get(EXTENSIONS, {})),
             "extension_variables": providers.get(EXTENSIONS, {}),
             "kept": kept,
@@ -169,6 +179,12 @@ def _tables_of_extensions(found: object, file: str) -> dict[str, dict[str, objec
     if isinstance(found, dict) and all(isinstance(table, dict) for table in found.values()):
         return found
     raise ConfigInvalid(file, "`extensions` holds a table for each extension, such as [extensions.NAME]")
+
+
+def _tables_of_servers(found: object, file: str) -> dict[str, object]:
+    if isinstance(found, dict):
+        return found
+    raise ConfigInvalid(file, "`mcp` holds a table for each MCP server, such as [mcp.NAME]")
 
 
 def _over(upper: Mapping[str, object], lower: Mapping[str, object]) -> dict[str, dict[str, object]]:

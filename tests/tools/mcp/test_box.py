@@ -169,7 +169,7 @@ async def test_the_rules_decide_what_is_offered_and_what_is_called() -> None:
         assert box.left_out["fail"] == "forbidden"
         assert box.left_out["crash"] == "not among the allowed tools"
         assert (box.policy_of("add"), box.policy_of("crash")) == ("ask", "never")
-        assert (await box.call("fail", {"reason": "x"})).text == "There is no tool 'fail' here."
+        assert (await box.call("fail", {"reason": "x"})).text == "fail is not to be called: forbidden."
     async with box_of(made, rules=Rules.of(made, only=["add"], attended=False)) as box:
         assert await box.tools() == ()
         assert box.left_out["add"] == "nobody can be asked here"

@@ -25,6 +25,9 @@ class GatewaySettings(Struct, frozen=True):
         stand_in_port: where that is.
         lmstudio_quirks: answer as LM Studio does also where that is a trap: status 200 for unknown paths, an
             answer by another model than the one that was asked for, and others.
+        mcp: callers with a key may use the MCP servers of this user.
+        ephemeral_mcp: callers with a key may name MCP servers by their URL, on the internet and over HTTPS.
+        ephemeral_mcp_local: such servers may be on this machine and in private networks, too.
     """
 
     host: str = "127.0.0.1"
@@ -40,3 +43,6 @@ class GatewaySettings(Struct, frozen=True):
     stand_in: bool = False
     stand_in_port: int = 1234
     lmstudio_quirks: bool = False
+    mcp: bool = False
+    ephemeral_mcp: bool = False
+    ephemeral_mcp_local: bool = False

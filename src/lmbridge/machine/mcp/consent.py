@@ -58,8 +58,9 @@ class Consents:
         return self._read().answers.get(entry.digest) or Answer(entry.name, entry.shown)
 
     def may_start(self, entry: Entry) -> bool | None:
-        """Whether its program may be started; None: nobody was asked. A server over HTTP starts nothing."""
-        return True if entry.url else self.answer(entry).start
+        """Whether it may be used; None: nobody was asked. A server over HTTP starts nothing, so need not be."""
+        answer = self.answer(entry).start
+        return True if entry.url and answer is None else answer
 
     def check(self, entry: Entry) -> None:
         """Make sure that it may be started.

@@ -65,7 +65,9 @@ class Entry(Struct, frozen=True, kw_only=True):
     @property
     def shown(self) -> str:
         """The exact command line, or the address without what may be secret in it."""
-        return shlex.join([self.command, *self.args]) if self.command else shown_url(self.url)
+        if self.command:
+            return shlex.join([self.command, *self.args])
+        return shown_url(self.url) if self.url else ""
 
     @property
     def variables(self) -> tuple[str, ...]:

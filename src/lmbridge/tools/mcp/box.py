@@ -131,7 +131,9 @@ class MCPBox:
         """
         await self.tools()
         if name not in self._names and name not in self._own:
-            return ToolResult(f"There is no tool {name[:200]!r} here.", is_error=True)
+            why = self.left_out.get(name)
+            said = f"{name} is not to be called: {why}." if why else f"There is no tool {name[:200]!r} here."
+            return ToolResult(said, is_error=True)
         if self.policy_of(name) == "never":
             return ToolResult(f"The user does not allow calls of {name}.", is_error=True)
         limit = self._entry.call_timeout_s + AFTER_S

@@ -1,0 +1,76 @@
+"""MCP servers for a command that a person gave: he is shown what would be started, and asked once."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from lmbridge.cli import render
+
+if TYPE_CHECKING:
+    from lmbridge.machine.mcp.entries import Entry
+    from lmbridge.tools.mcp.box import MCPBox
+    from lmbridge.tools.mcp.servers import MCPServers
+
+
+def servers() -> MCPServers:
+    """The servers of this user."""
+    from lmbridge.assembly import mcp_servers
+    from lmbridge.config import load_config
+
+    return mcp_servers(load_config())
+
+
+def box_of(found: MCPServers, name: str) -> MCPBox:
+    """The tools of one of the user's servers; asks him before its program is started for the first time.
+
+    Raises:
+        ToolServerNotFound, ToolServerNotAllowed, ToolServerUnavailable, MissingExtra.
+    """
+    entry = found.entry(name)
+    if not entry.problem and found.consents.may_start(entry) is None and render.is_terminal(sys.stdin):
+        ask_to_start(found, entry)
+    return found.box(entry)
+
+
+def ask_to_start(found: MCPServers, entry: Entry) -> bool:
+    """Show the exact command line, and remember the answer if it is yes."""
+    show_start(entry)
+    yes = click.confirm(f"Start the MCP server {entry.name!r} with it, now and in future?", err=True)
+    if yes:
+        found.consents.allow(entry)
+    return yes
+
+
+def show_start(entry: Entry) -> None:
+    """What would be started, on standard error."""
+    how = "started with" if entry.command else "asked at"
+    render.note(f"{entry.source} says that the MCP server {render.printable(repr(entry.name))} is {how}:")
+    render.note(f"  {render.printable(entry.shown)}", "bold", hang=2)
+    if entry.cwd:
+        render.note(f"  in the folder {render.printable(entry.cwd)}", hang=2)
+    if entry.variables:
+        what = "variables" if entry.command else "headers"
+        render.note(f"  with these {what} set: {render.printable(', '.join(entry.variables))}", hang=2)
+
+
+def boxes(names: tuple[str, ...], commands: tuple[str, ...] = (), urls: tuple[str, ...] = ()) -> list[MCPBox]:
+    """The servers that a command line names: by their names, or by what starts or reaches them.
+
+    Whoever types a command line or an address has agreed to it.
+
+    Raises:
+        as `box_of`.
+    """
+    from lmbridge.machine.mcp.entries import of_command, of_url
+    from lmbridge.tools.mcp.box import MCPBox
+    from lmbridge.tools.mcp.rules import Rules
+
+    found = servers()
+    typed = [*map(of_command, commands), *map(of_url, urls)]
+    return [
+        *(box_of(found, name) for name in names),
+        *(MCPBox(entry, Rules.of(entry, found.consents)) for entry in typed),
+    ]

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from lmbridge.core.errors import InvalidRequest
 from lmbridge.core.messages import Message, Tool
 from lmbridge.core.requests import ChatRequest, NamedTool, Sampling, Schema
 from lmbridge.wire.anthropic.chat import begun, to_chat
@@ -83,3 +87,32 @@ def test_a_last_turn_of_the_assistant_is_to_be_continued() -> None:
     assert asked.extra == {"continue_final_message": True, "add_generation_prompt": False}
     assert begun(asked) == "Well,"
     assert (chat().extra, begun(chat())) == ({}, "")
+
+
+WORDS = st.text(max_size=9)
+PICTURE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AA=="}}
+NAMES = st.sampled_from(["one", "two"])
+BLOCKS = st.one_of(
+    st.fixed_dictionaries({"type": st.just("text"), "text": WORDS}),
+    st.just(PICTURE),
+    st.fixed_dictionaries({"type": st.just("thinking"), "thinking": WORDS, "signature": WORDS}),
+    st.fixed_dictionaries({"type": st.just("tool_use"), "id": NAMES, "name": NAMES, "input": st.just({"a": [1]})}),
+    st.fixed_dictionaries(
+        {"type": st.just("tool_result"), "tool_use_id": NAMES},
+        optional={"content": WORDS | st.just([PICTURE]), "is_error": st.booleans()},
+    ),
+)
+TURNS = st.fixed_dictionaries(
+    {
+        "role": st.sampled_from(["user", "assistant", "system"]),
+        "content": WORDS | st.lists(BLOCKS, max_size=4),
+    }
+)
+
+
+@given(st.lists(TURNS, max_size=5), WORDS | st.lists(BLOCKS, max_size=2))
+def test_any_conversation_is_understood_or_refused(turns: list[object], system: object) -> None:
+    with suppress(InvalidRequest):
+        asked = chat(messages=turns, system=system, tools=[TOOL])
+        assert asked.turns
+        begun(asked)

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lmbridge.core.errors import InvalidRequest, UnsupportedParameter
 from lmbridge.core.messages import ImagePart, Message, TextPart, Tool, ToolCall
@@ -167,3 +170,39 @@ def test_a_generation_is_a_conversation_of_one_turn() -> None:
     assert asked.sampling == Sampling(seed=1)
     assert generate(prompt="hi").turns == (Message("user", "hi"),)
     assert generate(images=[PICTURE]).turns == (Message("user", (SEEN,)),)
+
+
+WORDS = st.text(max_size=9)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=6,
+)
+CALLS = st.builds(call, WORDS, st.dictionaries(WORDS, VALUES, max_size=2), id=WORDS)
+TURNS = st.fixed_dictionaries(
+    {"role": st.sampled_from(["system", "user", "assistant", "tool"])},
+    optional={
+        "content": WORDS,
+        "thinking": WORDS,
+        "images": st.lists(st.sampled_from([PICTURE, "", "!"]), max_size=2),
+        "tool_calls": st.lists(CALLS, max_size=2),
+        "tool_name": WORDS,
+        "tool_call_id": WORDS,
+    },
+)
+TOOLS = st.fixed_dictionaries({"name": WORDS}, optional={"parameters": st.dictionaries(WORDS, VALUES, max_size=2)})
+
+
+@given(
+    st.lists(TURNS, max_size=5),
+    st.lists(TOOLS, max_size=2),
+    st.sampled_from([None, True, False, "high"]),
+    st.sampled_from(["json", "", {"type": "object"}]) | st.dictionaries(WORDS, VALUES, max_size=2),
+)
+def test_any_conversation_is_understood_or_refused(
+    turns: list[dict[str, object]], tools: list[object], think: object, shape: object
+) -> None:
+    wished = {"tools": [{"type": "function", "function": tool} for tool in tools], "think": think, "format": shape}
+    for model in (MODEL, ModelInfo("m", "p", vision=True, reasoning=False)):
+        with suppress(InvalidRequest):
+            assert len(chat(*turns, model=model, **wished).turns) == len(turns)

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from lmbridge.core.errors import InvalidRequest
 from lmbridge.core.messages import ImagePart, Message, TextPart, Tool, ToolCall
 from lmbridge.core.requests import ChatRequest, NamedTool, Schema
 from lmbridge.wire.openai.asked import asked
@@ -80,3 +84,34 @@ def test_what_the_prompt_and_the_thoughts_depend_on_is_told() -> None:
 def test_who_wants_old_turns_dropped_says_so() -> None:
     assert decoded(truncation="auto").truncate
     assert not decoded(truncation="disabled").truncate
+
+
+WORDS = st.text(max_size=9)
+PARTS = st.sampled_from(["text", "refusal", "image_url", "input_audio", "file"]).flatmap(
+    lambda kind: st.fixed_dictionaries(
+        {"type": st.just(kind), kind: WORDS | st.just({"url": "data:image/png;base64,AA=="}) | st.none()}
+    )
+)
+TURNS = st.fixed_dictionaries(
+    {"role": st.sampled_from(["system", "developer", "user", "assistant", "tool"])},
+    optional={
+        "content": WORDS | st.lists(PARTS, max_size=3) | st.none(),
+        "name": WORDS,
+        "reasoning_content": WORDS,
+        "tool_call_id": WORDS,
+        "tool_calls": st.lists(
+            st.fixed_dictionaries(
+                {"id": WORDS, "function": st.fixed_dictionaries({"name": WORDS}, optional={"arguments": WORDS})}
+            ),
+            max_size=2,
+        ),
+    },
+)
+
+
+@given(st.lists(TURNS, max_size=5), st.sampled_from(["auto", "none", "required", NAMED, None]), st.booleans())
+def test_any_conversation_is_understood_or_refused(turns: list[object], choice: object, shaped: bool) -> None:
+    shape = {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": SHAPE}}}
+    with suppress(InvalidRequest):
+        got = decoded(messages=turns, tools=[CLOCK], tool_choice=choice, **(shape if shaped else {}))
+        assert len(got.turns) == len(turns)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 
+from hypothesis import given
+from hypothesis import strategies as st
 from openai.types import Completion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
@@ -165,3 +167,32 @@ def test_a_text_completion_is_what_the_official_client_expects() -> None:
         builder.feed(event)
     whole_one = Completion.model_validate_json(TextEncoder("cmpl-1", 7, "asked").whole(builder.close()))
     assert (whole_one.choices[0].text, whole_one.choices[0].finish_reason) == ("so on", "stop")
+
+
+WORDS = st.text(max_size=9)
+HAPPENINGS = st.one_of(
+    st.builds(TextDelta, WORDS, st.integers(0, 1)),
+    st.builds(ReasoningDelta, WORDS, st.integers(0, 1)),
+    st.builds(ToolCallDelta, st.integers(0, 2), WORDS, WORDS, WORDS),
+    st.builds(PromptProgress, st.integers(0, 9), st.integers(0, 9)),
+    st.builds(
+        Finished,
+        st.sampled_from(["stop", "length", "tool_calls"]),
+        st.none() | st.builds(Usage, st.integers(0, 9), st.integers(0, 9)),
+    ),
+)
+
+
+@given(st.lists(HAPPENINGS, max_size=12), st.booleans())
+def test_whatever_is_said_the_stream_is_well_formed_and_no_word_is_lost(
+    happenings: list[Event], include_usage: bool
+) -> None:
+    data = streamed([Started("p", "m"), *happenings], include_usage=include_usage)
+    pieces = [choice.delta for chunk in chunks(data) for choice in chunk.choices]
+    said = [event for event in happenings if isinstance(event, TextDelta) and event.index == 0]
+    assert "".join(piece.content or "" for piece in pieces) == "".join(event.text for event in said)
+    encoder = TextEncoder("cmpl-1", 7, "asked")
+    *texts, done, rest = (b"".join(map(encoder.feed, happenings)) + encoder.close()).decode().split("\n\n")
+    assert (done, rest) == ("data: [DONE]", "")
+    told = [json.loads(text.removeprefix("data: ")) for text in texts]
+    assert "".join(piece["choices"][0]["text"] for piece in told) == "".join(event.text for event in said)

@@ -1,14 +1,23 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lmbridge.core.errors import InvalidRequest, UnsupportedParameter
 from lmbridge.core.messages import ImagePart, Message, TextPart
 from lmbridge.core.models import LoadOptions, ModelInfo
 from lmbridge.core.requests import Sampling
-from lmbridge.wire.lmstudio.serving.asked import decode_chat, decode_download, decode_load, decode_unload
+from lmbridge.wire.lmstudio.serving.asked import (
+    NativeChatBody,
+    decode_chat,
+    decode_download,
+    decode_load,
+    decode_unload,
+)
 
 MODEL = ModelInfo("m", "p", reasoning=True)
 PIXEL = "data:image/png;base64,AA=="
@@ -80,9 +89,9 @@ def test_thinking_is_refused_where_the_model_cannot() -> None:
 
 def test_tools_of_the_server_are_refused_by_name() -> None:
     assert decode_chat(body(model="m", input="hi", integrations=[])).integrations == []
-    for given in ("mcp/x", {"type": "ephemeral_mcp", "server_label": "x", "server_url": "https://h/mcp"}):
+    for wanted in ("mcp/x", {"type": "ephemeral_mcp", "server_label": "x", "server_url": "https://h/mcp"}):
         with pytest.raises(UnsupportedParameter, match="'integrations'"):
-            decode_chat(body(model="m", input="hi", integrations=[given]))
+            decode_chat(body(model="m", input="hi", integrations=[wanted]))
 
 
 @pytest.mark.parametrize("field", ["ttl", "stop", "messages", "seed", "tools"])
@@ -154,3 +163,33 @@ def test_only_links_to_a_repository_are_taken_and_only_they_take_a_quantization(
     with pytest.raises(InvalidRequest) as failed:
         decode_download(body(**fields))
     assert failed.value.param == param
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["type", "content", "data_url", "text", "message"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
+def test_what_is_no_body_is_refused_and_nothing_worse(data: bytes) -> None:
+    for decode in (decode_load, decode_unload, decode_download, decode_chat):
+        with pytest.raises(InvalidRequest):
+            decode(data)
+
+
+FIELDS = st.sampled_from(NativeChatBody.__struct_fields__) | st.text(max_size=9)
+
+
+@given(st.dictionaries(FIELDS, VALUES, max_size=5))
+def test_any_values_are_a_question_or_refused(fields: dict[str, object]) -> None:
+    for decode in (decode_load, decode_unload, decode_download):
+        with suppress(InvalidRequest):
+            decode(body(**{"model": "m", **fields}))
+    with suppress(InvalidRequest):
+        asked = decode_chat(body(**{"model": "m", "input": "x", **fields}))
+        assert asked.request(MODEL, "", ()).turns[-1] == asked.question

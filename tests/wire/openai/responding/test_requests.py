@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -236,3 +237,21 @@ def test_a_count_takes_what_belongs_to_the_prompt_and_nothing_else() -> None:
 def test_no_body_is_too_strange(data: bytes) -> None:
     with pytest.raises(InvalidRequest):
         decode_response_body(data)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["type", "role", "content", "format", "schema"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from(ResponseBody.__struct_fields__), VALUES, max_size=4))
+def test_any_values_are_a_request_or_refused(fields: dict[str, object]) -> None:
+    with suppress(InvalidRequest):
+        request(**fields)
+    with suppress(InvalidRequest):
+        decode_count_body(json.dumps({"input": "hi", **fields}).encode())

@@ -29,6 +29,7 @@ from lmbridge.doors.gateway.asgi import JSON, NOSNIFF, Request
 from lmbridge.doors.gateway.heartbeat import Heartbeat
 from lmbridge.doors.gateway.passing import Passing
 from lmbridge.doors.gateway.retell import Retelling
+from lmbridge.doors.gateway.through_core import refuse_text, tell_chat, tell_vectors
 from lmbridge.doors.gateway.using import Use
 from lmbridge.hub.hub import Hub
 from lmbridge.hub.lease import Lease
@@ -147,6 +148,9 @@ class Relay:
             heart=heart,
         )
         async with using as use:
+            if use.lease.instance.endpoint.language != "openai":
+                await self._translated(request, language, ask, use, heart)
+                return
             if ask.chat is None:
                 await self._passed(request, language, ask, use, heart)
                 return
@@ -155,6 +159,17 @@ class Relay:
                 await self._passed(request, language, ask, use, heart)
             except ContextExceeded as error:
                 raise await use.lease.weighed(error, chat) from error
+
+    async def _translated(
+        self, request: Request, language: Language, ask: Ask, use: Use, heart: Heartbeat | None
+    ) -> None:
+        """An endpoint that speaks another language, or none."""
+        if language is CHAT:
+            await tell_chat(self._hub, request, ask.raw, use, _encoder(ask, use), heart)
+        elif language is EMBEDDING:
+            await tell_vectors(request, ask.raw, use, base64=ask.base64)
+        else:
+            raise refuse_text(use)
 
     async def _passed(
         self, request: Request, language: Language, ask: Ask, use: Use, heart: Heartbeat | None

@@ -90,7 +90,7 @@ class Translator:
             return
         signs = Heartbeat(request, self._heartbeat_s, encoder.waiting, eager=encoder.eager, media=encoder.media)
         async with signs as heart, self._use(request, ask, heart) as use:
-            await _Telling(self._hub, request, use, encoder, heart).tell(ask.chat, keep)
+            await Telling(self._hub, request, use, encoder, heart).tell(ask.chat, keep)
 
     async def collect(self, request: Request, ask: Ask) -> tuple[Answer, Facts]:
         """The whole answer, for a door that has more to do with it than to send it.
@@ -99,7 +99,7 @@ class Translator:
             BridgeError: as `answer`.
         """
         async with self._use(request, ask) as use:
-            return await _Telling(self._hub, request, use).tell(ask.chat)
+            return await Telling(self._hub, request, use).tell(ask.chat)
 
     async def embed(self, request: Request, ask: EmbedRequest, route: str) -> Embeddings:
         """Vectors for texts.
@@ -118,7 +118,7 @@ class Translator:
         return Use(self._hub, request, ask.route, chat.model, alone=alone, options=ask.options, heart=heart)
 
 
-class _Telling:
+class Telling:
     """Passes one answer on: as a stream where there is an encoder, and collects it either way."""
 
     def __init__(

@@ -9,6 +9,8 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
+from lmbridge.core.events import Embeddings
+
 
 class _Peek(Struct):
     """As little as tells which of both an answer has."""
@@ -49,3 +51,32 @@ def in_base64(body: bytes) -> bytes:
             raise ValueError("a number is too large for a vector") from error
         item["embedding"] = b64encode(packed).decode("ascii")
     return _encode(answer)
+
+
+class _Vector(Struct):
+    object: str
+    index: int
+    embedding: tuple[float, ...]
+
+
+class _Cost(Struct):
+    prompt_tokens: int
+    total_tokens: int
+
+
+class _Vectors(Struct):
+    object: str
+    model: str
+    data: list[_Vector]
+    usage: _Cost
+
+
+def encode_vectors(vectors: Embeddings, model: str) -> bytes:
+    """The answer of `/v1/embeddings`.
+
+    Args:
+        model: who is named where the provider names nobody.
+    """
+    used = vectors.usage.prompt_tokens if vectors.usage is not None else 0
+    data = [_Vector("embedding", index, vector) for index, vector in enumerate(vectors.vectors)]
+    return _encode(_Vectors("list", vectors.model or model, data, _Cost(used, used)))

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
+from tests.doors.gateway.asking import SESSION, running
+from tests.fakes.anthropic_server import fake_anthropic
 from tests.fakes.gguf_files import chat_model, embedding_model
 from tests.fakes.lmstudio import GOOD_TOKEN, fake_lmstudio
 from tests.fakes.openai_server import fake_openai
@@ -17,13 +19,14 @@ from lmbridge.clients.lmstudio import LMStudioSettings
 from lmbridge.core.provider import Provider, ProviderContext
 from lmbridge.machine.engine.requirements import missing
 from lmbridge.machine.lmstudio.home import Places
+from lmbridge.providers.anthropic import AnthropicProvider
 from lmbridge.providers.embedded import EmbeddedProvider
 from lmbridge.providers.lmstudio.provider import LMStudioProvider
 from lmbridge.providers.openai import OpenAIProvider
 
 
 class UnderTest(Struct):
-    """A provider, and the ids of two models it has."""
+    """A provider, and the ids of two models it has; it may have no embedding model."""
 
     provider: Provider
     chat: str
@@ -56,6 +59,29 @@ async def openai(folder: Path) -> AsyncIterator[UnderTest]:
 
 
 @asynccontextmanager
+async def anthropic(folder: Path) -> AsyncIterator[UnderTest]:
+    async with fake_anthropic(key="sesame") as server:
+        settings = {"url": server.url, "key": "sesame"}
+        provider = AnthropicProvider.create(settings, ProviderContext(folder, "claude"))
+        try:
+            yield UnderTest(provider, "fake-claude", "")
+        finally:
+            await provider.aclose()
+
+
+@asynccontextmanager
+async def anthropic_gateway(folder: Path) -> AsyncIterator[UnderTest]:
+    """Our own gateway before the engine, asked in Anthropic's language."""
+    async with embedded(folder) as under, running([under.provider], folder) as door:
+        settings = {"url": door.url, "key": SESSION, "models": [under.chat]}
+        provider = AnthropicProvider.create(settings, ProviderContext(folder, "gateway"))
+        try:
+            yield UnderTest(provider, under.chat, "")
+        finally:
+            await provider.aclose()
+
+
+@asynccontextmanager
 async def lmstudio(folder: Path, version: str = "0.4") -> AsyncIterator[UnderTest]:
     token = GOOD_TOKEN if version == "0.4" else ""
     async with fake_lmstudio(folder / "user", version=version, token=token) as fake:
@@ -83,6 +109,7 @@ async def lmstudio_live(folder: Path) -> AsyncIterator[UnderTest]:
 
 
 PROVIDERS_UNDER_TEST: dict[str, Callable[[Path], AbstractAsyncContextManager[UnderTest]]] = {
+    "anthropic": anthropic,
     "openai": openai,
     "lmstudio": lmstudio,
     "lmstudio-0.3": partial(lmstudio, version="0.3"),
@@ -90,3 +117,7 @@ PROVIDERS_UNDER_TEST: dict[str, Callable[[Path], AbstractAsyncContextManager[Und
 }
 if missing() is None:  # where the engine has no wheels, there is nothing to hold to the contract
     PROVIDERS_UNDER_TEST["embedded"] = embedded
+    PROVIDERS_UNDER_TEST["anthropic-gateway"] = anthropic_gateway
+
+EMBEDDERS = [name for name in PROVIDERS_UNDER_TEST if not name.startswith("anthropic")]
+"""Those of them that make vectors."""

@@ -14,8 +14,8 @@ import msgspec
 from bench.processes import ROOT, Failed
 from bench.report import Part, machine, machine_line
 
-PARTS = ("decode", "gateway", "languages", "engine", "startup")
-MORE = ("choices",)
+PARTS = ("decode", "gateway", "languages", "engine", "startup", "act")
+MORE = ("choices", "tools")
 """Only when they are asked for."""
 OUTPUT = ROOT / "bench" / "out"
 

@@ -13,7 +13,7 @@ from bench.report import Part, Target, middle, number, ratios, table
 from tests.fakes import gguf_files
 
 from bench import __main__ as command
-from bench import choices, decode, engine, gateway, languages, load, nginx, startup
+from bench import act, choices, decode, engine, gateway, languages, load, nginx, startup, tools
 
 
 def well_formed(part: Part) -> None:
@@ -50,7 +50,17 @@ def run_startup() -> Part:
     return startup.run(size=startup.Size(rounds=1, words=1))
 
 
-@pytest.mark.parametrize("run", [run_decode, run_gateway, run_languages, run_engine, run_startup])
+def run_act() -> Part:
+    return act.run(repeats=1)
+
+
+def run_tools() -> Part:
+    return tools.run(count=2)
+
+
+@pytest.mark.parametrize(
+    "run", [run_decode, run_gateway, run_languages, run_engine, run_startup, run_act, run_tools]
+)
 def test_a_part_runs_and_its_results_are_well_formed(run: Callable[[], Part]) -> None:
     well_formed(run())
 

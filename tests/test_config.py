@@ -2,11 +2,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from lmbridge.config import load_config
 from lmbridge.core.errors import ConfigInvalid
 from lmbridge.core.models import LoadOptions
+from lmbridge.machine.choices import change_choices
+from lmbridge.machine.secrets import SecretStore
 
 
 def env(tmp_path: Path, **more: str) -> dict[str, str]:
@@ -148,3 +151,48 @@ def test_tables_of_mcp_servers_are_carried_as_they_are_even_bad_ones(tmp_path: P
     write(tmp_path, "mcp = true\n")
     with pytest.raises(ConfigInvalid, match=r"\[mcp\.NAME\]"):
         load_config(environ=env(tmp_path))
+
+
+def kept(tmp_path: Path, **choices: object) -> None:
+    change_choices(tmp_path, lambda now: msgspec.structs.replace(now, **choices))
+
+
+def test_what_lmbridge_providers_was_told_is_below_the_file_and_the_environment(tmp_path: Path) -> None:
+    tables = {"lmstudio": {"fast": "kept", "model": "kept"}, "openai": {"a": {"url": "http://kept"}}}
+    kept(tmp_path, default="a", order=("b", "a"), disabled=("x",), providers=tables)
+    (tmp_path / "lmbridge.toml").write_text(
+        'disabled = ["y"]\n[lmstudio]\nfast = "file"\n[openai.a]\nkey_env = "K"\n[openai.b]\nurl = "http://b"\n'
+    )
+    env = {"LMBRIDGE_HOME": str(tmp_path), "LMBRIDGE_LMSTUDIO_MODEL": "env"}
+    config = load_config(environ=env)
+    assert config.providers["lmstudio"] == {"fast": "file", "model": "env"}
+    assert config.providers["openai"] == {"a": {"url": "http://kept", "key_env": "K"}, "b": {"url": "http://b"}}
+    assert (config.default_provider, config.provider_order, config.disabled) == ("a", ("b", "a"), ("y", "x"))
+    env |= {"LMBRIDGE_DEFAULT_PROVIDER": "b", "LMBRIDGE_PROVIDER_ORDER": "a,b"}
+    assert load_config(environ=env).default_provider == "b"
+    assert load_config(environ=env).provider_order == ("a", "b")
+
+
+def test_a_secret_that_is_kept_is_a_setting_unless_the_file_says_another(tmp_path: Path) -> None:
+    SecretStore(tmp_path, None).put("lmstudio/token", "sesame")
+    SecretStore(tmp_path, None).put("extensions/x/token", "open")
+    kept(tmp_path, secrets=("lmstudio/token", "extensions/x/token"))
+    env = {"LMBRIDGE_HOME": str(tmp_path)}
+    assert load_config(environ=env).providers == {"lmstudio": {"token": "sesame"}}
+    assert load_config(environ=env).extensions == {"x": {"token": "open"}}
+    (tmp_path / "lmbridge.toml").write_text('[lmstudio]\ntoken = "mine"\n[extensions.x]\ncount = true\n')
+    assert load_config(environ=env).providers == {"lmstudio": {"token": "mine"}}
+    assert load_config(environ=env).extensions == {"x": {"token": "open", "count": True}}
+
+
+def test_extensions_have_tables_and_variables_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "lmbridge.toml").write_text("[extensions.x]\ncount = true\n")
+    env = {"LMBRIDGE_HOME": str(tmp_path), "LMBRIDGE_EXTENSIONS_X_TOKEN": "t"}
+    config = load_config(environ=env)
+    assert (config.extensions, config.extension_variables) == ({"x": {"count": True}}, {"x_token": "t"})
+    assert config.providers == {}
+    assert config.source
+    for wrong in ("extensions = 5\n", "[extensions]\nx = 5\n"):
+        (tmp_path / "lmbridge.toml").write_text(wrong)
+        with pytest.raises(ConfigInvalid, match=r"\[extensions\.NAME\]"):
+            load_config(environ=env)

@@ -285,7 +285,7 @@ def _from_environment(
         name = variable.removeprefix(PREFIX).lower()
         table, _, key = name.partition("_")
         if name in SCALARS:
-            value: object = _listed(text) if name == "disabled" else text
+            value: object = _listed(text) if name in ("disabled", "provider_order") else text
             found[name] = _check(value, name, variable, strict=False)
         elif table in TABLES and key in TABLES[table].__struct_fields__:
             before = found.get(table, read.get(table, TABLES[table]()))

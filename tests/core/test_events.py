@@ -61,3 +61,14 @@ def test_how_far_a_prompt_is_read_is_a_share_of_it() -> None:
     assert PromptProgress(1, 4).fraction == 0.25
     assert PromptProgress(0, 0).fraction == 1.0
     assert PromptProgress(9, 4).fraction == 1.0
+
+
+@pytest.mark.parametrize(
+    ("reason", "stop"),
+    [("stop", "end_turn"), ("length", "max_tokens"), ("content_filter", "refusal"), ("odd", "odd")],
+)
+def test_an_answer_tells_why_it_ended_in_the_words_of_tool_loops(reason: str, stop: str) -> None:
+    answer = Answer(Message("assistant", "Hi"), Finished(reason, Usage(1, 2)), "p", "m")
+    assert (answer.stop_reason, answer.usage) == (stop, Usage(1, 2))
+    calling = Answer(Message("assistant", tool_calls=(ToolCall("1", "f", "{}"),)), Finished(reason), "p", "m")
+    assert (calling.stop_reason, calling.usage) == ("tool_use", None)

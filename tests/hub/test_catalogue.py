@@ -138,3 +138,12 @@ async def test_that_a_model_is_missing_is_believed_for_a_moment() -> None:
         runtime._offered = (BIG, SMALL)
         with pytest.raises(ModelNotFound):
             await it.resolve("org/small")
+
+
+async def test_a_server_that_comes_up_a_moment_after_it_was_asked_is_found_at_once() -> None:
+    runtime = ScriptedRuntime([BIG], state="unavailable")
+    async with hub(runtime) as it:
+        assert list(await it.models()) == [LOCAL]
+        runtime.state = "ready"
+        assert await it.resolve("runtime:") == BIG
+        assert await it.resolve("runtime:org/big") == BIG

@@ -23,7 +23,7 @@ from lmbridge.core.errors import (
 from lmbridge.core.events import Finished, Started, TextDelta
 from lmbridge.core.messages import Message, Tool
 from lmbridge.core.models import Instance, LoadOptions, ModelInfo
-from lmbridge.core.provider import Progress, ProviderContext
+from lmbridge.core.provider import Progress, ProviderContext, ProviderState
 from lmbridge.core.requests import ChatRequest, EmbedRequest, Sampling
 from lmbridge.hub.hub import Hub
 from lmbridge.providers.openai import OpenAIProvider
@@ -390,3 +390,56 @@ async def test_a_lease_is_had_at_once_where_nothing_has_to_be_waited_for() -> No
         assert (lease.name, lease.alone, lease.ahead, lease.load_s) == ("talker", True, 0, None)
         assert hub.lease_at_once("talker", "chat", False) is None
         hub.release(lease)
+
+
+class Forgetting(ScriptedProvider):
+    """Counts how often it is told to forget; calls itself otherwise than its manifest."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__([ModelInfo(f"of-{id}", id)])
+        self.id, self.forgotten = id, 0
+
+    async def probe(self) -> ProviderState:
+        return ProviderState(self.id, "ready", display_name="Mine" if self.id == "a" else "")
+
+    def forget(self) -> None:
+        self.forgotten += 1
+
+
+class Attached:
+    """Something that ends with the hub."""
+
+    closed = 0
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+async def test_the_default_provider_answers_who_names_no_model_unless_a_model_is_set() -> None:
+    both = [Forgetting("a"), Forgetting("b")]
+    async with Hub(both, default_provider="b") as hub:
+        assert await hub.default_provider() == "b"
+        assert (await hub.resolve("")).id == "of-b"
+        assert [(s.display_name, s.default) for s in await hub.probe()] == [("Mine", False), ("Scripted", True)]
+        assert hub.provider("a").id == "a"
+    async with Hub(both, default_provider="b", default_model="of-a") as hub:
+        assert (await hub.resolve("")).id == "of-a"
+    async with Hub(both) as hub:
+        assert await hub.default_provider() == ""
+        assert not any(state.default for state in await hub.probe())
+
+
+async def test_who_asks_anew_asks_those_that_remember_and_the_others_too() -> None:
+    a, b = Forgetting("a"), Forgetting("b")
+    async with Hub([a, b, ScriptedProvider([])]) as hub:
+        assert [m.id for m in await hub.refresh("a")] == ["of-a", "of-b"]
+        assert (a.forgotten, b.forgotten) == (1, 0)
+        await hub.refresh()
+        assert (a.forgotten, b.forgotten) == (2, 1)
+
+
+async def test_what_is_attached_to_a_hub_ends_after_its_providers() -> None:
+    provider, attached = ScriptedProvider([]), Attached()
+    async with Hub([provider], attached=[attached]) as hub:
+        assert hub.attached == (attached,)
+    assert (provider.closed, attached.closed) == (True, 1)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lmbridge.machine import locks
-from lmbridge.machine.locks import turn
+from lmbridge.machine.locks import alone, turn
 
 HOLDER = """
 import sys
@@ -70,3 +70,11 @@ async def test_where_no_file_can_be_made_nobody_is_kept_out(tmp_path: Path) -> N
     for _ in range(2):
         async with turn(tmp_path / "lock") as waited:
             assert not waited
+
+
+def test_who_changes_a_file_alone_leaves_the_lock_for_the_next(tmp_path: Path) -> None:
+    file = tmp_path / "a folder" / "file"
+    for number in range(2):
+        with alone(file):
+            file.write_text(str(number))
+    assert file.read_text() == "1"

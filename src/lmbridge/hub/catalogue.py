@@ -82,7 +82,10 @@ class Catalogue:
         name = name or self._defaults[kind]
         owner = name.removesuffix(":")
         if not name or (name != owner and owner in self._by_id):
-            return self._in_memory(await self._choose(owner, kind, await self.models()))
+            loaded = await self._loaded()
+            return self._in_memory(
+                await self._sought(f"{owner}:", lambda models: self._choose(owner, kind, models, loaded))
+            )
         if (copy := self._copy(name)) is not None:
             found = routing.usable(copy, kind)
         else:
@@ -126,8 +129,11 @@ class Catalogue:
         try:
             return seek(models)
         except (ModelNotFound, NoModels):
-            await self._raise_if_down(name)
-            raise
+            up = await self._raise_if_down(name)
+            if not (up and asked_now):
+                raise
+            self.forget()  # it came up since
+        return seek(await self.models())
 
     def provider(self, owner: str) -> Provider:
         """The provider with an id.
@@ -146,20 +152,19 @@ class Catalogue:
         lists = await asyncio.gather(*(p.loaded() for p in keepers))
         return [instance for instances in lists for instance in instances]
 
-    async def _choose(self, owner: str, kind: ModelKind, models: Sequence[ModelInfo]) -> ModelInfo:
+    async def _loaded(self) -> set[str]:
+        """Qualified names of what is in memory, here and where runtimes hold it by themselves."""
+        loaded = self._held() | {i.model.qualified for i in await self.kept()}
+        return loaded | {f"{copy.provider}:{copy.copy_of}" for copy in self._copies()}
+
+    def _choose(self, owner: str, kind: ModelKind, models: Sequence[ModelInfo], loaded: set[str]) -> ModelInfo:
         """A model for who names none; of one provider, unless *owner* is ""."""
         mine = [m for m in models if owner in ("", m.provider)]
         for namer in self._namers:
             meant = namer.names.get(kind)
             if meant and any(m.provider == namer.id and not m.stale_s for m in mine):
                 return routing.resolve(f"{namer.id}:{meant}", kind, mine, self._names())
-        loaded = self._held() | {i.model.qualified for i in await self.kept()}
-        loaded |= {f"{copy.provider}:{copy.copy_of}" for copy in self._copies()}
-        try:
-            return routing.choose(kind, mine, loaded, self._servers())
-        except NoModels:
-            await self._raise_if_down(f"{owner}:")
-            raise
+        return routing.choose(kind, mine, loaded, self._servers())
 
     def _names(self) -> dict[str, str]:
         """The names that settings gave, with the qualified names they stand for; earlier providers win."""
@@ -170,8 +175,9 @@ class Catalogue:
                     names.setdefault(name, f"{provider.id}:{meant}")
         return names
 
-    async def _raise_if_down(self, name: str) -> None:
-        """A name that says whose model it is: if that server is down, this is why it was not found.
+    async def _raise_if_down(self, name: str) -> bool:
+        """A name that says whose model it is: if that server is down, this is why it was not found. Tells whether
+        it is known to be up.
 
         Raises:
             ProviderUnavailable. ProviderNeedsKey, ForeignServer: it is not down, and cannot be asked either.
@@ -179,7 +185,7 @@ class Catalogue:
         owner = self._names().get(name, name).partition(":")[0]
         state = await self._by_id[owner].probe() if owner in self._servers() else None
         if state is None or state.state == "ready":
-            return
+            return state is not None
         if state.state == "needs_key":
             raise ProviderNeedsKey(owner, None, hint=state.hint)
         told = state.detail.removeprefix(f"The provider {owner!r} cannot be reached: ").rstrip(".") or state.state

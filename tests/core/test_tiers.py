@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+from lmbridge.core.tiers import names_of, tier_settings
+
+
+def test_the_names_are_those_that_were_set() -> None:
+    assert names_of({}) == {}
+    told = {"fast": "a", "premium": "c", "embedding_model": "e", "model": ""}
+    assert names_of(told) == {"fast": "a", "premium": "c", "embedding": "e"}
+
+
+def test_who_names_none_gets_the_standard_one_unless_another_was_set() -> None:
+    assert names_of({"standard": "b"}) == {"chat": "b", "standard": "b"}
+    assert names_of({"standard": "b", "model": "m"})["chat"] == "m"
+
+
+def test_every_tier_has_a_setting() -> None:
+    assert [s.name for s in tier_settings()] == ["model", "fast", "standard", "premium", "embedding_model"]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lmbridge.core.errors import BridgeError
 from lmbridge.doors.mcp.offer import Offer
+from lmbridge.doors.mcp.stdio import need_mcp, open_pipe
 from lmbridge.version import __version__
 
 if TYPE_CHECKING:
@@ -45,10 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         render.json({"mcpServers": {NAME: entry(dict(os.environ))}})
         return 0
     manage, model = (given.manage, given.model) if given is not None else (False, "")
+    offer = Offer("openai_mcp_server", "Models", __version__, INSTRUCTIONS, manage)
     try:
-        from lmbridge.cli.mcp.serving import over_stdio
+        need_mcp()
+        pipe = open_pipe(offer)
+        pipe.wait_for_first()
+        from lmbridge.cli.mcp.serving import run
 
-        over_stdio(Offer("openai_mcp_server", "Models", __version__, INSTRUCTIONS, manage), lambda: follow(model))
+        run(pipe, offer, lambda: follow(model))
     except BridgeError as error:
         from lmbridge.cli import render
 

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import logging
 import sys
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
-from lmbridge.core.errors import MissingExtra
 from lmbridge.doors.mcp.offer import Offer
+from lmbridge.doors.mcp.stdio import Pipe, need_mcp, open_pipe
 from lmbridge.version import __version__
 
 if TYPE_CHECKING:
@@ -19,23 +18,12 @@ if TYPE_CHECKING:
 
     from lmbridge.cli.mcp.following import Following
     from lmbridge.config import Config, GatewayConfig
-    from lmbridge.doors.mcp.stdio import Pipe
 
 NAME: Final = "lmbridge"
 INSTRUCTIONS: Final = (
     "Language models that run on the user's own computer. `list_models` names them; `chat` asks one, and loads it "
     "first if need be. Use them for what should stay on this computer, or for a second opinion."
 )
-
-
-def need_mcp() -> None:
-    """Make sure that the package is there that speaks MCP.
-
-    Raises:
-        MissingExtra: with the command that installs it.
-    """
-    if find_spec("mcp") is None:
-        raise MissingExtra("mcp", "The MCP server")
 
 
 def offer_of(*, manage: bool) -> Offer:
@@ -46,13 +34,19 @@ def offer_of(*, manage: bool) -> Offer:
 def over_stdio(offer: Offer, follow: Callable[[], Following]) -> None:
     """Serve the host that started this process, until it goes.
 
+    Raises:
+        MissingExtra: the package that speaks MCP is not installed.
+    """
+    need_mcp()
+    run(open_pipe(offer), offer, follow)
+
+
+def run(pipe: Pipe, offer: Offer, follow: Callable[[], Following]) -> None:
+    """Serve over a pipe that is open.
+
     Args:
         follow: makes what gives the hub; called once the host has its first answer.
     """
-    need_mcp()
-    from lmbridge.doors.mcp.stdio import open_pipe
-
-    pipe = open_pipe(offer)
     pipe.wait_for_first()
     _log_to_stderr()
     from lmbridge.cli import ending
@@ -61,8 +55,8 @@ def over_stdio(offer: Offer, follow: Callable[[], Following]) -> None:
 
 
 async def _answer(pipe: Pipe, offer: Offer, follow: Callable[[], Following]) -> None:
+    from lmbridge.doors.mcp.package import serve
     from lmbridge.doors.mcp.server import make_server
-    from lmbridge.doors.mcp.stdio import serve
 
     async with follow() as following:
         await serve(pipe, make_server(following.borrow, offer))

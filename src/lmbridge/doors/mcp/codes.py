@@ -55,6 +55,9 @@ CODES: Final[Mapping[str, int]] = {
     "runtime_missing": UNAVAILABLE,
     "missing_extra": UNAVAILABLE,
     "command_failed": UNAVAILABLE,
+    "tool_server_not_found": NOT_FOUND,
+    "tool_server_unavailable": UNAVAILABLE,
+    "tool_server_not_allowed": REFUSED,
     "download_failed": UNAVAILABLE,
     "job_not_found": NOT_FOUND,
     "broken_answer": UNAVAILABLE,
@@ -82,8 +85,8 @@ STATUS: Final[Mapping[str, int]] = {
 
 
 def code_of(error: BridgeError) -> int:
-    """The JSON-RPC code of an error; that of a fault of ours for one of another version of lmbridge."""
-    return CODES.get(error.code, INTERNAL)
+    """The JSON-RPC code of an error."""
+    return CODES[error.code]
 
 
 def details_of(error: BridgeError) -> dict[str, str]:

@@ -10,11 +10,11 @@ which newer hosts begin, version 2026-07-28.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from lmbridge.doors.mcp.catalogue import JSON, offered
+JSON: TypeAlias = dict[str, object]
 
 VERSIONS: Final = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 """Versions of the protocol that begin with `initialize`, the newest last: what others are offered instead."""
@@ -56,6 +56,8 @@ def greeting(offer: Offer, message: JSON) -> JSON | None:
         case {"method": "tools/list", "params": {"cursor": _}}:
             return None
         case {"method": "tools/list"}:
+            from lmbridge.doors.mcp.catalogue import offered  # not needed for the first answer
+
             return {"tools": offered(manage=offer.manage)}
         case _:
             return None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import CancelledError
 from typing import Any, Protocol
 
 import anyio
@@ -18,7 +19,7 @@ from lmbridge.doors.mcp.lines import Message, id_of, refusal
 
 
 class Talk(Protocol):
-    """A host that is talked with over two pipes."""
+    """A host that is talked with over two pipes; a `Pipe`."""
 
     def write(self, data: bytes) -> None:
         """Write one line."""
@@ -26,12 +27,12 @@ class Talk(Protocol):
     def answered(self, id: object) -> bool:
         """Whether a request has its answer already."""
 
-    def messages(self) -> AsyncIterator[Message]:
-        """What the host says."""
+    def take_over(self, give: Callable[[Message | None], None]) -> list[Message | None]:
+        """What the host has said; the rest is given to *give*, in another thread."""
 
 
-async def run_server(pipe: Talk, server: Server[Any]) -> None:
-    """Answer until the host says no more, or does not read any more."""
+async def serve(pipe: Talk, server: Server[Any]) -> None:
+    """Answer the host until it closes our input, or is gone. Calls under way are stopped then."""
     give, take = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     put, said = anyio.create_memory_object_stream[SessionMessage](0)
     async with anyio.create_task_group() as group:
@@ -48,9 +49,28 @@ async def run_server(pipe: Talk, server: Server[Any]) -> None:
         group.cancel_scope.cancel()
 
 
+async def messages(pipe: Talk) -> AsyncIterator[Message]:
+    """What the host says that is not answered yet, until it says no more."""
+    loop, queue = asyncio.get_running_loop(), asyncio.Queue[Message | None](1)
+
+    def give(message: Message | None) -> None:
+        put = queue.put(message)
+        try:
+            asyncio.run_coroutine_threadsafe(put, loop).result()
+        except (RuntimeError, CancelledError):
+            put.close()  # the server has ended
+
+    for message in pipe.take_over(give):
+        if message is None:
+            return
+        yield message
+    while (message := await queue.get()) is not None:
+        yield message
+
+
 async def _read(pipe: Talk, give: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
     async with give:
-        async for message in pipe.messages():
+        async for message in messages(pipe):
             try:
                 checked = types.jsonrpc_message_adapter.validate_python(message, by_name=False)
             except ValidationError:

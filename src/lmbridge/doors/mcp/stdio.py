@@ -1,26 +1,24 @@
 """MCP over standard input and output: nothing but the protocol is ever written there.
 
 A thread reads from the very start. Until the server of the package is imported it answers what it can by itself
-(`offer.greeting`); what it cannot waits for the server, which is also told of the handshake.
+(`offer.greeting`); what it cannot waits for the server, which is also told of the handshake. Nothing that takes
+long to import may be imported here.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import threading
 from collections import deque
-from collections.abc import AsyncIterator
-from concurrent.futures import CancelledError
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from importlib.util import find_spec
+from typing import Final
 
+from lmbridge.core.errors import MissingExtra
 from lmbridge.doors.mcp.lines import Lines, Message, answer, decode, id_of
 from lmbridge.doors.mcp.offer import Offer, greeting
-
-if TYPE_CHECKING:
-    from mcp.server.lowlevel import Server
 
 OPENINGS: Final = ("initialize", "server/discover")
 """Requests with which a host may begin."""
@@ -40,8 +38,7 @@ class Pipe:
         self._source, self._sink, self._offer = source, sink, offer
         self._writing, self._handing = threading.Lock(), threading.Lock()
         self._waiting: deque[Message | None] = deque()
-        self._queue: asyncio.Queue[Message | None] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._give: Callable[[Message | None], None] | None = None
         self._greeted = False
         self._heard = threading.Event()
         self._answered: set[str | int] = set()
@@ -73,17 +70,16 @@ class Pipe:
         self._answered.discard(id)
         return True
 
-    async def messages(self) -> AsyncIterator[Message]:
-        """What the host says that is not answered yet, until it says no more."""
+    def take_over(self, give: Callable[[Message | None], None]) -> list[Message | None]:
+        """What the host has said that is not answered; what it says from now on is given to *give*.
+
+        Args:
+            give: called in the reading thread, and may wait; None is the end.
+        """
         with self._handing:
-            self._loop, self._queue = asyncio.get_running_loop(), asyncio.Queue(1)
-            waiting, self._waiting = self._waiting, deque()
-        for message in waiting:
-            if message is None:
-                return
-            yield message
-        while (message := await self._queue.get()) is not None:
-            yield message
+            self._give = give
+            waiting, self._waiting = list(self._waiting), deque()
+        return waiting
 
     def _read(self) -> None:
         lines = Lines()
@@ -105,7 +101,7 @@ class Pipe:
         id = id_of(message)
         method = message.get("method")
         with self._handing:
-            early = self._queue is None and (self._greeted or method in OPENINGS)
+            early = self._give is None and (self._greeted or method in OPENINGS)
         if not early or id is None or (result := greeting(self._offer, message)) is None:
             return False
         self.write(answer(id, result))
@@ -118,14 +114,20 @@ class Pipe:
     def _hand(self, message: Message | None) -> None:
         """Give a message to the server; waits while that has enough to do."""
         with self._handing:
-            if self._queue is None or self._loop is None:
+            if self._give is None:
                 self._waiting.append(message)
                 return
-            put = self._queue.put(message)
-        try:
-            asyncio.run_coroutine_threadsafe(put, self._loop).result()
-        except (RuntimeError, CancelledError):
-            put.close()  # the server has ended
+        self._give(message)
+
+
+def need_mcp() -> None:
+    """Make sure that the package is there that speaks MCP; without importing it.
+
+    Raises:
+        MissingExtra: with the command that installs it.
+    """
+    if find_spec("mcp") is None:
+        raise MissingExtra("mcp", "The MCP server")
 
 
 def open_pipe(offer: Offer) -> Pipe:
@@ -148,10 +150,3 @@ def open_pipe(offer: Offer) -> Pipe:
     pipe = Pipe(source, sink, offer)
     pipe.start()
     return pipe
-
-
-async def serve(pipe: Pipe, server: Server[Any]) -> None:
-    """Answer the host until it closes our input, or is gone. Calls under way are stopped then."""
-    from lmbridge.doors.mcp.package import run_server
-
-    await run_server(pipe, server)

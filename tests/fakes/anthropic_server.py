@@ -110,7 +110,9 @@ class FakeAnthropic:
             self.headers = {k.lower(): v.strip() for k, _, v in (h.partition(":") for h in rest if h)}
             body: Body = json.loads(raw) if raw else {}
             self.requests.append((f"{method} {target}", body))
-            if self.key and self.headers.get("x-api-key") != self.key:
+            # The header of the API's reference, and the one that the package of today sends.
+            keys = (self.headers.get("x-api-key"), self.headers.get("authorization", "").removeprefix("Bearer "))
+            if self.key and self.key not in keys:
                 await _refuse(client, 401, "authentication_error", "invalid x-api-key")
             elif "anthropic-version" not in self.headers:
                 await _refuse(client, 400, "invalid_request_error", "anthropic-version: header is required")

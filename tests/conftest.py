@@ -3,6 +3,7 @@
 import signal
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,19 @@ def tried(request: pytest.FixtureRequest) -> Callable[[str, int], None]:
         request.config.stash.setdefault(TRIED, Counter())[whose] += number
 
     return add
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand the counts of one of several workers to the process that started it."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["tried"] = dict(session.config.stash.get(TRIED, Counter()))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the counts of a worker that has ended."""
+    counted = getattr(node, "workeroutput", {}).get("tried", {})
+    node.config.stash.setdefault(TRIED, Counter()).update(counted)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

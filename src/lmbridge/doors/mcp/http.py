@@ -201,6 +201,20 @@ async def serve(
     Raises:
         UnsafeBind, ConfigInvalid: others could use it without a key.
     """
+    try:
+        await _serve(make, settings, keys, listening, max_body, on_ready)
+    finally:
+        listening.close()
+
+
+async def _serve(
+    make: Callable[[Callable[[object], None]], Server[Any]],
+    settings: Listening,
+    keys: Keys,
+    listening: socket.socket,
+    max_body: int,
+    on_ready: Callable[[], None],
+) -> None:
     name = socket.gethostname()
     doors: list[Entry] = []
     server = make(lambda request: doors[0].check_manage(request))
@@ -208,16 +222,13 @@ async def serve(
     port: int = listening.getsockname()[1]
     doors.append(Entry(manager, settings, keys, port, (name, f"{name}.local")))
     runner = _Runner(doors[0], on_ready)
-    try:
-        async with manager.run():
-            try:
-                await runner.serve([listening])
-            except asyncio.CancelledError:
-                runner.force_exit = True
-                await runner.shutdown([listening])
-                raise
-    finally:
-        listening.close()
+    async with manager.run():
+        try:
+            await runner.serve([listening])
+        except asyncio.CancelledError:
+            runner.force_exit = True
+            await runner.shutdown([listening])
+            raise
 
 
 async def _fail(send: Send, error: BridgeError, more: Sequence[Header]) -> None:

@@ -240,9 +240,9 @@ def _fault(body: Body) -> str:
     return str(body.get("model")).partition("fault:")[2]
 
 
-def _said(body: Body) -> str:
-    """The words of the last turn, results of tools included."""
-    content = cast("list[Body]", body["messages"])[-1]["content"]
+def _said(body: Body, turn: int = -1) -> str:
+    """The words of the last turn, or another, results of tools included."""
+    content = cast("list[Body]", body["messages"])[turn]["content"]
     if isinstance(content, str):
         return content
     return " ".join(_words_of(block) for block in cast("list[Body]", content)).strip()
@@ -254,7 +254,8 @@ def _words_of(block: Body) -> str:
 
 
 def _prompt(body: Body) -> int:
-    return len(_said(body).split()) + 5
+    turns = range(len(cast("list[Body]", body["messages"])))
+    return sum(len(_said(body, turn).split()) for turn in turns) + 5
 
 
 def _calls(body: Body) -> list[Body]:

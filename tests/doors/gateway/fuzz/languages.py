@@ -206,21 +206,21 @@ def judge_error(route: Route, body: bytes) -> None:
     """Make sure that it is an error in the words of the route, whole and safe to be shown."""
     strict(body, route.family.shape)
     assert len(body) < LONGEST_ERROR, (len(body), body[:500])
-    for text in _texts(json.loads(body)):
+    for text in texts(json.loads(body)):
         assert all(letter.isprintable() or letter == "\n" for letter in text), ascii(text)
 
 
-def _texts(value: object) -> Iterator[str]:
+def texts(value: object) -> Iterator[str]:
     """Every text in a value that is there to be shown."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for name, inner in value.items():
             if name != "param":  # a name that the caller himself has written
-                yield from _texts(inner)
+                yield from texts(inner)
     elif isinstance(value, list):
         for inner in value:
-            yield from _texts(inner)
+            yield from texts(inner)
 
 
 def strict(body: bytes, shape: Any) -> Any:

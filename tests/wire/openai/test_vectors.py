@@ -6,7 +6,8 @@ from base64 import b64decode
 
 import pytest
 
-from lmbridge.wire.openai.vectors import in_base64
+from lmbridge.core.events import Embeddings, Usage
+from lmbridge.wire.openai.vectors import encode_vectors, in_base64
 
 
 def test_numbers_become_floats_in_base64_and_all_else_stays() -> None:
@@ -37,3 +38,18 @@ def test_a_vector_that_is_none_is_refused(vector: str) -> None:
 def test_a_number_too_large_for_a_float_is_refused() -> None:
     with pytest.raises(ValueError, match="too large"):
         in_base64(b'{"data": [{"embedding": [1e300]}]}')
+
+
+def test_vectors_are_written_as_openai_does() -> None:
+    made = Embeddings(((0.5, 1.0), (2.0, 3.0)), "p", "", Usage(7))
+    assert json.loads(encode_vectors(made, "m")) == {
+        "object": "list",
+        "model": "m",
+        "data": [
+            {"object": "embedding", "index": 0, "embedding": [0.5, 1.0]},
+            {"object": "embedding", "index": 1, "embedding": [2.0, 3.0]},
+        ],
+        "usage": {"prompt_tokens": 7, "total_tokens": 7},
+    }
+    uncounted = json.loads(encode_vectors(Embeddings((), "p", "real"), "m"))
+    assert (uncounted["model"], uncounted["usage"]["total_tokens"]) == ("real", 0)

@@ -31,6 +31,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "get": "Download a model.",
             "load": "Load a model into memory.",
             "unload": "Give a model's memory back.",
+            "presets": "Models with their options and instructions, under names.",
         },
         "Gateway": {
             "serve": "Run the gateway: an OpenAI-compatible API, here in the terminal.",
@@ -39,6 +40,10 @@ SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "keys": "API keys for programs that use the gateway.",
             "stored": "The answers that the gateway stores for its callers.",
             "log": "What the gateway answered, for whom and how fast.",
+        },
+        "Other programs": {
+            "connect": "Write another program's settings, so that it uses the models here.",
+            "disconnect": "Take back what was written there.",
         },
         "This installation": {
             "status": "What works here and what does not.",
@@ -50,6 +55,11 @@ SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     }
 )
 """Section of the help, command, its short help. The command NAME is `command` in `lmbridge.cli.NAME`."""
+
+ELSEWHERE: Mapping[str, str] = MappingProxyType(
+    {"connect": "programs.connect", "disconnect": "programs.disconnect"}
+)
+"""Commands whose module has another name than they have: that of `connect` holds how commands get their hub."""
 
 
 SPARE: Mapping[str, str] = MappingProxyType(
@@ -73,7 +83,7 @@ class Commands(BridgeGroup):
         """Import one."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        command = import_module(f"lmbridge.cli.{cmd_name}").command
+        command = import_module(f"lmbridge.cli.{ELSEWHERE.get(cmd_name, cmd_name)}").command
         assert isinstance(command, click.Command)  # noqa: S101 - tells mypy; a test imports every command
         return command
 

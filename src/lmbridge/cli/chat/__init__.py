@@ -14,6 +14,7 @@ from lmbridge.cli.provider import check_provider, provider_option, qualified
 
 if TYPE_CHECKING:
     from lmbridge.core.hub import AnyHub
+    from lmbridge.machine.presets import Preset
 
 
 @click.command(
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         ("lmbridge chat", "talk with the default model; /help tells more"),
         ("lmbridge chat qwen3-8b", "talk with another one"),
         ("lmbridge chat --provider lmstudio", "talk with one of LM Studio"),
+        ("lmbridge chat --preset writer", "with a model, options and instructions of yours"),
         ("lmbridge chat openai/gpt-oss-20b --get", "download it first if it is not here"),
         ('lmbridge chat -p "Why is the sky blue?"', "one answer"),
         ('cat notes.txt | lmbridge chat -p "Summarise"', "about a text"),
@@ -30,12 +32,16 @@ if TYPE_CHECKING:
         ('lmbridge chat -p "Who wrote it?" --schema book.json', "an answer of a given shape"),
         ('lmbridge chat -p "What is this?" --image cat.png', "about a picture"),
         ("lmbridge chat --tool tools.py --files notes", "with tools, asking before each call"),
+        ("lmbridge chat --mcp github", "with those of an MCP server of `lmbridge mcp servers`"),
         ('lmbridge chat -p "Hi" --json', "answer, tokens and times as JSON"),
     ],
 )
 @click.argument("model", required=False, default="", callback=model_name)
 @click.option("-p", "--prompt", metavar="TEXT", help="Answer this once. Piped input is appended to it.")
 @click.option("-s", "--system", metavar="TEXT", default="", help="Instructions the model follows throughout.")
+@click.option(
+    "--preset", metavar="NAME", default="", help="Model, options and instructions of `lmbridge presets`."
+)
 @click.option(
     "--image",
     "images",
@@ -65,6 +71,17 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Text files of this folder may be created, read, listed and edited.",
 )
+@click.option(
+    "--mcp",
+    "servers",
+    metavar="NAME",
+    multiple=True,
+    help="Tools of an MCP server: of LM Studio's mcp.json, or of lmbridge.toml. May be repeated.",
+)
+@click.option(
+    "--mcp-command", "server_commands", metavar="LINE", multiple=True, help='One that is started: "npx …".'
+)
+@click.option("--mcp-url", "server_urls", metavar="URL", multiple=True, help="One that is asked over HTTP.")
 @click.option("--yes", is_flag=True, help="Carry calls of tools out without asking.")
 @click.option(
     "--max-rounds",
@@ -88,10 +105,14 @@ def command(
     model: str,
     prompt: str | None,
     system: str,
+    preset: str,
     images: tuple[Path, ...],
     schema: Path | None,
     tool_files: tuple[Path, ...],
     folder: Path | None,
+    servers: tuple[str, ...],
+    server_commands: tuple[str, ...],
+    server_urls: tuple[str, ...],
     yes: bool,
     max_rounds: int,
     temperature: float | None,
@@ -111,16 +132,24 @@ def command(
     from lmbridge.cli.chat.question import question_from
     from lmbridge.cli.chat.tooling import equipment, ready
     from lmbridge.cli.connect import with_hub
+    from lmbridge.cli.mcp.boxes import placed
+    from lmbridge.core.models import LoadOptions
     from lmbridge.core.requests import Sampling
 
+    chosen_preset = preset_named(preset)
+    model, system = model or chosen_preset.model, system or chosen_preset.system
     wanted = qualified(model, provider)
-    tools = equipment(tool_files, folder, yes=yes, max_rounds=max_rounds)
+    others = placed(servers, server_commands, server_urls)
+    tools = equipment(tool_files, folder, others, yes=yes, max_rounds=max_rounds)
 
     async def chosen(hub: AnyHub) -> str:
         await check_provider(hub, provider)
-        return await present(hub, wanted, get=get)
+        name = await present(hub, wanted, get=get)
+        if chosen_preset.load != LoadOptions():
+            await hub.load(name, chosen_preset.load)
+        return name
 
-    sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
+    sampling = chosen_preset.sampled(Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed))
     asked = question_from(prompt, sys.stdin)
     if asked is not None:
         from lmbridge.cli.chat.once import Once
@@ -144,3 +173,15 @@ def command(
             await talk(hub, await chosen(hub), system, sampling, tools, show_stats=stats)
 
     with_hub(converse, gateway=gateway, model=model)
+
+
+def preset_named(name: str) -> Preset:
+    """The preset of that name, an empty one for none.
+
+    Raises:
+        InvalidRequest, ConfigInvalid: see `load_preset`.
+    """
+    from lmbridge.machine.home import home
+    from lmbridge.machine.presets import Preset, load_preset
+
+    return load_preset(home(), name) if name else Preset()

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lmbridge.core.errors import BridgeError
+from lmbridge.core.errors import BridgeError, ConfigInvalid
 from lmbridge.doors.mcp.offer import Offer
 from lmbridge.doors.mcp.stdio import need_mcp, open_pipe
 from lmbridge.version import __version__
@@ -101,13 +101,20 @@ def follow(model: str) -> Following:
 
 
 def hub_of(url: str, key: str, model: str) -> Hub:
-    """A hub with the models of one server."""
+    """A hub with the models of one server.
+
+    Raises:
+        ConfigInvalid: naming the variables.
+    """
     from lmbridge.core.provider import ProviderContext
     from lmbridge.hub.hub import Hub
     from lmbridge.machine.home import home
     from lmbridge.providers.openai import OpenAIProvider
 
-    provider = OpenAIProvider.create({"url": url, "key": key}, ProviderContext(home(), NAME))
+    try:
+        provider = OpenAIProvider.create({"url": url, "key": key}, ProviderContext(home(), NAME))
+    except ConfigInvalid as error:
+        raise ConfigInvalid("OPENAI_BASE_URL and OPENAI_API_KEY", error.reason, hint=error.hint) from error
     return Hub([provider], default_model=model)
 
 

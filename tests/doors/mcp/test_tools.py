@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from tests.doors.mcp.asking import NoHost, lending
 from tests.fakes.openai_server import FakeOpenAI
+from tests.fakes.provider import ScriptedProvider, ScriptedRuntime
 
-from lmbridge.core.errors import BrokenAnswer, Forbidden, InvalidRequest, UnsupportedParameter
+from lmbridge.core.errors import BrokenAnswer, Forbidden, InvalidRequest, NoModels, UnsupportedParameter
 from lmbridge.doors.mcp.shapes import Chatted, Completed, Embedded, Models, Status
 from lmbridge.doors.mcp.telling import Telling
 from lmbridge.doors.mcp.tools import Caller, Tools
@@ -145,3 +146,17 @@ async def test_who_may_not_manage_loads_nothing(tools: Tools) -> None:
     with pytest.raises(Forbidden):
         await tools.call("load_model", {"model": "fake-chat"}, Caller(Telling(None), NoHost(), refuse))
     await tools.call("list_models", {}, Caller(Telling(None), NoHost(), refuse))
+
+
+async def test_where_there_are_no_models_it_is_told_why() -> None:
+    runtime = ScriptedRuntime([], state="unavailable")
+    async with Hub([runtime]) as hub:
+        with pytest.raises(NoModels, match="runtime: It sleeps") as caught:
+            await Tools(lending(hub), manage=False).call("chat", {"prompt": "x"}, CALLER)
+    assert caught.value.hint == "Wake it with `runtime start`."
+
+
+async def test_where_providers_work_and_have_no_models_the_error_is_as_it_was() -> None:
+    async with Hub([ScriptedProvider([])]) as hub:
+        with pytest.raises(NoModels, match="Download one"):
+            await Tools(lending(hub), manage=False).call("chat", {"prompt": "x"}, CALLER)

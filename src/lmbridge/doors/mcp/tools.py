@@ -9,7 +9,14 @@ from typing import Final, Protocol, TypeAlias
 import msgspec
 from msgspec import UNSET, Struct
 
-from lmbridge.core.errors import BridgeError, BrokenAnswer, InvalidRequest, UnsupportedParameter
+from lmbridge.core.errors import (
+    BridgeError,
+    BrokenAnswer,
+    InvalidRequest,
+    NoModels,
+    UnsupportedParameter,
+    error_from_code,
+)
 from lmbridge.core.events import Answer, AnswerBuilder, PromptProgress, TextDelta
 from lmbridge.core.hub import AnyHub
 from lmbridge.core.json_schema import SchemaInvalid, check_schema, problems
@@ -95,7 +102,10 @@ class Tools:
         if isinstance(asked, (Chat, Complete)) and asked.model == HOST:
             return _result(asked, await caller.host.answer(_request(asked)))
         async with self._borrow() as hub:
-            return await _carry_out(hub, asked, caller.told)
+            try:
+                return await _carry_out(hub, asked, caller.told)
+            except NoModels as error:
+                raise await _why_none(hub, error) from error
 
     def _decoded(self, name: str, arguments: Mapping[str, object]) -> Arguments:
         tool = BY_NAME.get(name)
@@ -116,6 +126,17 @@ class Tools:
             raise UnsupportedParameter(
                 error.name, f"{name} has no such argument.", hint=f"It has: {', '.join(_arguments(tool.asks))}."
             ) from error
+
+
+async def _why_none(hub: AnyHub, error: NoModels) -> BridgeError:
+    """The same error with what keeps providers from having models, where something does: a host's user cannot look
+    for himself."""
+    down = [state for state in await hub.probe() if state.state != "ready"]
+    if not down:
+        return error
+    said = " ".join(f"{state.provider}: {state.detail.rstrip('.')}." for state in down if state.detail)
+    hint = next((state.hint for state in down if state.hint), error.hint)
+    return error_from_code(error.code, f"{error.message} {said}".rstrip(), hint) or error
 
 
 def _arguments(shape: type[Struct]) -> tuple[str, ...]:

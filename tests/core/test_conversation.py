@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lmbridge.core.conversation import Conversation, load, save
-from lmbridge.core.errors import InvalidRequest
+from lmbridge.core.errors import InvalidRequest, NoSpace
 from lmbridge.core.messages import ImagePart, Message, TextPart, ToolCall
 
 KEPT = Conversation(
@@ -36,6 +36,24 @@ def test_a_file_is_replaced_only_when_that_was_said(tmp_path: Path) -> None:
     save(path, KEPT, overwrite=True)
     assert load(path) == KEPT
     assert [entry.name for entry in tmp_path.iterdir()] == ["talk.json"]
+
+
+def test_where_there_are_no_links_it_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "link")
+    save(tmp_path / "talk.json", KEPT, overwrite=False)
+    assert load(tmp_path / "talk.json") == KEPT
+
+
+def test_a_full_disk_costs_nothing_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "talk.json"
+    path.write_text("precious")
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(NoSpace):
+        save(path, KEPT, overwrite=True)
+    assert [entry.read_text() for entry in tmp_path.iterdir()] == ["precious"]
 
 
 def test_a_folder_in_the_way_is_an_error_and_nothing_is_left_behind(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 from msgspec.structs import replace
 
 from lmbridge.core.errors import BridgeError, ContextExceeded, EngineCrashed, ModelGone, ProviderUnavailable
-from lmbridge.core.events import Embeddings, Event, Finished, Started, TextDelta
+from lmbridge.core.events import Embeddings, Event, Finished, Started, TextDelta, ToolCallDelta, Usage
 from lmbridge.core.models import Download, Endpoint, Instance, LoadOptions, ModelInfo
 from lmbridge.core.provider import DownloadProgress, Manifest, Progress, ProviderContext, ProviderState
 from lmbridge.core.requests import ChatRequest, EmbedRequest
@@ -240,3 +240,43 @@ class ScriptedRuntime(ScriptedProvider):
             raise self.failure
         self._offered = (*self._offered, ModelInfo(name, self.id))
         return name
+
+
+class ScriptedTurns(ScriptedProvider):
+    """The same, with answers that a test wrote down: text, calls (`called`), or any events; the last one stays.
+
+    Attributes:
+        requests: what was asked. writing: set when it stops in the middle of an answer, where that has `WAIT`.
+        goes_on: to be set for it to go on then.
+    """
+
+    WAIT: ClassVar[TextDelta] = TextDelta("\0")
+
+    def __init__(self, *turns: str | Sequence[Event] | BridgeError) -> None:
+        super().__init__([ModelInfo("talker", "scripted")])
+        self.turns = list(turns)
+        self.requests: list[ChatRequest] = []
+        self.writing, self.goes_on = asyncio.Event(), asyncio.Event()
+
+    async def _events(self, instance: Instance, request: ChatRequest) -> AsyncIterator[Event]:
+        self.requests.append(request)
+        turn = self.turns.pop(0) if len(self.turns) > 1 else self.turns[0]
+        if isinstance(turn, BridgeError):
+            raise turn
+        yield Started(self.id, instance.model.id)
+        if isinstance(turn, str):
+            turn = [TextDelta(turn), Finished("stop", Usage(10, 2))]
+        for event in turn:
+            if event is self.WAIT:
+                self.writing.set()
+                await self.goes_on.wait()
+            else:
+                yield event
+
+
+def called(*calls: tuple[str, str], reason: str = "tool_calls") -> list[Event]:
+    """An answer of calls: names and arguments."""
+    deltas: list[Event] = [
+        ToolCallDelta(at, f"call_{at}", name, arguments) for at, (name, arguments) in enumerate(calls)
+    ]
+    return [*deltas, Finished(reason, Usage(20, 5))]

@@ -10,6 +10,7 @@ import asyncio
 import inspect
 from collections.abc import Mapping
 from time import perf_counter
+from typing import assert_never
 
 import msgspec
 from msgspec import Struct
@@ -69,6 +70,7 @@ class Asking(Struct, frozen=True, kw_only=True):
     reasoning_effort: str | None = None
     extra: Mapping[str, object] = {}
     truncate: bool = False
+    task: str = ""
 
 
 class Ended(Exception):
@@ -211,6 +213,7 @@ class Run:
             extra=dict(asking.extra),
             progress=self._teller.wants_progress,
             truncate=asking.truncate,
+            task=asking.task,
         )
 
     async def _keep_words(self, builder: AnswerBuilder) -> None:
@@ -340,6 +343,8 @@ class Run:
                 return Tell(step.call, f"The user does not allow this call. {reason}".rstrip())
             case Pause():
                 raise Ended("paused", f"{name} waits for approval.")
+            case never:
+                assert_never(never)
 
     async def _carry_out(self, steps: tuple[Step, ...], outcomes: dict[int, Outcome]) -> None:
         """Make the calls, as many at a time as may be; what came of each is in *outcomes* as soon as it is known.
@@ -349,12 +354,11 @@ class Run:
         parallel = self._asking.parallel
         turns = asyncio.Semaphore(len(steps) if parallel is True else max(1, int(parallel)))
         try:
-            async with asyncio.timeout(self._left()) as limit, asyncio.TaskGroup() as tasks:
+            async with asyncio.timeout(self._left()), asyncio.TaskGroup() as tasks:
                 for at, step in enumerate(steps):
                     tasks.create_task(self._carry(at, step, outcomes, turns))
         except TimeoutError:
-            if not limit.expired():
-                raise
+            return  # ours: what a call or a callback raises comes in a group
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
 

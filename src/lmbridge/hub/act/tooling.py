@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from msgspec.structs import replace
@@ -37,8 +38,7 @@ class Tooling:
         for box, tools in boxes:
             for tool in tools:
                 shown = tool.name if names[tool.name] == 1 else _qualified(box.name, tool.name)
-                while shown in self.tools:
-                    shown = f"{shown[: _LONGEST - 1]}_"
+                shown = next(name for name in _variants(shown) if name not in self.tools)
                 self.tools[shown] = tool if shown == tool.name else replace(tool, name=shown)
                 self._whose[shown] = (box, tool.name)
 
@@ -64,6 +64,13 @@ class Tooling:
             return await box.call(own, arguments)
         except BridgeError as error:
             return ToolResult(str(error), is_error=True)
+
+
+def _variants(name: str) -> Iterator[str]:
+    """The name, and others like it for when it is taken."""
+    yield name
+    for number in itertools.count(2):
+        yield f"{name[: _LONGEST - 1 - len(str(number))]}_{number}"
 
 
 def _qualified(box: str, tool: str) -> str:

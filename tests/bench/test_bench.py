@@ -13,7 +13,7 @@ from bench.report import Part, Target, middle, number, ratios, table
 from tests.fakes import gguf_files
 
 from bench import __main__ as command
-from bench import act, choices, decode, engine, gateway, languages, load, nginx, startup, tools
+from bench import act, choices, decode, engine, gateway, languages, load, mcp, nginx, startup, tools
 
 
 def well_formed(part: Part) -> None:
@@ -58,8 +58,12 @@ def run_tools() -> Part:
     return tools.run(count=2)
 
 
+def run_mcp() -> Part:
+    return mcp.run(size=mcp.Size(rounds=1))
+
+
 @pytest.mark.parametrize(
-    "run", [run_decode, run_gateway, run_languages, run_engine, run_startup, run_act, run_tools]
+    "run", [run_decode, run_gateway, run_languages, run_engine, run_startup, run_act, run_tools, run_mcp]
 )
 def test_a_part_runs_and_its_results_are_well_formed(run: Callable[[], Part]) -> None:
     well_formed(run())

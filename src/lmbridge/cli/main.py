@@ -40,6 +40,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "keys": "API keys for programs that use the gateway.",
             "stored": "The answers that the gateway stores for its callers.",
             "log": "What the gateway answered, for whom and how fast.",
+            "usage": "What models were used for: calls, tokens and times, added up.",
         },
         "Other programs": {
             "connect": "Write another program's settings, so that it uses the models here.",
@@ -64,6 +65,8 @@ ELSEWHERE: Mapping[str, str] = MappingProxyType(
 
 SPARE: Mapping[str, str] = MappingProxyType(
     {"✓": "+", "✗": "x", "–": "-", "●": "*", "○": "o", "…": "...", "→": "->", "←": "<-", "━": "=", "·": "."}  # noqa: RUF001 - a dash, no minus
+    | dict.fromkeys("█▉▊▋▌", "#")
+    | dict.fromkeys("▍▎▏", ".")
 )
 """What stands for our own symbols where the terminal's encoding lacks them; they must not all become a `?`."""
 

@@ -76,6 +76,11 @@ def note(text: str = "", *styles: str, hang: int = 0) -> None:
     print(paint(_wrapped(text, hang, sys.stderr), *styles, stream=sys.stderr), file=sys.stderr, flush=True)
 
 
+def as_it_is(text: str, *styles: str) -> None:
+    """A line to standard error that is not broken, however long it is."""
+    print(paint(text, *styles, stream=sys.stderr), file=sys.stderr, flush=True)
+
+
 def _wrapped(text: str, hang: int, stream: TextIO) -> str:
     """*text* with line feeds between words, so that no line is wider than the terminal.
 

@@ -175,7 +175,7 @@ def put(text: str, path: Path, value: object, *, comments: bool) -> str:
     """
     root = _read(text, comments)
     if root is None:
-        made = json.dumps(_nested(path, value), indent=2, ensure_ascii=False).replace("\n", _newline(text))
+        made = _block(_nested(path, value), "", "  ", _newline(text))
         head = text if not text.strip("\ufeff \t\r\n") or text.endswith("\n") else text + _newline(text)
         return f"{head}{made}{_newline(text)}"
     node, rest = _descend(text, _object(text, root, "all of it"), path)

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from lmbridge.core.errors import ConfigInvalid
 from lmbridge.machine.programs import settings_file, values
-from lmbridge.machine.programs.change import Change, changed, empty, taken_back
+from lmbridge.machine.programs.change import Change, Setting, changed, empty, taken_back
 from lmbridge.machine.programs.languages import LANGUAGES, LanguageName
 from lmbridge.machine.programs.program import Part
 from lmbridge.machine.programs.records import FileRecord
@@ -66,17 +66,23 @@ def connecting(parts: Iterable[Part], records: Sequence[FileRecord] = ()) -> tup
 def _connecting(path: Path, parts: list[Part], records: Sequence[FileRecord]) -> FilePlan:
     language = parts[0].language
     text = base = settings_file.read(path)
-    for record in records:
-        if record.path == str(path) and base is not None:
-            with _told(path):
-                base, _ = taken_back(base, record.language, record.change)
-            base = None if record.change.new and empty(base, language) else base
     settings = tuple({each.path: each for part in parts for each in part.settings}.values())
+    mine = [each for each in records if each.path == str(path)] if base is not None else []
     with _told(path):
+        for record in mine:
+            if changed(text, language, settings)[0] == text and _same_paths(record, settings):
+                return FilePlan(path, language, text, text, record.change)
+            base, _ = taken_back(base or "", record.language, record.change)
+            base = None if record.change.new and empty(base, language) else base
         after, change = changed(base, language, settings)
     if after != text:
         settings_file.refuse_unless_writable(path)
     return FilePlan(path, language, text, after, change)
+
+
+def _same_paths(record: FileRecord, settings: Sequence[Setting]) -> bool:
+    """Whether nothing was written before but what is to be written now."""
+    return {each.path for each in record.change.written} <= {each.path for each in settings}
 
 
 def disconnecting(records: Iterable[FileRecord], *, force: bool = False) -> tuple[FilePlan, ...]:

@@ -119,7 +119,7 @@ def checked_url(text: str) -> str:
     url = text.rstrip("/").removesuffix("/v1").rstrip("/")
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
     if not usable or _SPACES.search(url) or parts.query or parts.fragment or parts.username is not None:

@@ -78,12 +78,9 @@ class Connections:
             hint = "Move it away; what it lists is then yours to remove, and the copies beside each file help."
             raise ConfigInvalid(str(self.path), f"cannot be understood ({error})", hint=hint) from error
 
-    def of(self, program: str, file: str = "") -> Connection | None:
-        """The connection of a program; that with a certain file among its own, if one is named."""
-        mine = [each for each in self.all() if each.program == program]
-        if file:
-            mine = [each for each in mine if any(one.path == file for one in each.files)]
-        return mine[-1] if mine else None
+    def of(self, program: str) -> tuple[Connection, ...]:
+        """The connections of a program: one, or more if other files than its usual ones were named."""
+        return tuple(each for each in self.all() if each.program == program)
 
     def put(self, connection: Connection, instead_of: Connection | None = None) -> None:
         """Add one, in the place of another."""

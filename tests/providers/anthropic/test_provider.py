@@ -211,6 +211,17 @@ async def test_the_limit_of_an_answer_is_a_setting(server: FakeAnthropic) -> Non
     await provider.aclose()
 
 
+@pytest.mark.parametrize("cache", [False, True])
+async def test_prompts_are_remembered_where_the_settings_say_so(server: FakeAnthropic, cache: bool) -> None:
+    provider = made(url=server.url, cache=cache)
+    await told(provider, ChatRequest("", "hello"))
+    assert server.last.get("cache_control") == ({"type": "ephemeral"} if cache else None)
+    mine = {"type": "ephemeral", "ttl": "1h"}
+    await told(provider, ChatRequest("", "hello", extra={"cache_control": mine}))
+    assert server.last["cache_control"] == mine
+    await provider.aclose()
+
+
 async def test_what_the_api_cannot_honour_is_refused_before_anything_is_sent(
     server: FakeAnthropic, provider: AnthropicProvider
 ) -> None:

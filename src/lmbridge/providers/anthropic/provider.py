@@ -13,6 +13,8 @@ from itertools import count
 from time import monotonic
 from typing import ClassVar, Final, Literal, TypeAlias
 
+from msgspec.structs import replace
+
 from lmbridge.clients.anthropic import AnthropicClient, headers
 from lmbridge.clients.http import HTTPClient
 from lmbridge.core.errors import (
@@ -35,6 +37,10 @@ LISTED_FOR: Final = 60.0
 """Seconds for which a listing is believed: the models of a cloud seldom change, and a look takes a while."""
 PROBE_LIMIT: Final = 4.0
 """Seconds within which a probe answers, whatever the server does."""
+
+_REMEMBER: Final = {"type": "ephemeral"}
+"""With this at its top, all of a request is remembered
+(https://platform.claude.com/docs/en/build-with-claude/prompt-caching)."""
 
 _State: TypeAlias = Literal["ready", "unavailable", "needs_key", "foreign"]
 
@@ -210,8 +216,9 @@ class AnthropicProvider:
         Raises:
             UnsupportedParameter, InvalidRequest: what the API cannot be asked (`wire.anthropic.asking.fields`).
         """
-        can = self._can(instance)
-        return self._client.chat(instance.endpoint, request, can, self._settings.max_tokens)
+        if self._settings.cache:
+            request = replace(request, extra={"cache_control": _REMEMBER, **request.extra})
+        return self._client.chat(instance.endpoint, request, self._can(instance), self._settings.max_tokens)
 
     async def count(self, instance: Instance, request: ChatRequest) -> int:
         """Tokens of the prompt, counted by the server."""

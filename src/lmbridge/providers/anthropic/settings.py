@@ -35,6 +35,12 @@ SETTINGS: Final = (
     Setting("models", "list", "Offer only these of its models.", ()),
     *TIERS,
     Setting("max_tokens", "integer", "Most tokens of an answer, for requests without a limit.", MAX_TOKENS),
+    Setting(
+        "cache",
+        "boolean",
+        "Ask it to remember prompts for some minutes: what is sent again costs less, what is new a little more.",
+        False,
+    ),
     Setting("parallel", "integer", "Answers it gives at the same time; unset leaves the queue to it."),
     Setting("connect_timeout", "number", "Seconds until it must have accepted a connection.", 5.0),
     Setting("first_byte_timeout", "number", "Seconds until an answer must begin; unset waits."),
@@ -57,6 +63,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     standard: str = ""
     premium: str = ""
     max_tokens: Annotated[int, Meta(ge=1, le=2**31 - 1)] = MAX_TOKENS
+    cache: bool = False
     parallel: Annotated[int, Meta(ge=1, le=4096)] | None = None
     connect_timeout: _Seconds = 5.0
     first_byte_timeout: _Seconds | None = None

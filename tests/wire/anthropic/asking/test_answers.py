@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count, pairwise
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.fakes.anthropic_server import streamed_message, whole_message
 
-from lmbridge.core.errors import BrokenAnswer, ProviderRefused
+from lmbridge.core.errors import BridgeError, BrokenAnswer, ProviderRefused
 from lmbridge.core.events import (
     Event,
     Finished,
@@ -60,6 +61,17 @@ def end(reason: object = "end_turn", **usage: object) -> Body:
 
 
 STOP: Body = {"type": "message_stop"}
+FRAMES = [
+    stream(start()),
+    stream(block(0, "text")),
+    stream(block(1, "tool_use", id="t", name="n", input={"a": [1]})),
+    stream(piece(0, "text_delta", text="x")),
+    stream(piece(1, "input_json_delta", partial_json="{")),
+    stream({"type": "content_block_stop", "index": 1}),
+    stream(end()),
+    stream(STOP),
+    stream({"type": "error", "error": {"type": 7, "message": None, "details": {"error_code": "cancelled"}}}),
+]
 
 
 @given(
@@ -81,6 +93,15 @@ def test_any_split_of_the_bytes_gives_the_same_events(cuts: list[int], body: Bod
     )
     got = [event for a, b in pairwise(edges) for event in decoder.feed(data[a:b])]
     assert got + decoder.close() == told(data)
+
+
+@given(st.lists(st.one_of(st.binary(max_size=40), st.sampled_from(FRAMES)), max_size=8))
+def test_whatever_comes_is_events_or_an_error_of_ours(pieces: list[bytes]) -> None:
+    decoder = MessageEventDecoder("p")
+    with suppress(BridgeError):
+        for part in pieces:
+            decoder.feed(part)
+        decoder.close()
 
 
 def test_an_answer_is_told_with_what_it_cost() -> None:

@@ -14,7 +14,7 @@ import msgspec
 from bench.processes import ROOT, Failed
 from bench.report import Part, machine, machine_line
 
-PARTS = ("decode", "gateway", "languages", "engine", "startup", "act", "mcp")
+PARTS = ("decode", "gateway", "languages", "engine", "startup", "act", "mcp_start")
 MORE = ("choices", "tools")
 """Only when they are asked for."""
 OUTPUT = ROOT / "bench" / "out"

@@ -13,7 +13,7 @@ from bench.report import Part, Target, middle, number, ratios, table
 from tests.fakes import gguf_files
 
 from bench import __main__ as command
-from bench import act, choices, decode, engine, gateway, languages, load, mcp, nginx, startup, tools
+from bench import act, choices, decode, engine, gateway, languages, load, mcp_start, nginx, startup, tools
 
 
 def well_formed(part: Part) -> None:
@@ -59,7 +59,7 @@ def run_tools() -> Part:
 
 
 def run_mcp() -> Part:
-    return mcp.run(size=mcp.Size(rounds=1))
+    return mcp_start.run(size=mcp_start.Size(rounds=1))
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def _answered(server: subprocess.Popen[bytes], began: float, number: int, asked:
 
 def _report(bare: list[float], took: dict[str, list[Took]]) -> Part:
     part = Part(
-        "mcp",
+        "mcp_start",
         f"MCP servers over stdio, from the start of the process (medians of {len(bare)} runs)",
         ("", "ms to initialize", "to tools/list", "to an answer of the package", "times the interpreter"),
     )

@@ -20,9 +20,11 @@ from lmbridge.core.tools import Toolbox
 from lmbridge.hub.act.actor import HubActor
 from lmbridge.hub.hub import Hub
 from lmbridge.machine.gateway_file import GatewayFile
+from lmbridge.machine.home import usage_file
 from lmbridge.registry import Registry
 
 if TYPE_CHECKING:
+    from lmbridge.hub.usage import Ledger
     from lmbridge.tools.mcp.servers import MCPServers
 
 
@@ -67,12 +69,13 @@ def _with_files(config: Config, files: Sequence[Path]) -> Config:
     return replace(config, providers={**config.providers, "embedded": {**table, "folders": more}})
 
 
-def build_hub(config: Config, files: Sequence[Path] = ()) -> Hub:
+def build_hub(config: Config, files: Sequence[Path] = (), *, place: str = "process") -> Hub:
     """A hub in this process, whatever gateway runs.
 
     Args:
         files: GGUF files to offer besides those of the settings, to be named by their path.
 
+        place: what the ledger of usage calls this process: `gateway`, or `process` for any other.
     Raises:
         ConfigInvalid: a table of lmbridge.toml that no provider answers to, or that its provider refuses.
     """
@@ -88,12 +91,21 @@ def build_hub(config: Config, files: Sequence[Path] = ()) -> Hub:
         default_provider=registry.default,
         toolbox_of=_toolbox_of,
         attached=[registry],
+        ledger=ledger(config, place) if config.usage_days else None,
     )
     registry.extensions.listen_to(hub.activity)
     return hub
 
 
 def _toolbox_of(functions: Sequence[Callable[..., object]]) -> Toolbox:
+def ledger(config: Config, place: str = "process") -> Ledger:
+    """The ledger of usage of this user."""
+    from lmbridge.hub.database import DAY_S
+    from lmbridge.hub.usage import Ledger
+
+    return Ledger(usage_file(config.home), config.usage_days * DAY_S, place=place)
+
+
     """Python functions as a box of tools."""
     from lmbridge.tools.functions import FunctionTools
 

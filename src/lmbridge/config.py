@@ -83,6 +83,8 @@ class Config(Struct, frozen=True):
         jit: whether a request loads the model it wants; false: only what `lmbridge load` loaded answers.
         auto_evict: whether only the last model that a request loaded stays in memory.
         truncate: whether a conversation that does not fit is trimmed from its oldest turns, though nobody asked.
+        usage_days: days that it is kept which calls there were, for `lmbridge usage`, without their words; 0 keeps
+            nothing.
         load: load options for models nobody gave options for.
         providers: the tables of the providers, by id; checked by the providers themselves.
         source: the file that was read, "" if there was none.
@@ -102,6 +104,7 @@ class Config(Struct, frozen=True):
     jit: bool = True
     auto_evict: bool = False
     truncate: bool = False
+    usage_days: Annotated[float, Meta(ge=0)] = 365.0
     load: LoadOptions = LoadOptions()
     gateway: GatewayConfig = GatewayConfig()
     providers: dict[str, dict[str, object]] = {}
@@ -123,6 +126,7 @@ SCALARS: dict[str, object] = {
     "jit": bool,
     "auto_evict": bool,
     "truncate": bool,
+    "usage_days": Annotated[float, Meta(ge=0)],
 }
 
 

@@ -65,7 +65,8 @@ async def _demo(hub: AnyHub, name: str, prompt: str) -> None:
     render.line(f"{render.paint(model.id, 'bold')} (provider: {model.provider}{where}) answers {prompt!r}")
     render.line()
     watch = Stopwatch()
-    answer = await stream(hub, ChatRequest(model.qualified, prompt), screen("loading the model"), watch)
+    request = ChatRequest(model.qualified, prompt, task="lmbridge demo")
+    answer = await stream(hub, request, screen("loading the model"), watch)
     render.line()
     usage, rate = answer.finish.usage, speed(answer.finish)
     facts = [f"{usage.completion_tokens} tokens" if usage else "", f"at {rate:.0f} tokens/s" if rate else ""]

@@ -110,7 +110,7 @@ async def _serve(config: Config, settings: GatewayConfig, models: tuple[str, ...
         mine.write(config.home)
         file.set_result(mine)
 
-    async with build_hub(config, [Path(name) for name in models if os.path.isabs(name)]) as hub:
+    async with build_hub(config, [Path(name) for name in models if os.path.isabs(name)], place="gateway") as hub:
         log = RequestLog(requests_log(config.home)) if settings.log else None
         stored = Stored(responses_file(config.home), settings.store_days * DAY_S)
         given = GatewaySettings(**msgspec.structs.asdict(settings))

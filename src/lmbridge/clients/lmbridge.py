@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Final, Self, TypeVar
+from urllib.parse import quote, urlencode
 
 import msgspec
 from msgspec import Raw, Struct
@@ -24,6 +25,7 @@ from lmbridge.core.model import Actor, Model
 from lmbridge.core.models import Download, Endpoint, InstanceState, LoadOptions, ModelInfo, ModelKind
 from lmbridge.core.provider import DownloadProgress, Progress, ProviderState
 from lmbridge.core.requests import ChatRequest, EmbedRequest
+from lmbridge.core.usage import TASK_HEADER, UsageBy, UsageReport, checked_task
 from lmbridge.wire.openai.errors import decode_error, is_error
 from lmbridge.wire.sse import SSEDecoder, SSEError
 
@@ -262,21 +264,32 @@ class RemoteHub:
     async def embed(self, request: EmbedRequest) -> Embeddings:
         """Vectors for texts."""
         with _reachable():
-            client, endpoint = await self._found(request.model, "embedding")
+            client, endpoint = await self._found(request.model, "embedding", request.task)
             return await client.embed(endpoint, request)
 
+    async def usage(
+        self, by: UsageBy = "model", *, since: float | None = None, until: float | None = None, model: str = ""
+    ) -> UsageReport:
+        """What the models were used for, by the gateway's ledger; see `AnyHub.usage`."""
+        asked = {"by": by, "since": since, "until": until, "model": model or None}
+        query = urlencode({name: value for name, value in asked.items() if value is not None})
+        return await self._ask("GET", f"usage?{query}", UsageReport)
+
     async def _stream(self, request: ChatRequest) -> ChatStream:
-        client, endpoint = await self._found(request.model, "chat")
+        client, endpoint = await self._found(request.model, "chat", request.task)
         return client.chat(endpoint, request, _trimmed if request.truncate else None)
 
-    async def _found(self, name: str, kind: ModelKind) -> tuple[OpenAIClient, Endpoint]:
+    async def _found(self, name: str, kind: ModelKind, task: str) -> tuple[OpenAIClient, Endpoint]:
         """Whom to ask: a gateway's answers do not say which provider gave them, so it is asked before."""
+        headers = self._headers
+        if task:
+            headers = (*headers, (TASK_HEADER, quote(checked_task(task), safe=" ")))
         try:
             model = await self.resolve(name, kind)
         except (ModelNotFound, NoModels):
             # It may be downloaded when it is really asked for; if not, that tells the same.
-            return OpenAIClient(self._http, NAME), Endpoint(self._url + "/v1", self._headers, name)
-        endpoint = Endpoint(self._url + "/v1", self._headers, model.qualified)
+            return OpenAIClient(self._http, NAME), Endpoint(self._url + "/v1", headers, name)
+        endpoint = Endpoint(self._url + "/v1", headers, model.qualified)
         return OpenAIClient(self._http, model.provider), endpoint
 
     async def _ask(self, method: str, route: str, shape: type[_T], body: Struct | None = None) -> _T:

@@ -328,7 +328,7 @@ class ActOptions(ActCallbacks, total=False):
     parallel: whether the calls of one turn are made at the same time; a number is how many at most.
     schema: the shape of the final answer; a dict is a JSON schema.
     tool_choice: of the first round; afterwards the model is free to stop.
-    sampling, reasoning_effort, extra, truncate: as of `ChatRequest`, for each round.
+    sampling, reasoning_effort, extra, truncate, task: as of `ChatRequest`, for each round.
     """
 
     approve: Approve | None
@@ -345,6 +345,7 @@ class ActOptions(ActCallbacks, total=False):
     reasoning_effort: str | None
     extra: Mapping[str, object]
     truncate: bool
+    task: str
 
 
 Tools: TypeAlias = Sequence[AnyTool]

@@ -13,6 +13,7 @@ from lmbridge.core.model import Model
 from lmbridge.core.models import InstanceState, LoadOptions, ModelInfo, ModelKind
 from lmbridge.core.provider import DownloadProgress, Progress, ProviderState
 from lmbridge.core.requests import ChatRequest, EmbedRequest
+from lmbridge.core.usage import UsageBy, UsageReport
 
 
 class AnyHub(Protocol):
@@ -113,6 +114,19 @@ class AnyHub(Protocol):
 
     async def embed(self, request: EmbedRequest) -> Embeddings:
         """Vectors for texts."""
+
+    async def usage(
+        self, by: UsageBy = "model", *, since: float | None = None, until: float | None = None, model: str = ""
+    ) -> UsageReport:
+        """What the models were used for, by this user's programs and the gateway's callers, added up.
+
+        Args:
+            by: `model`, `day`, `hour`, `provider`, `task`, `caller`, or `where`: the gateway or other processes.
+            since, until: seconds since 1970. model: only models whose `PROVIDER:NAME` contains this.
+
+        Raises:
+            ConfigInvalid: the ledger cannot be read.
+        """
 
     async def aclose(self) -> None:
         """End what this hub started. Idempotent."""

@@ -60,12 +60,13 @@ class Model:
         reasoning_effort: str | None = None,
         extra: Mapping[str, object] = {},
         truncate: bool = False,
+        task: str = "",
     ) -> Answer:
         """The next turn of a conversation, whole. The chat is left as it is: `chat.append(answer)`.
 
         Args:
             schema: the shape it must have.
-            sampling, reasoning_effort, extra, truncate: as of `ChatRequest`.
+            sampling, reasoning_effort, extra, truncate, task: as of `ChatRequest`.
 
         Raises:
             BridgeError: as `AnyHub.answer`.
@@ -78,6 +79,7 @@ class Model:
             reasoning_effort=reasoning_effort,
             extra=dict(extra),
             truncate=truncate,
+            task=task,
         )
         return await self._hub.answer(request)
 
@@ -90,6 +92,7 @@ class Model:
         reasoning_effort: str | None = None,
         extra: Mapping[str, object] = {},
         truncate: bool = False,
+        task: str = "",
     ) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         """The same as it comes: `async with model.stream(chat) as events: async for event in events: ...`."""
         request = ChatRequest(
@@ -100,6 +103,7 @@ class Model:
             reasoning_effort=reasoning_effort,
             extra=dict(extra),
             truncate=truncate,
+            task=task,
         )
         return self._hub.chat(request)
 
@@ -154,14 +158,17 @@ class Model:
                 raise ContextExceeded(tokens, limit)
             gone.update(droppable.pop(0))
 
-    async def embed(self, texts: str | Sequence[str]) -> Embeddings:
+    async def embed(self, texts: str | Sequence[str], *, task: str = "") -> Embeddings:
         """Vectors for texts, one for each.
+
+        Args:
+            task: as of `ChatRequest`.
 
         Raises:
             WrongModelKind: it is no embedding model.
         """
         inputs = (texts,) if isinstance(texts, str) else tuple(texts)
-        return await self._hub.embed(EmbedRequest(self.info.qualified, inputs))
+        return await self._hub.embed(EmbedRequest(self.info.qualified, inputs, task=task))
 
 
 def turns(chat: AnyChat) -> tuple[Message, ...]:

@@ -72,6 +72,7 @@ class ChatRequest(Struct, frozen=True):
         extra: fields this vocabulary has no word for; carried to the provider as they are.
         progress: also tell how far the prompt has been read (`PromptProgress`), where the provider can.
         truncate: trim the oldest turns if the prompt does not fit the loaded context, instead of refusing it.
+        task: what it is for, in `lmbridge usage`; a short name of your own. The model does not see it.
     """
 
     model: str
@@ -85,6 +86,7 @@ class ChatRequest(Struct, frozen=True):
     extra: dict[str, object] = {}
     progress: bool = False
     truncate: bool = False
+    task: str = ""
 
     @property
     def turns(self) -> tuple[Message, ...]:
@@ -103,8 +105,10 @@ class EmbedRequest(Struct, frozen=True):
         model: as in `ChatRequest`; "" takes the default embedding model.
         inputs: one vector is returned for each, in this order.
         dimensions: keep only so many leading values, where the provider can.
+        task: as in `ChatRequest`.
     """
 
     model: str
     inputs: tuple[str, ...]
     dimensions: int | None = None
+    task: str = ""

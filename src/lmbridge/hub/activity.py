@@ -111,6 +111,7 @@ class Turn:
 
     Attributes:
         number: since the start. tally: where it is counted. caller: name of the key that was shown.
+        task: what its caller says that it is for, "" for nothing.
         waited_s, ahead: in the queue.
         prompt_tokens, cached_tokens, completion_tokens: as the provider counted them.
         first_event_s: seconds from the request to its first event, None before that. total_s: to its end.
@@ -130,15 +131,24 @@ class Turn:
         "number",
         "prompt_tokens",
         "tally",
+        "task",
         "total_s",
         "waited_s",
     )
 
     def __init__(
-        self, activity: Activity, tally: Tally, number: int, began: float, caller: str, waited_s: float, ahead: int
+        self,
+        activity: Activity,
+        tally: Tally,
+        number: int,
+        began: float,
+        caller: str,
+        waited_s: float,
+        ahead: int,
+        task: str,
     ) -> None:
         self._activity, self.tally, self.number, self.began = activity, tally, number, began
-        self.caller, self.waited_s, self.ahead = caller, waited_s, ahead
+        self.caller, self.waited_s, self.ahead, self.task = caller, waited_s, ahead, task
         self.prompt_tokens = self.cached_tokens = self.completion_tokens = 0
         self.first_event_s: float | None = None
         self.total_s = 0.0
@@ -183,6 +193,10 @@ class Turn:
         self._activity.ended(self)
 
 
+Keeper: TypeAlias = Callable[[Turn], None]
+"""Called with each turn that has ended: it must be quick, and must not raise."""
+
+
 class Activity:
     """All that is counted.
 
@@ -208,6 +222,7 @@ class Activity:
         self._turns: dict[int, Turn] = {}
         self._number = 0
         self._listeners: tuple[Listener, ...] = ()
+        self._keeper: Keeper | None = None
 
     @property
     def uptime_s(self) -> float:
@@ -236,6 +251,7 @@ class Activity:
         caller: str = "",
         waited_s: float = 0.0,
         ahead: int = 0,
+        task: str = "",
     ) -> Turn:
         """A request has its lease. Who calls this must `end` the turn, whatever happens.
 
@@ -245,13 +261,14 @@ class Activity:
             route, door: names of ours, never of the caller's.
             began: `time.perf_counter()` when the request came.
             caller: name of the key that was shown. waited_s, ahead: of the lease.
+            task: what the caller says that it is for.
         """
         tally = self.tally(model.provider, model.id, route, door)
         tally.in_flight += 1
         tally.waits.observe(waited_s)
         tally.ahead.observe(ahead)
         self._number = number = self._number + 1
-        turn = self._turns[number] = Turn(self, tally, number, began, caller, waited_s, ahead)
+        turn = self._turns[number] = Turn(self, tally, number, began, caller, waited_s, ahead, task)
         if self._listeners:
             self._tell(started(turn))
         return turn
@@ -259,6 +276,8 @@ class Activity:
     def ended(self, turn: Turn) -> None:
         """A turn is over: it calls this itself."""
         del self._turns[turn.number]
+        if self._keeper is not None:
+            self._keeper(turn)
         if self._listeners:
             self._tell(_end_of(turn))
 
@@ -310,6 +329,10 @@ class Activity:
     def forget(self, listener: Listener) -> None:
         """Tell *listener* no more; one that is not known is no error."""
         self._listeners = tuple(other for other in self._listeners if other != listener)
+
+    def keep(self, keeper: Keeper) -> None:
+        """Have *keeper* write down every turn that ends from now on. There is one at most: the ledger."""
+        self._keeper = keeper
 
     def _tell(self, happening: Happening) -> None:
         for listener in self._listeners:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from time import perf_counter
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from msgspec.structs import replace
 
@@ -32,17 +33,22 @@ from lmbridge.core.provider import (
     Remembering,
 )
 from lmbridge.core.requests import ChatRequest, EmbedRequest
+from lmbridge.core.usage import UsageBy, UsageReport, Used, checked_task
 from lmbridge.hub import context
 from lmbridge.hub.act.actor import HubActor
 from lmbridge.hub.act.tooling import ToolboxOf
 from lmbridge.hub.activity import Activity
 from lmbridge.hub.answering import Answering
 from lmbridge.hub.catalogue import Catalogue
+from lmbridge.hub.counting import Counting
 from lmbridge.hub.downloads import Downloads
 from lmbridge.hub.lease import Lease
 from lmbridge.hub.leases import Leases
 from lmbridge.hub.routing import usable
 from lmbridge.hub.waiting import Caller, Queued
+
+if TYPE_CHECKING:
+    from lmbridge.hub.usage import Ledger
 
 DEFAULT_TTL_S = 3600.0
 """How long an idle model stays loaded unless somebody says otherwise."""
@@ -70,6 +76,7 @@ class Hub:
         default_provider: id of the one that chats go to which name no model, unless *default_model* does; "" lets
             the hub choose.
         toolbox_of: makes tools of Python functions, for `Model.act`.
+        ledger: where every call is written down; None for nowhere. It ends with the hub.
         attached: what came with the providers and is to end after them.
 
     Attributes:
@@ -89,6 +96,7 @@ class Hub:
         truncate: bool = False,
         default_provider: str = "",
         toolbox_of: ToolboxOf | None = None,
+        ledger: Ledger | None = None,
         attached: Sequence[Attached] = (),
     ) -> None:
         self.providers = tuple(providers)
@@ -97,7 +105,9 @@ class Hub:
         self.jit, self.truncate = jit, truncate
         self._actor = HubActor(toolbox_of)
         self.substitutes = False
-        self.activity = Activity()
+        self.activity, self._ledger = Activity(), ledger
+        if ledger is not None:
+            self.activity.keep(ledger.note)
         self._by_id = {p.id: p for p in self.providers}
         options = options.over(LoadOptions(ttl=DEFAULT_TTL_S))
         self._leases = Leases(
@@ -427,12 +437,14 @@ class Hub:
 
     @asynccontextmanager
     async def _chat(self, request: ChatRequest) -> AsyncIterator[AsyncIterator[Event]]:
+        began, task = perf_counter(), checked_task(request.task)
         async with AsyncExitStack() as stack:
             lease = await stack.enter_async_context(
                 self.lease(request.model, exclusive=request.sampling.seed is not None)
             )
+            counting = stack.enter_context(Counting(self.activity, lease, "chat", began, task))
             await stack.enter_async_context(lease.explaining())
-            yield await stack.enter_async_context(self.ask(lease, request))
+            yield counting.over(await stack.enter_async_context(self.ask(lease, request)))
 
     async def answer(self, request: ChatRequest) -> Answer:
         """The whole answer at once."""
@@ -444,8 +456,23 @@ class Hub:
 
     async def embed(self, request: EmbedRequest) -> Embeddings:
         """Vectors for texts."""
-        async with self.lease(request.model, kind="embedding") as lease, lease.explaining():
-            return await lease.provider.embed(lease.instance, request)
+        began, task = perf_counter(), checked_task(request.task)
+        async with self.lease(request.model, kind="embedding") as lease:
+            with Counting(self.activity, lease, "embedding", began, task) as counting:
+                async with lease.explaining():
+                    vectors = await lease.provider.embed(lease.instance, request)
+                counting.turn.used(vectors.usage)
+        return vectors
+
+    # -- looking back -----------------------------------------------------------------------------
+
+    async def usage(
+        self, by: UsageBy = "model", *, since: float | None = None, until: float | None = None, model: str = ""
+    ) -> UsageReport:
+        """What models were used for; see `AnyHub.usage`."""
+        if self._ledger is None:
+            return UsageReport(by, (), Used(""), since, until)
+        return await self._ledger.report(by, since=since, until=until, model=model)
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -456,6 +483,8 @@ class Hub:
         await asyncio.gather(*(p.aclose() for p in self.providers))
         for each in self.attached:
             await each.aclose()
+        if self._ledger is not None:
+            await self._ledger.aclose()
 
     async def __aenter__(self) -> Self:
         return self

@@ -17,12 +17,12 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from lmbridge.hub.later import DELAY_S, Later
+
 LARGEST = 8 * 2**20
 """Bytes of one file."""
 KEPT = 3
 """Files that were put aside and are kept."""
-DELAY_S = 0.25
-"""Seconds that a line may wait to be written."""
 AT_ONCE = 64 * 2**10
 """Bytes that are written without waiting longer."""
 MOST_WAITING = 4 * 2**20
@@ -80,50 +80,25 @@ class RequestLog:
     def __init__(self, path: Path, *, largest: int = LARGEST, kept: int = KEPT) -> None:
         self.path = path
         self._largest, self._kept = largest, kept
-        self._waiting = bytearray()
-        self._lost = 0
+        self._later = Later(bytearray, self._begin, at_once=AT_ONCE, most=MOST_WAITING, delay_s=DELAY_S)
         self._failing = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._writing: asyncio.Future[None] | None = None
 
     def note(self, line: Line) -> None:
         """Take a line, to be written soon. Never fails: a request must not suffer from its log."""
-        waiting = self._waiting
-        if len(waiting) > MOST_WAITING:
-            self._lost += 1
+        later = self._later
+        if later.full():
             return
+        waiting = later.waiting
         _encode_into(line, waiting, -1)
         waiting += b"\n"
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(DELAY_S, self._time_is_up)
-        elif len(waiting) > AT_ONCE and self._writing is None:
-            self._begin()
+        later.more()
 
     async def aclose(self) -> None:
         """Write what waits. Idempotent."""
-        while self._waiting or self._writing is not None:
-            await asyncio.wait([self._writing or self._begin()])
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        await self._later.aclose()
 
-    def _time_is_up(self) -> None:
-        self._timer = None
-        if self._writing is None:
-            self._begin()
-
-    def _begin(self) -> asyncio.Future[None]:
-        lines, self._waiting = self._waiting, bytearray()
-        lost, self._lost = self._lost, 0
-        writing = asyncio.get_running_loop().run_in_executor(None, self._write, lines, lost)
-        writing.add_done_callback(self._written)
-        self._writing = writing
-        return writing
-
-    def _written(self, _: asyncio.Future[None]) -> None:
-        self._writing = None
-        if self._waiting and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(DELAY_S, self._time_is_up)
+    def _begin(self, lines: bytearray, lost: int) -> asyncio.Future[None]:
+        return asyncio.get_running_loop().run_in_executor(None, self._write, lines, lost)
 
     def _write(self, lines: bytearray, lost: int) -> None:
         """Append to the file, in a thread. A disk that refuses is told of once, until it takes lines again."""

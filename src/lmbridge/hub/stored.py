@@ -10,31 +10,21 @@ that SQLite writes ahead is emptied.
 
 from __future__ import annotations
 
-import asyncio
-import errno
 import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from lmbridge.core.errors import BridgeError, ConfigInvalid, NoSpace, PreviousResponseNotFound, ResponseNotFound
+from lmbridge.core.errors import PreviousResponseNotFound, ResponseNotFound
 from lmbridge.core.messages import Message
+from lmbridge.hub.database import DAY_S as DAY_S
+from lmbridge.hub.database import TIDY_S, Database
 
-_T = TypeVar("_T")
-
-DAY_S: Final = 86_400.0
-PURGE_S: Final = 3600.0
-"""Seconds between two looks for turns that are too old."""
-BUSY_S: Final = 10.0
-"""Seconds to wait for another process that is writing."""
 SAID: Final = 200
 """Characters of a question that a list shows."""
 MOST_BYTES: Final = 2 * 2**30
@@ -42,15 +32,9 @@ MOST_BYTES: Final = 2 * 2**30
 
 _APPLICATION: Final = 0x4C4D4272  # so that another program's database is not taken for ours
 _VERSION: Final = 1
-_PAGE: Final = 4096
 
 # The blobs stand last in a row: what comes after them would be slow to reach.
-_TABLES: Final = f"""
-PRAGMA page_size = {_PAGE};
-PRAGMA auto_vacuum = INCREMENTAL;
-PRAGMA journal_mode = WAL;
-PRAGMA application_id = {_APPLICATION};
-PRAGMA user_version = {_VERSION};
+_TABLES: Final = """
 CREATE TABLE turns (
     id TEXT PRIMARY KEY, previous TEXT, created REAL NOT NULL, deleted INTEGER NOT NULL DEFAULT 0,
     model TEXT NOT NULL, provider TEXT NOT NULL, system TEXT NOT NULL,
@@ -192,9 +176,7 @@ def keeping_nothing() -> Stored:
 class Stored:
     """The stored turns of one home folder.
 
-    All work is done in one thread of its own, so that the event loop never waits for the disk. The file is made
-    with the first turn. A turn survives the end of this process, however sudden; a loss of power may cost the
-    last ones, but not the file.
+    All work is done in one thread of its own, so that the event loop never waits for the disk; see `Database`.
 
     Args:
         path: the file. keep_s: seconds that a turn is kept; 0 stores nothing.
@@ -212,13 +194,21 @@ class Stored:
         keep_s: float = 30 * DAY_S,
         *,
         most_bytes: int = MOST_BYTES,
-        purge_s: float = PURGE_S,
+        purge_s: float = TIDY_S,
     ) -> None:
         self.path = path
-        self._keep_s, self._most_bytes, self._purge_s = keep_s, most_bytes, purge_s
-        self._worker = ThreadPoolExecutor(1, "lmbridge-stored")
-        self._connection: sqlite3.Connection | None = None
-        self._next_purge = 0.0
+        self._keep_s, self._most_bytes = keep_s, most_bytes
+        self._file = Database(
+            path,
+            _TABLES,
+            application=_APPLICATION,
+            version=_VERSION,
+            most_bytes=most_bytes,
+            what="the store of answers",
+            hint="Move the file away, or set `gateway.store_days` to 0.",
+            tidy=self._purge,
+            tidy_s=purge_s,
+        )
 
     @property
     def enabled(self) -> bool:
@@ -227,7 +217,7 @@ class Stored:
 
     async def put(self, turn: Turn) -> None:
         """Store a turn. When this returns, its id can be used."""
-        await self._run(lambda: self._put(turn))
+        await self._file.run(lambda: self._put(turn))
 
     async def get(self, id: str) -> Turn:
         """A turn as it was put.
@@ -235,11 +225,11 @@ class Stored:
         Raises:
             ResponseNotFound.
         """
-        return await self._run(lambda: self._get(id))
+        return await self._file.run(lambda: self._get(id))
 
     async def newest(self, most: int) -> tuple[Brief, ...]:
         """The newest turns that can be used, the newest first."""
-        return await self._run(lambda: self._newest(most))
+        return await self._file.run(lambda: self._newest(most))
 
     async def history(self, id: str) -> History:
         """The whole conversation, up to and with this turn.
@@ -247,7 +237,7 @@ class Stored:
         Raises:
             PreviousResponseNotFound: it cannot be continued.
         """
-        return await self._run(lambda: self._history(id))
+        return await self._file.run(lambda: self._history(id))
 
     async def delete(self, id: str) -> None:
         """Delete a turn. Later turns of the conversation keep what they need.
@@ -255,55 +245,36 @@ class Stored:
         Raises:
             ResponseNotFound.
         """
-        await self._run(lambda: self._delete(id))
+        await self._file.run(lambda: self._delete(id))
 
     async def clear(self) -> int:
         """Delete every turn; tells how many could still be used."""
-        return await self._run(self._clear)
+        return await self._file.run(self._clear)
 
     async def purge(self) -> None:
         """Drop what is too old now, without waiting for somebody to ask."""
-        await self._run(self._there)
+        await self._file.run(self._file.there)
 
     async def check(self) -> None:
         """Make sure that the file can be used, before work is done whose result it is to hold."""
-        if self._connection is None and self.enabled:
-            await self._run(self._made)
+        if not self._file.is_open and self.enabled:
+            await self._file.run(self._file.made)
 
     async def aclose(self) -> None:
         """Close the file. Idempotent; what comes afterwards opens it again."""
-        await self._run(self._close)
-
-    async def _run(self, work: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, self._guarded, work)
+        await self._file.aclose()
 
     # ---- in the worker's thread
 
-    def _guarded(self, work: Callable[[], _T]) -> _T:
-        try:
-            return work()
-        except (sqlite3.Error, OSError, msgspec.DecodeError) as error:
-            raise self._explained(error) from error
-
-    def _explained(self, error: Exception) -> BridgeError:
-        full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-        if full or getattr(error, "errno", None) == errno.ENOSPC:
-            return NoSpace(str(self.path))
-        return ConfigInvalid(
-            str(self.path),
-            f"it cannot be used as the store of answers ({error})",
-            hint="Move the file away, or set `gateway.store_days` to 0.",
-        )
-
     def _put(self, turn: Turn) -> None:
-        connection = self._made()
+        connection = self._file.made()
         self._make_room(connection)
         said = (_encode(turn.messages), _encode(turn.answer), turn.body)
         about = (turn.id, turn.previous, turn.created, turn.model, turn.provider, turn.system)
         connection.execute(_PUT, (*about, *said))
 
     def _get(self, id: str) -> Turn:
-        connection = self._there()
+        connection = self._file.there()
         found = None if connection is None else connection.execute(_GET, (id, self._oldest())).fetchone()
         if found is None:
             raise ResponseNotFound(id)
@@ -321,7 +292,7 @@ class Stored:
         )
 
     def _newest(self, most: int) -> tuple[Brief, ...]:
-        connection = self._there()
+        connection = self._file.there()
         found = [] if connection is None else connection.execute(_NEWEST, (self._oldest(), most)).fetchall()
         return tuple(
             Brief(line.id, line.previous, line.created, line.model, line.provider, _beginning(line.messages))
@@ -329,7 +300,7 @@ class Stored:
         )
 
     def _history(self, id: str) -> History:
-        connection = self._there()
+        connection = self._file.there()
         found = [] if connection is None else connection.execute(_CHAIN, (id, self._oldest())).fetchall()
         if not found:
             raise PreviousResponseNotFound(id)
@@ -343,20 +314,19 @@ class Stored:
         return History(tuple(messages), system)
 
     def _delete(self, id: str) -> None:
-        connection = self._there()
+        connection = self._file.there()
         if connection is None or not self._erase(connection, "id = ? AND created >= ?", (id, self._oldest())):
             raise ResponseNotFound(id)
 
     def _clear(self) -> int:
-        connection = self._there()
+        connection = self._file.there()
         return 0 if connection is None else self._erase(connection, "1")
 
     def _purge(self, connection: sqlite3.Connection) -> None:
-        self._next_purge = time.monotonic() + self._purge_s
         self._erase(connection, "created < ?", (self._oldest(),))
 
     def _make_room(self, connection: sqlite3.Connection) -> None:
-        while connection.execute("PRAGMA page_count").fetchone()[0] * _PAGE > self._most_bytes:
+        while self._file.size(connection) > self._most_bytes:
             oldest = connection.execute(_OLDEST_TENTH).fetchone()
             if oldest is None:
                 return
@@ -369,72 +339,12 @@ class Stored:
             marked = connection.execute(_MARK + which, values).rowcount
             if marked:
                 connection.execute(_DROP)
-        if marked:
-            connection.execute("PRAGMA incremental_vacuum").fetchall()
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._file.shrink(connection, deleted=marked > 0)
         return marked
 
     def _oldest(self) -> float:
         """When a turn must have been made to be of use."""
         return time.time() - self._keep_s
-
-    def _there(self) -> sqlite3.Connection | None:
-        """The open file; None while there is none."""
-        if self._connection is None and not self.path.exists():
-            return None
-        return self._made()
-
-    def _made(self) -> sqlite3.Connection:
-        """The open file, made if need be."""
-        if self._connection is None:
-            if not self.path.exists():
-                self._make()
-            self._connection = self._open()
-        if time.monotonic() >= self._next_purge:
-            self._purge(self._connection)
-        return self._connection
-
-    def _make(self) -> None:
-        """Make the file in one step: another process may do the same."""
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh = self.path.with_name(f"{self.path.name}.{secrets.token_hex(4)}")
-        os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        try:
-            with closing(sqlite3.connect(fresh, isolation_level=None)) as connection:
-                connection.executescript(_TABLES)
-            os.link(fresh, self.path)
-        except FileExistsError:
-            pass
-        finally:
-            fresh.unlink()
-
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?mode=rw",
-            uri=True,
-            timeout=BUSY_S,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        try:
-            application = connection.execute("PRAGMA application_id").fetchone()[0]
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if application != _APPLICATION:
-                raise sqlite3.DatabaseError("it belongs to another program")
-            if version != _VERSION:
-                raise sqlite3.DatabaseError("another version of lmbridge made it")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA secure_delete = ON")
-            connection.execute(f"PRAGMA max_page_count = {2 * self._most_bytes // _PAGE}")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
 
 def _beginning(messages: bytes) -> str:

@@ -39,6 +39,11 @@ def responses_file(home: Path) -> Path:
     return home / "responses.db"
 
 
+def usage_file(home: Path) -> Path:
+    """The ledger of usage."""
+    return home / "usage.db"
+
+
 def logs_folder(home: Path) -> Path:
     """Logs of the gateway in the background."""
     return home / "logs"

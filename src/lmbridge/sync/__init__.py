@@ -20,6 +20,7 @@ from lmbridge.core.hub import AnyHub
 from lmbridge.core.models import InstanceState, LoadOptions, ModelInfo, ModelKind
 from lmbridge.core.provider import DownloadProgress, Progress, ProviderState
 from lmbridge.core.requests import ChatRequest, EmbedRequest
+from lmbridge.core.usage import UsageBy, UsageReport
 from lmbridge.sync.model import BlockingModel
 from lmbridge.sync.provider import BlockingProvider
 
@@ -113,6 +114,12 @@ class BlockingHub:
     def embed(self, request: EmbedRequest) -> Embeddings:
         """Vectors for texts."""
         return self._portal.call(self._hub.embed, request)
+
+    def usage(
+        self, by: UsageBy = "model", *, since: float | None = None, until: float | None = None, model: str = ""
+    ) -> UsageReport:
+        """What the models were used for, added up."""
+        return self._portal.call(partial(self._hub.usage, by, since=since, until=until, model=model))
 
 
 async def _next(events: AsyncIterator[Event]) -> Event | None:

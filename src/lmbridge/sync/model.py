@@ -43,6 +43,7 @@ class BlockingModel:
         reasoning_effort: str | None = None,
         extra: Mapping[str, object] = {},
         truncate: bool = False,
+        task: str = "",
     ) -> Answer:
         """The next turn of a conversation, whole."""
         return self._call(
@@ -54,6 +55,7 @@ class BlockingModel:
                 reasoning_effort=reasoning_effort,
                 extra=extra,
                 truncate=truncate,
+                task=task,
             )
         )
 
@@ -66,6 +68,7 @@ class BlockingModel:
         reasoning_effort: str | None = None,
         extra: Mapping[str, object] = {},
         truncate: bool = False,
+        task: str = "",
     ) -> AbstractContextManager[Iterator[Event]]:
         """The same as it comes: `with model.stream(chat) as events: for event in events: ...`."""
 
@@ -78,6 +81,7 @@ class BlockingModel:
                 reasoning_effort=reasoning_effort,
                 extra=extra,
                 truncate=truncate,
+                task=task,
             )
             with self._portal.wrap_async_context_manager(asked) as events:
                 yield iter(partial(self._portal.call, _next, events), None)
@@ -96,9 +100,9 @@ class BlockingModel:
         """A chat with as few of the oldest exchanges dropped as makes it fit."""
         return self._call(partial(self._model.trim, chat, limit))
 
-    def embed(self, texts: str | Sequence[str]) -> Embeddings:
+    def embed(self, texts: str | Sequence[str], *, task: str = "") -> Embeddings:
         """Vectors for texts, one for each."""
-        return self._call(partial(self._model.embed, texts))
+        return self._call(partial(self._model.embed, texts, task=task))
 
     def _call(self, work: Callable[[], Coroutine[object, object, T]]) -> T:
         """Await it in the loop. When the waiting is interrupted, as by Ctrl-C, it is cancelled there."""

@@ -69,6 +69,7 @@ class Acting:
                 on_tool_call=self._on_call,
                 on_tool_result=self._on_result,
                 max_rounds=self._tools.max_rounds,
+                task=request.task,
             )
         finally:
             self._close()

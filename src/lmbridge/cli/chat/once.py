@@ -105,6 +105,7 @@ class Once:
             (*before, Message("user", content)),
             schema=Schema(self._schema) if self._schema is not None else None,
             sampling=self._sampling,
+            task="lmbridge chat",
         )
 
 

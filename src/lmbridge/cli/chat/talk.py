@@ -196,7 +196,8 @@ class Talk:
 
     def _request(self, turns: Sequence[Message]) -> ChatRequest:
         before = (Message("system", self._system),) if self._system else ()
-        return ChatRequest(self._model.qualified, (*before, *turns), sampling=self._sampling)
+        messages = (*before, *turns)
+        return ChatRequest(self._model.qualified, messages, sampling=self._sampling, task="lmbridge chat")
 
     async def _answer(self, turns: Sequence[Message]) -> Answer | None:
         """The answer, shown while it comes; what there is of it when Ctrl-C stops it, None if nothing."""

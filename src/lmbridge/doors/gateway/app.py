@@ -30,6 +30,7 @@ from lmbridge.doors.gateway.routes import Handler, Methods, Paths, Route, RouteT
 from lmbridge.doors.gateway.settings import GatewaySettings
 from lmbridge.doors.gateway.stand_in import StandIn
 from lmbridge.hub.access import (
+from lmbridge.doors.gateway.usage import UsageRoutes
     Access,
     allowed_origin,
     authorise,
@@ -112,6 +113,7 @@ class Gateway:
             Pages(hub, version, self._describe),
         )
         self._table = RouteTable([door.routes() for door in doors], FAMILIES)
+            UsageRoutes(hub),
 
     @property
     def routes(self) -> Paths:

@@ -6,16 +6,19 @@ from asyncio import CancelledError
 from time import perf_counter
 from types import TracebackType
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from lmbridge.core.errors import BridgeError, ProviderNeedsKey, ProviderRefused
 from lmbridge.core.events import Usage
 from lmbridge.core.models import LoadOptions, ModelKind
+from lmbridge.core.usage import TASK_HEADER, checked_task
 from lmbridge.doors.gateway.asgi import Request
 from lmbridge.doors.gateway.heartbeat import Heartbeat
 from lmbridge.hub.activity import Turn
 from lmbridge.hub.hub import Hub
 from lmbridge.hub.lease import Lease
 
+TASK: Final = TASK_HEADER.encode()
 OF_A_SERVER: Final = frozenset(
     {
         "address_in_use",
@@ -102,11 +105,12 @@ class Use:
         """Hold the model.
 
         Raises:
-            BridgeError: as `Hub.acquire`.
+            BridgeError: as `Hub.acquire`. InvalidRequest: a header that says what it is for, and is none.
         """
         self.began, hub, heart = perf_counter(), self._hub, self._heart
         request = self._request
         request.wanted = self._model
+        task = _task(request.headers[TASK]) if TASK in request.headers else ""
         # Most often the model is there and free: then no coroutine has to be made to find that out.
         lease = hub.lease_at_once(self._model, self._kind, self._alone)
         if lease is None:
@@ -121,6 +125,7 @@ class Use:
             caller=request.caller,
             waited_s=lease.waited_s,
             ahead=lease.ahead,
+            task=task,
         )
         if lease.ahead:
             request.also = (*request.also, (b"x-lmbridge-queued", b"%d" % lease.ahead))
@@ -147,6 +152,11 @@ class Use:
         finally:
             self._hub.release(self.lease)
             turn.end()
+
+
+def _task(header: bytes) -> str:
+    """What a caller says that a request is for; percent-encoded where it is more than ASCII."""
+    return checked_task(unquote_to_bytes(header).decode("utf-8", "replace"), TASK_HEADER)
 
 
 def _as_a_providers(error: BridgeError, provider: str) -> BridgeError:

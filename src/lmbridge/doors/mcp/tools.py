@@ -197,7 +197,13 @@ def _request(asked: Chat | Complete, *, progress: bool = False) -> ChatRequest:
     if not any(turn.role != "system" for turn in turns):
         raise InvalidRequest("There is nothing to answer.", hint="Give a `prompt`, or `messages`.", param="prompt")
     return ChatRequest(
-        asked.model, tuple(turns), schema=shape, sampling=asked.sampling(), progress=progress, truncate=truncate
+        asked.model,
+        tuple(turns),
+        schema=shape,
+        sampling=asked.sampling(),
+        progress=progress,
+        truncate=truncate,
+        task="mcp chat" if isinstance(asked, Chat) else "mcp complete",
     )
 
 
@@ -252,7 +258,7 @@ def _value(answer: Answer, schema: dict[str, object]) -> object:
 
 
 async def _embed(hub: AnyHub, asked: Embed) -> Embedded:
-    found = await hub.embed(EmbedRequest(asked.model, tuple(asked.texts), asked.dimensions))
+    found = await hub.embed(EmbedRequest(asked.model, tuple(asked.texts), asked.dimensions, "mcp embed"))
     return Embedded(found.model, found.provider, len(found.vectors[0]) if found.vectors else 0, found.vectors)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.tools.mcp.conftest import box_of, entry
 
+from lmbridge.core.depth import deeper
 from lmbridge.core.errors import InvalidRequest, MissingExtra, ToolServerUnavailable
 from lmbridge.core.messages import ImagePart, TextPart
 from lmbridge.core.tools import Toolbox
@@ -180,7 +181,7 @@ async def test_a_tool_that_is_forbidden_while_it_is_known_is_not_called() -> Non
     async with box_of(entry(), rules=Rules(lambda tool: policies.get(tool, "never"))) as box:  # type: ignore[arg-type,return-value]
         assert [tool.name for tool in await box.tools()] == ["add"]
         policies["add"] = "never"
-        assert (await box.call("add", {"a": 1, "b": 2})).text == "The user does not allow calls of add."
+        assert (await box.call("add", {"a": 1, "b": 2})).text == "add is not to be called: forbidden."
 
 
 async def test_too_many_tools_are_refused_and_the_setting_that_helps_is_named(
@@ -237,3 +238,14 @@ async def test_nobody_at_an_address_is_an_error_and_so_is_something_else() -> No
     async with box_of(Entry(name="web", url="http://127.0.0.1:9/mcp", start_timeout_s=10)) as box:
         with pytest.raises(ToolServerUnavailable):
             await box.tools()
+
+
+async def test_a_call_that_comes_by_way_of_a_server_of_ours_is_not_answered_by_another_one(tmp_path: Path) -> None:
+    home = {"LMBRIDGE_HOME": str(tmp_path), "LMBRIDGE_DISABLED": "lmstudio"}
+    ours = entry(args=("-m", "lmbridge", "mcp", "--no-gateway"), env=home)
+    async with box_of(ours) as box:
+        assert not (await box.call("status", {})).is_error
+        with deeper():
+            refused = await box.call("status", {})
+    assert refused.is_error
+    assert "round and round" in refused.text

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
 
+from lmbridge.core.depth import META, depth
 from lmbridge.core.errors import InvalidRequest, ToolServerUnavailable
 from lmbridge.core.messages import Message, Tool
 from lmbridge.core.tools import ToolProgress, ToolResult
@@ -285,7 +286,11 @@ class MCPBox:
         limit = self._entry.call_timeout_s
         try:
             result = await client.call_tool(
-                real, dict(arguments), read_timeout_seconds=limit, progress_callback=_teller(progress)
+                real,
+                dict(arguments),
+                read_timeout_seconds=limit,
+                progress_callback=_teller(progress),
+                meta=_mark(),
             )
             return of_call(result)
         except MCPError as error:
@@ -402,6 +407,12 @@ def _sorted_out(found: Sequence[mcp_types.Tool], rules: Rules) -> tuple[dict[str
 def _tool(name: str, tool: mcp_types.Tool) -> Tool:
     description = (tool.description or tool.title or "")[:MOST_DESCRIPTION]
     return Tool(name, description, tool.input_schema or {"type": "object", "properties": {}})
+
+
+def _mark() -> mcp_types.RequestParamsMeta | None:
+    """What tells a server of ours that it is asked by way of another one (`core.depth`)."""
+    deep = depth()
+    return cast("mcp_types.RequestParamsMeta", {META: deep}) if deep else None
 
 
 def _teller(told: ToolProgress | None) -> ProgressFnT | None:

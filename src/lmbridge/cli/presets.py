@@ -21,7 +21,7 @@ READ = "-"
             'lmbridge presets create writer model=qwen3-8b context_length=16384 system="You write short."',
             "one more",
         ),
-        ("lmbridge chat --preset writer", "and use it"),
+        ("lmbridge chat --preset warm", "and use it"),
         ("lmbridge presets list", "which there are"),
     ],
 )
@@ -78,7 +78,7 @@ def show(name: str, as_json: bool) -> None:
     cls=BridgeCommand,
     examples=[
         ("lmbridge presets create long model=qwen3-8b context_length=32768", "load options"),
-        ('lmbridge presets create exact temperature=0 seed=1 description="Always the same"', "sampling"),
+        ("lmbridge presets create exact temperature=0 seed=1", "sampling: always the same"),
         ("lmbridge presets create reviewer system=- < reviewer.md", "instructions from a file"),
     ],
 )

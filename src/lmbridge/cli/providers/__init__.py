@@ -47,7 +47,7 @@ def command() -> None:
     cls=BridgeCommand,
     examples=[
         ("lmbridge providers list", "all, the disabled and the failed ones too"),
-        ("lmbridge providers list --json | jq '.providers[] | select(.state == \"ready\").id'", "for programs"),
+        ("lmbridge providers list --json | jq -r '.providers[].id'", "for programs"),
     ],
 )
 @json_option

@@ -222,7 +222,7 @@ def told() -> Iterator[tuple[str, list[Told]]]:
     yield (
         "LM Studio",
         [
-            Told("/api/v1/chat", lmstudio.NativeChatBody, studio.CHAT_TRANSLATED, studio.CHAT_REFUSED),
+            Told("/api/v1/chat", lmstudio.NativeChatBody, studio.CHAT_TRANSLATED),
             Told("/api/v1/models/load", lmstudio.LoadBody, studio.LOAD_TRANSLATED, studio.LOAD_REFUSED),
             Told("/api/v1/models/unload", lmstudio.UnloadBody),
             Told("/api/v1/models/download", lmstudio.DownloadBody, studio.DOWNLOAD_TRANSLATED),

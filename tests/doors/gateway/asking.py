@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from lmbridge.core.provider import Provider
 from lmbridge.doors.gateway import Gateway, GatewaySettings, serve
+from lmbridge.doors.gateway.lmstudio.integrations import ToolServers
 from lmbridge.doors.gateway.server import bind
 from lmbridge.hub.hub import Hub
 from lmbridge.hub.keys import KeyRing
@@ -74,6 +75,7 @@ async def running(
     settings: GatewaySettings = GatewaySettings(port=0),
     *,
     stand_in: socket.socket | None = None,
+    servers: ToolServers | None = None,
 ) -> AsyncIterator[Running]:
     """Serve for the length of the `async with`; the keys of *folder* apply, and the log of requests is in it."""
     loop = asyncio.get_running_loop()
@@ -82,7 +84,7 @@ async def running(
         ring, log = KeyRing(folder / "keys.json", recheck_s=0), RequestLog(folder / LOG)
         stored = Stored(folder / "responses.db", settings.store_days * DAY_S)
         requests = log if settings.log else None
-        gateway = Gateway(hub, settings, ring, SESSION, requests=requests, stored=stored)
+        gateway = Gateway(hub, settings, ring, SESSION, requests=requests, stored=stored, servers=servers)
         # Whatever the settings say, a test listens on loopback.
         sockets = [bind("127.0.0.1", settings.port)]
         serving = asyncio.ensure_future(

@@ -111,6 +111,8 @@ def test_the_command_line_is_shown_exactly_and_values_never() -> None:
 def test_a_server_can_be_typed_as_a_command_line_or_an_address() -> None:
     assert of_command("npx -y @scope/server-files .").name == "server-files"
     assert of_command("python /opt/my_server.py --verbose").name == "my_server"
+    assert of_command("python -m my.own.server --fast").name == "server"
+    assert of_command("uvx mcp-server-time@1.2").name == "mcp-server-time@1.2"
     assert of_command("---").name == "command"
     assert "quotes" in of_command("npx 'a").problem
     assert "empty" in of_command(" ").problem

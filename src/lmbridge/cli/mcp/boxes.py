@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -56,21 +57,28 @@ def show_start(entry: Entry) -> None:
         render.note(f"  with these {what} set: {render.printable(', '.join(entry.variables))}", hang=2)
 
 
-def boxes(names: tuple[str, ...], commands: tuple[str, ...] = (), urls: tuple[str, ...] = ()) -> list[MCPBox]:
-    """The servers that a command line names: by their names, or by what starts or reaches them.
+def placed(
+    names: tuple[str, ...], commands: tuple[str, ...] = (), urls: tuple[str, ...] = ()
+) -> list[tuple[str, MCPBox]]:
+    """The servers that a command line names, by their names or by what starts or reaches them; and what they are.
 
     Whoever types a command line or an address has agreed to it.
 
     Raises:
         as `box_of`.
     """
+    if not (names or commands or urls):
+        return []
+    from msgspec.structs import replace
+
     from lmbridge.machine.mcp.entries import of_command, of_url
     from lmbridge.tools.mcp.box import MCPBox
     from lmbridge.tools.mcp.rules import Rules
 
     found = servers()
-    typed = [*map(of_command, commands), *map(of_url, urls)]
+    # What was typed here is meant to run here.
+    typed = [*(replace(of_command(line), cwd=os.getcwd()) for line in commands), *map(of_url, urls)]
     return [
-        *(box_of(found, name) for name in names),
-        *(MCPBox(entry, Rules.of(entry, found.consents)) for entry in typed),
+        *((f"the MCP server {name}", box_of(found, name)) for name in names),
+        *((entry.shown, MCPBox(entry, Rules.of(entry, found.consents))) for entry in typed),
     ]

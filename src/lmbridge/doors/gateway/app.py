@@ -20,6 +20,7 @@ from lmbridge.doors.gateway.asgi import NOSNIFF, Header, Receive, Request, Scope
 from lmbridge.doors.gateway.family import OPENAI, Family
 from lmbridge.doors.gateway.feed import Feed
 from lmbridge.doors.gateway.lmstudio import LMSTUDIO, UNEXPECTED, LMStudioRoutes
+from lmbridge.doors.gateway.lmstudio.integrations import ToolServers
 from lmbridge.doors.gateway.logged import line_of
 from lmbridge.doors.gateway.management import Management
 from lmbridge.doors.gateway.ollama import OLLAMA, OllamaRoutes
@@ -29,8 +30,8 @@ from lmbridge.doors.gateway.responses import ResponsesRoutes
 from lmbridge.doors.gateway.routes import Handler, Methods, Paths, Route, RouteTable
 from lmbridge.doors.gateway.settings import GatewaySettings
 from lmbridge.doors.gateway.stand_in import StandIn
-from lmbridge.hub.access import (
 from lmbridge.doors.gateway.usage import UsageRoutes
+from lmbridge.hub.access import (
     Access,
     allowed_origin,
     authorise,
@@ -75,6 +76,7 @@ class Gateway:
         session_key: the key in the gateway file.
         requests: where each request leaves a line; None for nowhere.
         stored: where answers are stored; None for nowhere. The gateway closes it.
+        servers: who knows MCP servers; None for nobody. The gateway closes it, too.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Gateway:
         *,
         requests: RequestLog | None = None,
         stored: Stored | None = None,
+        servers: ToolServers | None = None,
     ) -> None:
         self.hub, self.settings, self.keys, self.version = hub, settings, keys, version
         self.activity, self._log = hub.activity, requests
@@ -97,7 +100,7 @@ class Gateway:
         self._stored = stored if stored is not None else keeping_nothing()
         self._openai = OpenAIRoutes(hub, settings)
         self.stand_in = StandIn(settings.max_body)
-        self._lmstudio = LMStudioRoutes(hub, settings, self._stored)
+        self._lmstudio = LMStudioRoutes(hub, settings, self._stored, servers)
         self._ollama = OllamaRoutes(hub, settings, version)
         self._responses = ResponsesRoutes(hub, settings, self._stored)
         self._feed = Feed(hub, settings)
@@ -110,10 +113,10 @@ class Gateway:
             self._ollama,
             Management(hub, settings, version, self.stop),
             self._feed,
+            UsageRoutes(hub),
             Pages(hub, version, self._describe),
         )
         self._table = RouteTable([door.routes() for door in doors], FAMILIES)
-            UsageRoutes(hub),
 
     @property
     def routes(self) -> Paths:

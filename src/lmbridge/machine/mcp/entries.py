@@ -224,8 +224,10 @@ def of_url(url: str, name: str = "") -> Entry:
 
 def _named(words: list[str]) -> str:
     """A name for a command line: its last word that is no option and looks like a name, such as a package."""
+    if "-m" in words[:-1]:
+        words = [words[words.index("-m") + 1].rpartition(".")[2]]
     for word in reversed(words):
-        name = re.split(r"[\\/]", word)[-1].split(".")[0] or word
+        name = re.sub(r"\.(py|js|mjs|ts|exe)$", "", re.split(r"[\\/]", word)[-1])
         if not word.startswith("-") and NAME.fullmatch(name):
             return name
     return "command"

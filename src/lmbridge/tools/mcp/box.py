@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
@@ -73,6 +73,13 @@ class Described(Struct, frozen=True):
     arguments: tuple[str, ...] = ()
 
 
+class _Listed(NamedTuple):
+    """What a server says that it has."""
+
+    tools: list[mcp_types.Tool]
+    has_resources: bool
+
+
 class _Gone(Exception):
     """The connection was lost before anything was done: it may be tried once more."""
 
@@ -104,7 +111,7 @@ class MCPBox:
         self.left_out: dict[str, str] = {}
         self._connection: Connection | None = None
         self._opening = asyncio.Lock()
-        self._tools: tuple[Tool, ...] | None = None
+        self._listed: _Listed | None = None
         self._names: dict[str, str] = {}
         self._own: dict[str, Tool] = {}
         self._closed = False
@@ -118,9 +125,9 @@ class MCPBox:
             ToolServerUnavailable: it cannot be had, or has too many tools.
         """
         connection = self._connection
-        if self._tools is None or connection is None or connection.over or not connection.tells:
-            self._tools = await self._asked(self._list)
-        return self._tools
+        if self._listed is None or connection is None or connection.over or not connection.tells:
+            self._listed = await self._asked(_all_tools)
+        return self._offered(self._listed)
 
     async def call(
         self, name: str, arguments: Mapping[str, object], progress: ToolProgress | None = None
@@ -144,7 +151,11 @@ class MCPBox:
 
     def policy_of(self, name: str) -> Policy:
         """What becomes of a call: of a tool as `tools` names it."""
-        return self.rules.policy_of(self._names.get(name, name))
+        return self.rules.policy_of(self.real_name(name))
+
+    def real_name(self, name: str) -> str:
+        """What the server itself calls a tool."""
+        return self._names.get(name, name)
 
     async def aclose(self) -> None:
         """End the connection, and the server if it was started. Idempotent."""
@@ -209,12 +220,12 @@ class MCPBox:
             return self._connection
 
     async def _drop(self) -> None:
-        connection, self._connection, self._tools = self._connection, None, None
+        connection, self._connection, self._listed = self._connection, None, None
         if connection is not None:
             await connection.aclose()
 
     def _changed(self) -> None:
-        self._tools = None
+        self._listed = None
 
     async def _asked(
         self,
@@ -320,19 +331,16 @@ class MCPBox:
 
     # ---- lists
 
-    async def _list(self, client: Client) -> tuple[Tool, ...]:
-        capabilities = client.server_capabilities
-        found: list[mcp_types.Tool] = []
-        if capabilities.tools is not None:
-            found = await _pages(lambda cursor: client.list_tools(cursor=cursor), lambda page: page.tools)
-        offered, self.left_out = _sorted_out(found, self.rules)
+    def _offered(self, listed: _Listed) -> tuple[Tool, ...]:
+        """Those that the rules allow now: what the user answers meanwhile counts at once."""
+        offered, self.left_out = _sorted_out(listed.tools, self.rules)
         if len(offered) > MOST_TOOLS:
             hint = "Name those that are wanted in its `allowed_tools`."
             reason = f"it has {len(offered)} tools, and {MOST_TOOLS} are the most"
             raise ToolServerUnavailable(self.name, reason, hint=hint)
         self._names = accepted(offered)
         made = [_tool(name, offered[real]) for name, real in self._names.items()]
-        own = RESOURCE_TOOLS if capabilities.resources is not None else ()
+        own = RESOURCE_TOOLS if listed.has_resources else ()
         self._own = {
             tool.name: tool for tool in own if tool.name not in self._names and not self.rules.why_not(tool.name)
         }
@@ -386,6 +394,29 @@ async def _pages(ask: Callable[[str | None], Awaitable[PageT]], items: Callable[
         if not cursor or len(found) > MOST_LISTED:
             break
     return found[:MOST_LISTED]
+
+
+async def _all_tools(client: Client) -> _Listed:
+    capabilities = client.server_capabilities
+    tools: list[mcp_types.Tool] = []
+    if capabilities.tools is not None:
+        tools = await _pages(lambda cursor: client.list_tools(cursor=cursor), lambda page: page.tools)
+    # Many say that they could have resources and have none.
+    has = capabilities.resources is not None and await _has_resources(client)
+    return _Listed(tools, has)
+
+
+async def _has_resources(client: Client) -> bool:
+    from mcp import MCPError
+
+    try:
+        if (await client.list_resources()).resources:
+            return True
+        return bool((await client.list_resource_templates()).resource_templates)
+    except MCPError as error:
+        if _is_lost(error):
+            raise
+        return False
 
 
 def _sorted_out(found: Sequence[mcp_types.Tool], rules: Rules) -> tuple[dict[str, mcp_types.Tool], dict[str, str]]:

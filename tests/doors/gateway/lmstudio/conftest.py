@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.doors.gateway.asking import Running, running
 from tests.fakes.gguf_files import chat_model, embedding_model
+from tests.tools.mcp.conftest import http_server  # noqa: F401 - a fixture
 
 from lmbridge.clients.lmstudio import Habits, LMStudioClient, LMStudioSettings
 from lmbridge.core.provider import ProviderContext

@@ -137,7 +137,7 @@ CATALOGUE: list[tuple[dict[str, object], int, str, str, str | None]] = [
     (asking([{"type": "text", "text": "x"}]), 400, "invalid_request", "invalid_union", "input"),
     (asking(temperature=7), 400, "invalid_request", "invalid_request", "temperature"),
     (asking(reasoning="much"), 400, "invalid_request", "invalid_request", "reasoning"),
-    (asking(integrations=["mcp/x"]), 400, "plugin_connection_error", "unsupported_parameter", "integrations"),
+    (asking(integrations=["mcp/x"]), 403, "invalid_request", None, "integrations"),
     (asking(model=""), 400, "invalid_request", "invalid_request", "model"),
     (asking(model="no/such-model"), 404, "model_not_found", "model_not_found", "model"),
     (asking(model="fake-embed"), 400, "invalid_request", "wrong_model_kind", "model"),
@@ -146,7 +146,7 @@ CATALOGUE: list[tuple[dict[str, object], int, str, str, str | None]] = [
 
 @pytest.mark.parametrize(("body", "status", "kind", "code", "param"), CATALOGUE)
 async def test_what_is_wrong_is_told_before_a_stream_begins(
-    door: Running, body: dict[str, Any], status: int, kind: str, code: str, param: str | None
+    door: Running, body: dict[str, Any], status: int, kind: str, code: str | None, param: str | None
 ) -> None:
     for stream in (False, True):
         got = await door.post(PATH, {**body, "stream": stream})

@@ -12,7 +12,9 @@ from lmbridge.core.messages import ImagePart, Message, TextPart
 from lmbridge.core.models import LoadOptions, ModelInfo
 from lmbridge.core.requests import Sampling
 from lmbridge.wire.lmstudio.serving.asked import (
+    EphemeralAsked,
     NativeChatBody,
+    PluginAsked,
     decode_chat,
     decode_download,
     decode_load,
@@ -87,11 +89,43 @@ def test_thinking_is_refused_where_the_model_cannot() -> None:
     assert failed.value.param == "reasoning"
 
 
-def test_tools_of_the_server_are_refused_by_name() -> None:
-    assert decode_chat(body(model="m", input="hi", integrations=[])).integrations == []
-    for wanted in ("mcp/x", {"type": "ephemeral_mcp", "server_label": "x", "server_url": "https://h/mcp"}):
-        with pytest.raises(UnsupportedParameter, match="'integrations'"):
-            decode_chat(body(model="m", input="hi", integrations=[wanted]))
+def test_servers_of_tools_are_named_in_three_ways() -> None:
+    assert decode_chat(body(model="m", input="hi", integrations=[])).servers == []
+    plugin = {"type": "plugin", "id": "mcp/y", "allowed_tools": ["a"]}
+    remote = {
+        "type": "ephemeral_mcp",
+        "server_label": "z",
+        "server_url": "https://h/mcp",
+        "headers": {"k": "s3cret"},
+    }
+    asked = decode_chat(body(model="m", input="hi", integrations=["mcp/x", plugin, remote]))
+    ephemeral = EphemeralAsked("z", "https://h/mcp", None, {"k": "s3cret"})
+    assert asked.servers == [PluginAsked("mcp/x"), PluginAsked("mcp/y", ["a"]), ephemeral]
+    assert "s3cret" not in repr(asked)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        [3],
+        [""],
+        "mcp/x",
+        [{"type": "plugin"}],
+        [{"type": "ephemeral_mcp", "server_url": "https://h"}],
+        [{"type": "plugin", "id": "mcp/x", "more": 1}],
+        ["mcp/x"] * 17,
+    ],
+)
+def test_servers_of_no_known_form_are_refused(wanted: object) -> None:
+    with pytest.raises(InvalidRequest) as failed:
+        decode_chat(body(model="m", input="hi", integrations=wanted))
+    assert (failed.value.param, failed.value.flaw) == ("integrations", "forms")
+
+
+def test_a_server_is_wanted_once() -> None:
+    asked = decode_chat(body(model="m", input="hi", integrations=["mcp/x", {"type": "plugin", "id": "mcp/x"}]))
+    with pytest.raises(InvalidRequest, match="'mcp/x' is among the integrations twice"):
+        _ = asked.servers
 
 
 @pytest.mark.parametrize("field", ["ttl", "stop", "messages", "seed", "tools"])

@@ -7,12 +7,15 @@ import pytest
 from lmbridge.core.errors import (
     BridgeError,
     ContextExceeded,
+    Forbidden,
     InvalidRequest,
     JobNotFound,
     ModelNotFound,
     PreviousResponseNotFound,
     ProviderNeedsKey,
     ProviderRefused,
+    ToolServerNotFound,
+    ToolServerUnavailable,
     Unauthorized,
     UnsupportedParameter,
     all_errors,
@@ -47,7 +50,9 @@ def test_every_error_has_a_type_here() -> None:
         (ModelNotFound("m", ()), "model_not_found", "model_not_found", "model"),
         (JobNotFound("job_1"), "job_not_found", "job_not_found", None),
         (PreviousResponseNotFound("resp_1"), "invalid_request", "invalid_value", "previous_response_id"),
-        (UnsupportedParameter("integrations"), "plugin_connection_error", "unsupported_parameter", "integrations"),
+        (ToolServerUnavailable("x", "y"), "mcp_connection_error", "tool_server_unavailable", None),
+        (ToolServerNotFound("x", ()), "plugin_connection_error", "tool_server_not_found", None),
+        (Forbidden("x", param="integrations"), "invalid_request", None, "integrations"),
         (UnsupportedParameter("num_experts"), "invalid_request", "unsupported_parameter", "num_experts"),
         (ContextExceeded(9, 5), "invalid_request", "context_length_exceeded", "messages"),
         (ProviderRefused("p", 422, "no"), "invalid_request", "provider_refused", None),
@@ -55,7 +60,7 @@ def test_every_error_has_a_type_here() -> None:
     ],
 )
 def test_an_error_has_lm_studios_words_for_what_it_is(
-    error: BridgeError, kind: str, code: str, param: str | None
+    error: BridgeError, kind: str, code: str | None, param: str | None
 ) -> None:
     for quirks in (False, True):
         if quirks and isinstance(error, ContextExceeded):

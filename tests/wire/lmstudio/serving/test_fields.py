@@ -8,7 +8,6 @@ from msgspec import Struct
 from lmbridge.wire.fields import Refused, Translated
 from lmbridge.wire.lmstudio.serving.asked import DownloadBody, LoadBody, NativeChatBody
 from lmbridge.wire.lmstudio.serving.fields import (
-    CHAT_REFUSED,
     CHAT_TRANSLATED,
     DOWNLOAD_TRANSLATED,
     LOAD_REFUSED,
@@ -19,7 +18,7 @@ from lmbridge.wire.lmstudio.serving.fields import (
 @pytest.mark.parametrize(
     ("body", "table"),
     [
-        (NativeChatBody, (*CHAT_TRANSLATED, *CHAT_REFUSED)),
+        (NativeChatBody, CHAT_TRANSLATED),
         (LoadBody, (*LOAD_TRANSLATED, *LOAD_REFUSED)),
         (DownloadBody, DOWNLOAD_TRANSLATED),
     ],

@@ -7,12 +7,16 @@ import time
 from msgspec.structs import replace
 
 from lmbridge.core.events import Answer
+from lmbridge.core.messages import Message
 from lmbridge.core.turns import Facts
 from lmbridge.doors.gateway.asgi import Request
+from lmbridge.doors.gateway.lmstudio.acting import Acting, KeepTurns
+from lmbridge.doors.gateway.lmstudio.integrations import Integrations, ToolServers
 from lmbridge.doors.gateway.settings import GatewaySettings
 from lmbridge.doors.gateway.translate import Ask, Keep, Translator
 from lmbridge.hub.hub import Hub
 from lmbridge.hub.stored import History, Stored, Turn, new_id
+from lmbridge.wire.lmstudio.serving.acted import ActingChatEncoder
 from lmbridge.wire.lmstudio.serving.answers import NativeChatEncoder
 from lmbridge.wire.lmstudio.serving.asked import NativeChatBody, decode_chat
 from lmbridge.wire.lmstudio.serving.errors import as_asked
@@ -23,15 +27,22 @@ class NativeChat:
 
     Args:
         stored: the turns of conversations; shared with `/v1/responses`, whose ids mean the same.
+        servers: who knows MCP servers; None for nobody.
     """
 
-    def __init__(self, hub: Hub, settings: GatewaySettings, stored: Stored) -> None:
+    def __init__(
+        self, hub: Hub, settings: GatewaySettings, stored: Stored, servers: ToolServers | None = None
+    ) -> None:
         self._hub, self._settings, self._stored = hub, settings, stored
         self._translator = Translator(hub, settings.heartbeat_s)
+        self._acting = Acting(hub, settings.heartbeat_s)
+        self._integrations = Integrations(settings, servers)
 
     async def chat(self, request: Request) -> None:
         """`POST /api/v1/chat`"""
         body = decode_chat(await request.body(self._settings.max_body))
+        wanted = body.servers
+        self._integrations.check(wanted, request.caller)
         # Everything that can be refused is refused before the stream begins, with a status of its own.
         model = await self._hub.resolve(body.model)
         before = await self._before(body)
@@ -44,17 +55,23 @@ class NativeChat:
         id = new_id() if body.store and self._stored.enabled else ""
         if id:
             await self._stored.check()
-        encoder = NativeChatEncoder(model.id, id, quirks=self._settings.lmstudio_quirks)
+        kind = ActingChatEncoder if wanted else NativeChatEncoder
+        encoder = kind(model.id, id, quirks=self._settings.lmstudio_quirks)
         family = request.family
         request.family = replace(family, body=lambda error: family.body(as_asked(error)), event=encoder.failed)
-        await self._translator.answer(request, ask, encoder, self._keeping(id, body) if id else None)
+        keep = self._keeping(id, body) if id else None
+        if not isinstance(encoder, ActingChatEncoder):
+            await self._translator.answer(request, ask, encoder, _last_alone(keep))
+            return
+        async with self._integrations.open(wanted) as boxes:
+            await self._acting.answer(request, ask, encoder, boxes, keep)
 
     async def _before(self, body: NativeChatBody) -> History:
         id = body.previous_response_id
         return History() if id is None else await self._stored.history(id)
 
-    def _keeping(self, id: str, body: NativeChatBody) -> Keep:
-        async def keep(answer: Answer, facts: Facts) -> None:
+    def _keeping(self, id: str, body: NativeChatBody) -> KeepTurns:
+        async def keep(turns: tuple[Message, ...], answer: Answer, facts: Facts) -> None:
             await self._stored.put(
                 Turn(
                     id=id,
@@ -63,9 +80,20 @@ class NativeChat:
                     provider=facts.model.provider,
                     created=time.time(),
                     system=body.system_prompt or "",
-                    messages=(body.question,),
+                    messages=(body.question, *turns),
                     answer=answer.message,
                 )
             )
 
         return keep
+
+
+def _last_alone(keep: KeepTurns | None) -> Keep | None:
+    """For an answer that is one turn."""
+    if keep is None:
+        return None
+
+    async def keep_one(answer: Answer, facts: Facts) -> None:
+        await keep((), answer, facts)
+
+    return keep_one

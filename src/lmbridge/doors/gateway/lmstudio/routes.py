@@ -14,6 +14,7 @@ from lmbridge.doors.gateway.asgi import JSON, NOSNIFF, Header, Request
 from lmbridge.doors.gateway.lmstudio.chat import NativeChat
 from lmbridge.doors.gateway.lmstudio.downloads import Jobs
 from lmbridge.doors.gateway.lmstudio.families import FAITHFUL, LMSTUDIO
+from lmbridge.doors.gateway.lmstudio.integrations import ToolServers
 from lmbridge.doors.gateway.lmstudio.listing import find, instance_name, listed
 from lmbridge.doors.gateway.routes import Handler, Paths, Route
 from lmbridge.doors.gateway.settings import GatewaySettings
@@ -62,15 +63,18 @@ class LMStudioRoutes:
     """`/lmstudio-greeting`, `/api/v1/…`, and the lists of `/api/v0/…`.
 
     Args:
-        stored: the turns of conversations.
+        stored: the turns of conversations. servers: who knows MCP servers; None for nobody.
     """
 
-    def __init__(self, hub: Hub, settings: GatewaySettings, stored: Stored) -> None:
+    def __init__(
+        self, hub: Hub, settings: GatewaySettings, stored: Stored, servers: ToolServers | None = None
+    ) -> None:
         self._hub, self._limit = hub, settings.max_body
         hub.substitutes = settings.lmstudio_quirks
         self._family = FAITHFUL if settings.lmstudio_quirks else LMSTUDIO
         self._jobs = Jobs(hub)
-        self._chat = NativeChat(hub, settings, stored)
+        self._servers = servers
+        self._chat = NativeChat(hub, settings, stored, servers)
 
     def routes(self) -> Paths:
         """The paths with their methods."""
@@ -115,8 +119,10 @@ class LMStudioRoutes:
         return Route(handler, summary, family=self._family, answers=answers)
 
     async def aclose(self) -> None:
-        """End the downloads."""
+        """End the downloads, and the servers of tools."""
         await self._jobs.aclose()
+        if self._servers is not None:
+            await self._servers.aclose()
 
     async def greeting(self, request: Request) -> None:
         """`GET /lmstudio-greeting`"""

@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import Final, Literal, TypeAlias, assert_never
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from lmbridge.core.errors import BridgeError
 from lmbridge.core.events import (
@@ -39,6 +39,7 @@ from lmbridge.wire.lmstudio.serving.events import (
     ModelLoadEnd,
     ModelLoadProgress,
     ModelLoadStart,
+    OutputItem,
     PromptProcessingEnd,
     PromptProcessingProgress,
     PromptProcessingStart,
@@ -106,6 +107,7 @@ class NativeChatEncoder:
         self._progress = 0.0  # of the load, then of the prompt
         self._part: _Part | None = None
         self._said: list[tuple[_Part, list[str]]] = []
+        self._items: list[OutputItem] = []
 
     def waiting(self, wait: Wait) -> bytes:
         """That there is no answer yet, and why."""
@@ -150,9 +152,15 @@ class NativeChatEncoder:
 
     def failed(self, error: BridgeError) -> bytes:
         """The end of a stream that has failed: why, and then what there is of the answer."""
-        output = tuple(_ITEMS[kind]("".join(pieces)) for kind, pieces in self._said)
+        output = self._so_far()
         told = frame(ErrorEvent(describe(as_asked(error), quirks=self._quirks)))
         return self._begin() + self._end_part() + told + frame(ChatEnd(ChatResult(self._model, output, Stats())))
+
+    def _so_far(self) -> tuple[OutputItem, ...]:
+        """What has been said and done, in its order."""
+        self._items += [_ITEMS[kind]("".join(pieces)) for kind, pieces in self._said if any(pieces)]
+        self._said.clear()
+        return tuple(self._items)
 
     # ---- before the first word
 
@@ -232,11 +240,12 @@ class NativeChatEncoder:
         said: list[tuple[_Part, str]] = [("reasoning", message.reasoning or ""), ("message", message.text)]
         parts = [_ITEMS[kind](text) for kind, text in said if text]
         calls = [InvalidToolCall(UNKNOWN_TOOL, _about(call)) for call in answer.tool_calls]
-        stats = _cost(answer.finish.usage, facts, message.reasoning or "", message.text)
+        stats = cost(answer.finish.usage, facts, message.reasoning or "", message.text)
         return ChatResult(facts.name, (*parts, *calls), stats, self._id or UNSET)
 
 
-def _cost(usage: Usage | None, facts: Facts, thought: str, text: str) -> Stats:
+def cost(usage: Usage | None, facts: Facts, thought: str, text: str) -> Stats:
+    """What an answer cost."""
     used = usage or Usage()
     talking = facts.total_s - facts.first_event_s
     speed = facts.tokens_per_s or (used.completion_tokens / talking if talking > 0 else 0.0)
@@ -256,9 +265,14 @@ def thinking(usage: Usage, thought: str, text: str) -> int:
     return usage.reasoning_tokens or round(usage.completion_tokens * share)
 
 
-def _about(call: ToolCall) -> InvalidName:
+def written_arguments(call: ToolCall) -> Raw | UnsetType:
+    """The arguments of a call, if they are an object."""
     try:
-        parsed = msgspec.json.decode(call.arguments)
+        parsed: object = msgspec.json.decode(call.arguments)
     except (ValueError, RecursionError):
-        parsed = None
-    return InvalidName(call.name, Raw(call.arguments.encode()) if isinstance(parsed, dict) else UNSET)
+        return UNSET
+    return Raw(call.arguments.encode()) if isinstance(parsed, dict) else UNSET
+
+
+def _about(call: ToolCall) -> InvalidName:
+    return InvalidName(call.name, written_arguments(call))

@@ -17,7 +17,7 @@ from lmbridge.core.models import MAX_PARALLEL, LoadOptions, ModelInfo
 from lmbridge.core.requests import ChatRequest, Sampling
 from lmbridge.wire.fields import refuse
 from lmbridge.wire.lmstudio.serving.bodies import decode_body
-from lmbridge.wire.lmstudio.serving.fields import CHAT_REFUSED, LOAD_REFUSED
+from lmbridge.wire.lmstudio.serving.fields import LOAD_REFUSED
 
 _Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 _Tokens: TypeAlias = Annotated[int, Meta(ge=1, le=2**31 - 1)]
@@ -82,6 +82,33 @@ class ImageItem(Struct, frozen=True, forbid_unknown_fields=True, tag="image"):
 
 Item: TypeAlias = TextItem | PlainTextItem | ImageItem
 
+MOST_SERVERS: Final = 16
+"""Servers of tools in one request."""
+_Tools: TypeAlias = Annotated[list[_Name], Meta(max_length=1024)]
+_Value: TypeAlias = Annotated[str, Meta(max_length=8192)]
+
+
+class PluginAsked(Struct, frozen=True, forbid_unknown_fields=True, tag="plugin"):
+    """Tools of a server that the user has: `mcp/NAME`; as a string, all of them."""
+
+    id: _Name
+    allowed_tools: _Tools | None = None
+
+
+class EphemeralAsked(Struct, frozen=True, forbid_unknown_fields=True, tag="ephemeral_mcp"):
+    """Tools of a server that the request names by its URL."""
+
+    server_label: _Name
+    server_url: Annotated[str, Meta(min_length=1, max_length=4096)]
+    allowed_tools: _Tools | None = None
+    headers: Annotated[dict[_Name, _Value], Meta(max_length=64)] | None = None
+
+    def __repr__(self) -> str:
+        return f"EphemeralAsked({self.server_label!r})"  # headers hold secrets
+
+
+ServerAsked: TypeAlias = PluginAsked | EphemeralAsked
+
 
 class NativeChatBody(Struct, frozen=True, forbid_unknown_fields=True):
     """`POST /api/v1/chat`."""
@@ -89,7 +116,9 @@ class NativeChatBody(Struct, frozen=True, forbid_unknown_fields=True):
     model: _Name
     input: str | list[Item]
     system_prompt: str | None = None
-    integrations: list[str | dict[str, object]] | None = None
+    integrations: Annotated[list[_Name | PluginAsked | EphemeralAsked], Meta(max_length=MOST_SERVERS)] | None = (
+        None
+    )
     stream: bool = False
     temperature: _Share | None = None
     top_p: _Share | None = None
@@ -110,6 +139,19 @@ class NativeChatBody(Struct, frozen=True, forbid_unknown_fields=True):
         parts = tuple(_part(item) for item in self.input)
         first = parts[0]
         return Message("user", first.text if len(parts) == 1 and isinstance(first, TextPart) else parts)
+
+    @property
+    def servers(self) -> list[ServerAsked]:
+        """The servers of tools that are wanted, each once.
+
+        Raises:
+            InvalidRequest: one is wanted twice.
+        """
+        wanted = [PluginAsked(each) if isinstance(each, str) else each for each in self.integrations or ()]
+        names = [each.id if isinstance(each, PluginAsked) else each.server_label for each in wanted]
+        if twice := next((name for name in names if names.count(name) > 1), ""):
+            raise InvalidRequest(f"{twice!r} is among the integrations twice.", param="integrations")
+        return wanted
 
     @property
     def options(self) -> LoadOptions:
@@ -208,11 +250,9 @@ def decode_chat(data: bytes) -> NativeChatBody:
     """The body of a native chat.
 
     Raises:
-        InvalidRequest, UnsupportedParameter.
+        InvalidRequest.
     """
     body = decode_body(data, _chat)
-    if body.integrations:
-        refuse(body, CHAT_REFUSED)
     if not body.input:
         raise InvalidRequest("Invalid input. `input` is empty.", param="input", flaw="forms")
     return body

@@ -14,11 +14,11 @@ from msgspec import UNSET, Struct, UnsetType
 from lmbridge.core.errors import (
     BridgeError,
     ContextExceeded,
+    Forbidden,
     InvalidRequest,
     PreviousResponseNotFound,
     ProviderRefused,
     Unauthorized,
-    UnsupportedParameter,
 )
 
 TYPES: Final[dict[str, str]] = {
@@ -122,18 +122,18 @@ def as_asked(error: BridgeError) -> BridgeError:
 
 
 def _type(error: BridgeError) -> str:
-    if isinstance(error, UnsupportedParameter) and error.param == "integrations":
-        return "plugin_connection_error"
     if isinstance(error, ProviderRefused) and 400 <= (error.status or 0) < 500:
         return "invalid_request"
     return TYPES.get(error.code, "internal_error")
 
 
-def _code(error: BridgeError) -> str:
+def _code(error: BridgeError) -> str | None:
     if isinstance(error, InvalidRequest) and error.flaw:
         return _CODES[error.flaw]
     if isinstance(error, PreviousResponseNotFound):
         return "invalid_value"
+    if isinstance(error, Forbidden) and error.param == "integrations":
+        return None  # as LM Studio has it where a permission is missing
     return error.code
 
 

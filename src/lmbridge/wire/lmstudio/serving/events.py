@@ -87,6 +87,49 @@ class WordsEnd(Struct, frozen=True, tag="message.end"):
     """It ends."""
 
 
+class PluginInfo(Struct, frozen=True, tag="plugin"):
+    """Whose tool it is: a server of the user's, by its plugin id (`mcp/NAME`)."""
+
+    plugin_id: str
+
+
+class EphemeralInfo(Struct, frozen=True, tag="ephemeral_mcp"):
+    """Whose tool it is: a server that the request named."""
+
+    server_label: str
+
+
+ProviderInfo: TypeAlias = PluginInfo | EphemeralInfo
+
+
+class ToolCallStart(Struct, frozen=True, tag="tool_call.start"):
+    """A tool is called."""
+
+    tool: str
+    provider_info: ProviderInfo
+
+
+class ToolCallArguments(Struct, frozen=True, tag="tool_call.arguments"):
+    """With what: the whole object, not a piece of it."""
+
+    tool: str
+    arguments: dict[str, object]
+    provider_info: ProviderInfo
+
+
+class ToolCallSuccess(Struct, frozen=True, tag="tool_call.success"):
+    """It was carried out.
+
+    Attributes:
+        output: the content parts of MCP as JSON text; what a tool itself calls an error is among them.
+    """
+
+    tool: str
+    arguments: dict[str, object]
+    output: str
+    provider_info: ProviderInfo
+
+
 class InvalidName(Struct, frozen=True, tag="invalid_name"):
     """A call of a tool that does not exist.
 
@@ -98,11 +141,23 @@ class InvalidName(Struct, frozen=True, tag="invalid_name"):
     arguments: Raw | UnsetType = UNSET
 
 
+class InvalidArguments(Struct, frozen=True, tag="invalid_arguments"):
+    """A call with arguments that the tool does not take.
+
+    Attributes:
+        arguments: an object; absent where the model wrote none.
+    """
+
+    tool_name: str
+    arguments: Raw | UnsetType = UNSET
+    provider_info: ProviderInfo | UnsetType = UNSET
+
+
 class ToolCallFailure(Struct, frozen=True, tag="tool_call.failure"):
     """A call that nobody can make."""
 
     reason: str
-    metadata: InvalidName
+    metadata: InvalidName | InvalidArguments
 
 
 class ErrorEvent(Struct, frozen=True, tag="error"):
@@ -123,11 +178,24 @@ class Words(Struct, frozen=True, tag="message"):
     content: str
 
 
+class CalledTool(Struct, frozen=True, tag="tool_call"):
+    """A call that was carried out, in the whole answer."""
+
+    tool: str
+    arguments: dict[str, object]
+    output: str
+    provider_info: ProviderInfo
+
+
 class InvalidToolCall(Struct, frozen=True, tag="invalid_tool_call"):
     """A call that nobody could make, in the whole answer."""
 
     reason: str
-    metadata: InvalidName
+    metadata: InvalidName | InvalidArguments
+
+
+OutputItem: TypeAlias = Thoughts | Words | CalledTool | InvalidToolCall
+"""What an answer is made of, in the order in which it came."""
 
 
 class Stats(Struct, frozen=True):
@@ -153,7 +221,7 @@ class ChatResult(Struct, frozen=True):
     """
 
     model_instance_id: str
-    output: tuple[Thoughts | Words | InvalidToolCall, ...]
+    output: tuple[OutputItem, ...]
     stats: Stats
     response_id: str | UnsetType = UNSET
 
@@ -179,6 +247,9 @@ ChatEvent: TypeAlias = (
     | WordsStart
     | WordsPiece
     | WordsEnd
+    | ToolCallStart
+    | ToolCallArguments
+    | ToolCallSuccess
     | ToolCallFailure
     | ErrorEvent
     | ChatEnd

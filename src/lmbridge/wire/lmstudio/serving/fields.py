@@ -27,9 +27,12 @@ CHAT_TRANSLATED: Final = (
     Translated(
         "previous_response_id", "The conversation up to that answer comes first; ids of `/v1/responses` will do."
     ),
-)
-CHAT_REFUSED: Final = (
-    Refused("integrations", "MCP servers and plugins are not run here.", "Send an empty list, or none."),
+    Translated(
+        "integrations",
+        "MCP servers whose tools the model may use: `mcp/NAME` with the setting `gateway.mcp`, and of these only "
+        "tools that are called without asking; servers named by their URL with `gateway.ephemeral_mcp`. Other "
+        "plugins are refused.",
+    ),
 )
 LOAD_TRANSLATED: Final = (
     _MODEL,

@@ -25,6 +25,7 @@ from lmbridge.registry import Registry
 
 if TYPE_CHECKING:
     from lmbridge.hub.usage import Ledger
+    from lmbridge.tools.mcp.lending import Lending
     from lmbridge.tools.mcp.servers import MCPServers
 
 
@@ -74,8 +75,8 @@ def build_hub(config: Config, files: Sequence[Path] = (), *, place: str = "proce
 
     Args:
         files: GGUF files to offer besides those of the settings, to be named by their path.
-
         place: what the ledger of usage calls this process: `gateway`, or `process` for any other.
+
     Raises:
         ConfigInvalid: a table of lmbridge.toml that no provider answers to, or that its provider refuses.
     """
@@ -90,14 +91,13 @@ def build_hub(config: Config, files: Sequence[Path] = (), *, place: str = "proce
         truncate=config.truncate,
         default_provider=registry.default,
         toolbox_of=_toolbox_of,
-        attached=[registry],
         ledger=ledger(config, place) if config.usage_days else None,
+        attached=[registry],
     )
     registry.extensions.listen_to(hub.activity)
     return hub
 
 
-def _toolbox_of(functions: Sequence[Callable[..., object]]) -> Toolbox:
 def ledger(config: Config, place: str = "process") -> Ledger:
     """The ledger of usage of this user."""
     from lmbridge.hub.database import DAY_S
@@ -106,6 +106,7 @@ def ledger(config: Config, place: str = "process") -> Ledger:
     return Ledger(usage_file(config.home), config.usage_days * DAY_S, place=place)
 
 
+def _toolbox_of(functions: Sequence[Callable[..., object]]) -> Toolbox:
     """Python functions as a box of tools."""
     from lmbridge.tools.functions import FunctionTools
 
@@ -126,3 +127,10 @@ def mcp_servers(config: Config) -> MCPServers:
     from lmbridge.tools.mcp.servers import MCPServers
 
     return MCPServers(config.home, config.mcp, config.source)
+
+
+def tool_servers(config: Config) -> Lending:
+    """The same for callers of the gateway, where nobody can be asked."""
+    from lmbridge.tools.mcp.lending import Lending
+
+    return Lending(mcp_servers(config))

@@ -93,7 +93,7 @@ async def _serve(config: Config, settings: GatewayConfig, models: tuple[str, ...
 
     import msgspec
 
-    from lmbridge.assembly import build_hub
+    from lmbridge.assembly import build_hub, tool_servers
     from lmbridge.doors.gateway import Gateway, GatewaySettings, serve
     from lmbridge.hub.keys import KeyRing
     from lmbridge.hub.request_log import RequestLog
@@ -114,7 +114,8 @@ async def _serve(config: Config, settings: GatewayConfig, models: tuple[str, ...
         log = RequestLog(requests_log(config.home)) if settings.log else None
         stored = Stored(responses_file(config.home), settings.store_days * DAY_S)
         given = GatewaySettings(**msgspec.structs.asdict(settings))
-        gateway = Gateway(hub, given, ring, key, requests=log, stored=stored)
+        servers = tool_servers(config) if settings.mcp or settings.ephemeral_mcp else None
+        gateway = Gateway(hub, given, ring, key, requests=log, stored=stored, servers=servers)
         gateway.check()
         await _purge(stored)
         listening = bound(settings)

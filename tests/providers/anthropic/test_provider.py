@@ -147,7 +147,13 @@ async def test_what_is_told_of_models_is_kept(server: FakeAnthropic) -> None:
     provider = made(url=server.url)
     newer, _, retired, bare = await provider.models()
     assert newer == ModelInfo(
-        "fake-claude", "there", display_name="Fake-Claude", context_length=200_000, vision=True, reasoning=True
+        "fake-claude",
+        "there",
+        display_name="Fake-Claude",
+        context_length=200_000,
+        tools=True,
+        vision=True,
+        reasoning=True,
     )
     assert retired.problem
     assert bare == ModelInfo("d", "there")

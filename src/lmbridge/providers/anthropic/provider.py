@@ -161,6 +161,8 @@ class AnthropicProvider:
             provider=self.id,
             display_name=called if isinstance(called, str) and len(called) <= 128 and called.isprintable() else "",
             context_length=number(model.max_input_tokens),
+            # Whoever tells of capabilities is Anthropic, and all of its models call tools.
+            tools=True if isinstance(model.capabilities, dict) else None,
             vision=model.can("image_input"),
             reasoning=model.can("thinking"),
             problem="Its provider has retired it." if retired else "",

@@ -27,6 +27,7 @@ SAYS = {
     "openai_client.py": "dimensions",
     "responses_client.py": "The model calls get_weather",
     "anthropic_client.py": "Here is the result: 18 degrees, sunny.",
+    "mcp_host.py": "an error is a result: True No model named 'lmbridge-tinny'",
     "ollama_client.py": "The model calls get_weather with {'city': 'Paris'}",
     "langchain_client.py": "name='Anna' age=31",
     "lmstudio_manager.py": "answered by",

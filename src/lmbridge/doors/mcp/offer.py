@@ -1,8 +1,8 @@
 """What an MCP server says of itself, and the answers that can be given before it is really there.
 
 The official package takes a second or more to import on a slow machine (`python -m bench mcp_start`), and a host
-waits for the answer to `initialize` before it shows anything. So what only repeats what is written here is answered
-at once, by `greeting`, and the server of the package takes over with everything else.
+waits for the answer to `initialize` before it shows anything. So what only repeats what is written here is
+answered at once, by `greeting`, and the server of the package takes over with everything else.
 
 Sources: https://modelcontextprotocol.io/specification/2025-11-25/basic/lifecycle, and for `server/discover`, with
 which newer hosts begin, version 2026-07-28.

@@ -17,10 +17,7 @@ READ = "-"
     "presets",
     cls=BridgeGroup,
     examples=[
-        (
-            'lmbridge presets create writer model=qwen3-8b context_length=16384 system="You write short."',
-            "one more",
-        ),
+        ("lmbridge presets create warm temperature=0.9", "one more"),
         ("lmbridge chat --preset warm", "and use it"),
         ("lmbridge presets list", "which there are"),
     ],

@@ -1,4 +1,4 @@
-"""What an MCP host does with `lmbridge mcp`: starts it, looks at its tools, asks. `pip install 'lmbridge[mcp]'`."""
+"""What an MCP host does with `lmbridge mcp`: starts it, looks at it, asks. Needs `pip install 'lmbridge[mcp]'`."""
 
 import asyncio
 import sys

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from contextvars import copy_context
 
 import pytest
 
-from lmbridge.core.depth import VARIABLE, arrive, deeper, depth, mark
+from lmbridge.core.depth import arrive, deeper, depth, mark
 from lmbridge.core.errors import TooDeep
 
 
@@ -30,13 +27,6 @@ def test_a_server_within_a_server_is_refused_and_told_why() -> None:
 def test_a_call_that_is_marked_is_refused(value: object) -> None:
     with pytest.raises(TooDeep), deeper(value):
         raise AssertionError
-
-
-def test_a_program_that_a_marked_one_started_is_marked() -> None:
-    program = "from lmbridge.core.depth import depth; print(depth())"
-    env = {**os.environ, VARIABLE: "1"}
-    said = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, check=True).stdout
-    assert said.split() == [b"1"]
 
 
 def test_a_request_takes_over_the_mark_it_came_with() -> None:

@@ -2,14 +2,13 @@
 
 An MCP host that is lmbridge itself could ask a model, whose tool asks lmbridge for a model, whose tool asks …:
 round and round, for nothing. So whatever a tool of our MCP server asks for carries a mark, and a second such
-server on the way refuses it. The mark goes along in whatever way there is: the environment of a program that is
-started, a header of a request, `_meta` of a call
-(https://modelcontextprotocol.io/specification/2025-11-25/basic#_meta).
+server on the way refuses it. The mark goes along as a header of a request, and in `_meta` of a call
+(https://modelcontextprotocol.io/specification/2025-11-25/basic#_meta). Not in the environment of programs: an MCP
+server that one marked request has started serves others after it.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,13 +16,13 @@ from typing import Final
 
 from lmbridge.core.errors import TooDeep
 
-VARIABLE: Final = "LMBRIDGE_DEPTH"
-"""For programs that are started: set it to `depth()` where that is not 0."""
 HEADER: Final = "x-lmbridge-depth"
 META: Final = "lmbridge/depth"
 MOST: Final = 1
 """Servers of ours that a request may come through: a model may ask another one, and that one none."""
 _DIGITS: Final = 3
+
+_depth: ContextVar[int] = ContextVar("depth", default=0)
 
 
 def mark(value: object) -> int:
@@ -37,11 +36,6 @@ def mark(value: object) -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _DIGITS:
         return int(value)
     return 0
-
-
-# Looked up once: every request asks for it.
-_started_with: Final = mark(os.environ.get(VARIABLE))
-_depth: ContextVar[int] = ContextVar("depth", default=_started_with)
 
 
 def depth() -> int:

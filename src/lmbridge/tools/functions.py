@@ -89,8 +89,9 @@ def tool(
     marked = Marked(name, description, schema, timeout)
 
     def mark(function: F) -> F:
+        # What is wrong with it is told where it stands.
+        FunctionTool(function, marked, of_class=_of_class(function))
         setattr(function, MARK, marked)
-        FunctionTool(function, of_class=_of_class(function))  # what is wrong with it is told where it stands
         return function
 
     return mark if function is None else mark(function)
@@ -107,6 +108,7 @@ class FunctionTool:
 
     Args:
         function: marked by `tool`, or any that is documented and annotated.
+        marked: what is said of it besides; default what `tool` was told.
         of_class: it is looked at inside of its class, and cannot be called yet.
 
     Attributes:
@@ -116,8 +118,8 @@ class FunctionTool:
         InvalidRequest: as `tool`.
     """
 
-    def __init__(self, function: Function, *, of_class: bool = False) -> None:
-        marked: Marked = getattr(function, MARK, Marked())
+    def __init__(self, function: Function, marked: Marked | None = None, *, of_class: bool = False) -> None:
+        marked = marked or getattr(function, MARK, Marked())
         said = documented(inspect.getdoc(function))
         name = marked.name or getattr(function, "__name__", type(function).__name__)
         if not _NAME.fullmatch(name):

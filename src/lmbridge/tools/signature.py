@@ -140,7 +140,7 @@ def _schema(
         whole = msgspec.json.schema(shape, schema_hook=_schema_of)
     except TypeError as error:
         raise InvalidRequest(
-            f"A parameter of {_name(function)!r} has a type that JSON cannot hold: {error}.",
+            f"A parameter of {_name(function)!r} has a type that JSON cannot hold: {str(error).splitlines()[-1]}.",
             hint="Use text, numbers, lists, dicts, `Literal`, enums, dataclasses, or give the tool a schema.",
         ) from error
     definitions: dict[str, Any] = {}
@@ -194,6 +194,8 @@ def _pydantic(kind: object) -> bool:
 
 
 def _schema_of(kind: Any) -> dict[str, object]:
+    if kind is object:
+        return {"title": "Any"}
     if kind is Path:
         return {"type": "string", "format": "path"}
     if _pydantic(kind):
@@ -204,6 +206,8 @@ def _schema_of(kind: Any) -> dict[str, object]:
 
 def _decoded(kind: Any, value: object) -> object:
     """For msgspec, which tells where in the arguments a ValueError was."""
+    if kind is object:
+        return value
     if kind is Path and isinstance(value, str):
         return Path(value)
     if _pydantic(kind):

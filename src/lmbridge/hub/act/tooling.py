@@ -69,8 +69,7 @@ class Tooling:
 def _variants(name: str) -> Iterator[str]:
     """The name, and others like it for when it is taken."""
     yield name
-    for number in itertools.count(2):
-        yield f"{name[: _LONGEST - 1 - len(str(number))]}_{number}"
+    yield from (f"{name[: _LONGEST - 1 - len(str(number))]}_{number}" for number in itertools.count(2))
 
 
 def _qualified(box: str, tool: str) -> str:

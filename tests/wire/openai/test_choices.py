@@ -83,6 +83,14 @@ def test_tool_calls_grow_piece_by_piece_and_lose_their_numbers() -> None:
     ]
 
 
+def test_of_several_reasons_to_finish_the_last_one_counts() -> None:
+    choices = Choices("p", 2)
+    for data in (event(0, "length", content="a"), event(0, "stop")):
+        choices.feed(data)
+    (choice,) = json.loads(choices.whole())["choices"]
+    assert (choice["finish_reason"], choice["message"]["content"]) == ("stop", "a")
+
+
 def test_log_probabilities_are_joined() -> None:
     choices = Choices("p", 1)
     for token in "ab":

@@ -23,6 +23,7 @@ SAYS = {
     "blocking.py": "lmbridge-tiny-embed embedding",
     "schema.py": "Anna is 31",
     "tools.py": "The model calls get_weather",
+    "mcp_tools.py": "get_weather -> 18 degrees and sunny in Paris",
     "embed.py": "paraphrase",
     "openai_client.py": "dimensions",
     "responses_client.py": "The model calls get_weather",
@@ -33,6 +34,7 @@ SAYS = {
     "lmstudio_manager.py": "answered by",
     "stand_in_client.py": "lmbridge-tiny:2 has a context of 1024 tokens",
     "watch.py": "request_started",
+    "one_provider.py": "It calls get_weather",
 }
 """A piece of what each example prints when it works."""
 
@@ -68,6 +70,21 @@ def test_the_example_of_the_llm_command_runs(gateway_url: str, tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     assert "lmbridge makes the language models" in done.stdout
     assert '{"name": "Anna", "age": 31}' in done.stdout
+
+
+def test_the_example_of_mcp_servers_runs(tmp_path: Path) -> None:
+    home, server = tmp_path / "lmbridge", ROOT / "docs" / "examples" / "mcp" / "weather_server.py"
+    home.mkdir()
+    table = f'[mcp.weather]\ncommand = "{sys.executable}"\nargs = ["{server}"]\n'
+    (home / "lmbridge.toml").write_text(table)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    own = {"HOME": str(tmp_path), "LMBRIDGE_HOME": str(home), "LMBRIDGE_DISABLED": "lmstudio", "PATH": path}
+    command = ["/bin/sh", str(ROOT / "docs" / "examples" / "mcp_tools.sh")]
+    done = subprocess.run(command, env={**os.environ, **own}, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert "not agreed to yet" in done.stdout
+    assert "18 degrees and sunny in Oslo" in done.stdout
+    assert "get_weather: 18 degrees and sunny in Paris" in done.stderr
 
 
 @pytest.mark.parametrize("example", OF_LMSTUDIO, ids=lambda path: path.name)

@@ -9,9 +9,8 @@ def test_the_names_are_those_that_were_set() -> None:
     assert names_of(told) == {"fast": "a", "premium": "c", "embedding": "e"}
 
 
-def test_who_names_none_gets_the_standard_one_unless_another_was_set() -> None:
-    assert names_of({"standard": "b"}) == {"chat": "b", "standard": "b"}
-    assert names_of({"standard": "b", "model": "m"})["chat"] == "m"
+def test_the_standard_one_is_not_for_who_names_none() -> None:
+    assert names_of({"standard": "b"}) == {"standard": "b"}
 
 
 def test_every_tier_has_a_setting() -> None:

@@ -147,3 +147,14 @@ async def test_a_server_that_comes_up_a_moment_after_it_was_asked_is_found_at_on
         runtime.state = "ready"
         assert await it.resolve("runtime:") == BIG
         assert await it.resolve("runtime:org/big") == BIG
+
+
+async def test_the_standard_model_of_a_provider_is_for_who_asks_that_provider() -> None:
+    runtime = ScriptedRuntime([SMALL, BIG, EMBED], names={"standard": "org/big"})
+    async with hub(runtime) as it:
+        assert await it.resolve("runtime:") == BIG
+        assert await it.resolve("") == SMALL
+        assert await it.resolve("runtime:", "embedding") == EMBED
+    runtime = ScriptedRuntime([SMALL, BIG], names={"standard": "org/big", "chat": "org/small"})
+    async with hub(runtime) as it:
+        assert await it.resolve("runtime:") == SMALL

@@ -109,3 +109,14 @@ def test_a_table_waits_for_an_extension_that_is_not_active(home: Home, caplog: p
 def test_two_of_one_name_are_refused(home: Home) -> None:
     with pytest.raises(ConfigInvalid, match=r"\[openai\.embedded\]: there is a provider 'embedded' already"):
         Registry(home.config('[openai.embedded]\nurl = "http://h"\n'), Installed())
+
+
+def test_one_that_is_disabled_is_not_even_imported(home: Home) -> None:
+    points = Installed(provider("bad", "X", "no_such_module"), extension("worse", "X", "no_such_module"))
+    registry = Registry(
+        home.config('disabled = ["bad", "worse"]\n[bad]\nx = 1\n[extensions.worse]\ny = 1\n'), points
+    )
+    entry = registry.entry("bad")
+    assert entry is not None
+    assert (entry.state, registry.extensions.states[0].state) == ("disabled", "disabled")
+    assert ids(registry) == ["embedded"]

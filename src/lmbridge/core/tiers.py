@@ -22,11 +22,7 @@ def tier_settings() -> tuple[Setting, ...]:
 
 
 def names_of(settings: Mapping[str, str]) -> dict[str, str]:
-    """The names that the values of those settings give (`Namer.names`), unset ones left out.
-
-    Who names none gets the standard one, unless another was set for that.
-    """
-    chat = settings.get("model", "") or settings.get("standard", "")
-    told = {"chat": chat, "embedding": settings.get("embedding_model", "")}
+    """The names that the values of those settings give (`Namer.names`), unset ones left out."""
+    told = {"chat": settings.get("model", ""), "embedding": settings.get("embedding_model", "")}
     told |= {tier: settings.get(tier, "") for tier in TIERS}
     return {name: model for name, model in told.items() if model}

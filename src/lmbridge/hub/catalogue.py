@@ -161,7 +161,9 @@ class Catalogue:
         """A model for who names none; of one provider, unless *owner* is ""."""
         mine = [m for m in models if owner in ("", m.provider)]
         for namer in self._namers:
-            meant = namer.names.get(kind)
+            # The standard one of a provider is for who asks that provider; else a cloud's could be everybody's.
+            standard = namer.names.get("standard") if owner and kind == "chat" else None
+            meant = namer.names.get(kind) or standard
             if meant and any(m.provider == namer.id and not m.stale_s for m in mine):
                 return routing.resolve(f"{namer.id}:{meant}", kind, mine, self._names())
         return routing.choose(kind, mine, loaded, self._servers())

@@ -148,6 +148,8 @@ class Extensions:
     def _state_of(self, point: EntryPoint, config: Config, taken: Sequence[str]) -> ExtensionState:
         package = point.dist.name if point.dist is not None else ""
         state = ExtensionState(point.name, "failed", package=package)
+        if point.name in config.disabled:
+            return replace(state, state="disabled")  # one that cannot even be imported is left out so
         try:
             extension = _made(point.load())
             manifest = _checked(extension, self.manifests)

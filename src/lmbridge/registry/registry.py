@@ -99,7 +99,8 @@ class Registry:
         self.extensions.activate(list(found(EXTENSIONS)), config, [source.name for source in sources])
         sources += self._registered()
         self._refuse_strays([*(source.name for source in sources), *(entry.id for entry in entries)])
-        self._unused = set(config.disabled) - set(config.kept.disabled) - set(self.extensions.manifests)
+        known = {state.id for state in self.extensions.states}
+        self._unused = set(config.disabled) - set(config.kept.disabled) - known
         self._taken: set[str] = set()
         entries += [entry for source in sources for entry in self._entries(source)]
         self._unused -= {entry.id for entry in entries}
@@ -133,23 +134,26 @@ class Registry:
     # -- building ---------------------------------------------------------------------------------
 
     def _sources(self, points: Sequence[EntryPoint]) -> tuple[list[Entry], list[_Source]]:
-        """The classes that entry points lead to, and entries for those that lead nowhere."""
-        failed: list[Entry] = []
+        """The classes that entry points lead to, and entries for those that lead nowhere or are not to be used."""
+        others: list[Entry] = []
         sources: list[_Source] = []
         for point in sorted(points, key=lambda point: _rank(point.name)):
             own = point.value.startswith("lmbridge.")
+            if not own and point.name in self._config.disabled:
+                others.append(Entry(point.name, (point.name,), "disabled"))
+                continue
             try:
                 given = point.load()
             except (Exception, SystemExit) as error:
                 if own:
                     raise
-                failed.append(Entry(point.name, (point.name,), "failed", reason=said(error)))
+                others.append(Entry(point.name, (point.name,), "failed", reason=said(error)))
                 continue
             if not own and (wrong := provider_problem(given)):
-                failed.append(Entry(point.name, (point.name,), "failed", reason=wrong))
+                others.append(Entry(point.name, (point.name,), "failed", reason=wrong))
             else:
                 sources.append(_Source(point.name, given, own))
-        return failed, sources
+        return others, sources
 
     def _registered(self) -> list[_Source]:
         return [
@@ -208,13 +212,10 @@ class Registry:
             near = get_close_matches(stray, known, n=1)
             hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
             raise ConfigInvalid(_where(stray, config), f"there is no table {stray!r} of settings", hint=hint)
-        for stray in sorted(config.extensions.keys() - self.extensions.manifests.keys() - set(self._failed())):
+        for stray in sorted(config.extensions.keys() - {state.id for state in self.extensions.states}):
             if stray not in config.kept.extensions:
                 hint = "`lmbridge providers list` shows those that are installed."
                 raise ConfigInvalid(f"[extensions.{stray}]", f"there is no extension {stray!r}", hint=hint)
-
-    def _failed(self) -> list[str]:
-        return [state.id for state in self.extensions.states if state.state == "failed"]
 
     def _waiting(self, strays: Iterable[str]) -> set[str]:
         """The tables that may belong to an extension which is switched off or failed."""

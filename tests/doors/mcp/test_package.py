@@ -7,9 +7,12 @@ import json
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from tests.doors.gateway.asking import until
 from tests.doors.mcp.asking import OFFER, lending
 from tests.doors.mcp.test_stdio import CALL, INITIALIZE, LIST
+from tests.fakes.provider import ScriptedProvider
 
+from lmbridge.core.models import ModelInfo
 from lmbridge.doors.mcp.lines import Message
 from lmbridge.doors.mcp.package import serve
 from lmbridge.doors.mcp.server import make_server
@@ -102,3 +105,17 @@ async def test_a_host_that_does_not_listen_any_more_is_the_end(hub: Hub) -> None
     told = Told(INITIALIZE)
     told.gone = True
     await served(hub, told)
+
+
+async def test_calls_under_way_are_stopped_when_the_host_goes() -> None:
+    scripted = ScriptedProvider([ModelInfo("a", "scripted")])
+    scripted.gate.clear()
+    load = {**CALL, "params": {"name": "load_model", "arguments": {"model": "a"}}}
+    async with Hub([scripted]) as hub:
+        told = Told(INITIALIZE, load)
+        serving = asyncio.ensure_future(served(hub, told))
+        await until(lambda: scripted.loads == ["a"])
+        await asyncio.to_thread(told.give, None)
+        await serving
+        scripted.gate.set()
+    assert not any("result" in message for message in told.heard if message.get("id") == 2)

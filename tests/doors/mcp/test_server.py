@@ -132,6 +132,13 @@ async def test_a_document_that_is_not_there_is_told_with_what_is(provider: OpenA
     assert caught.value.data["code"] == "model_not_found"
 
 
+@pytest.mark.parametrize("method", ["list_tools", "list_resources", "list_resource_templates"])
+async def test_a_cursor_that_is_none_of_ours_is_refused(provider: OpenAIProvider, method: str) -> None:
+    async with connected([provider]) as client:
+        with pytest.raises(MCPError, match="one page"):
+            await getattr(client, method)(cursor="2")
+
+
 @modes
 async def test_models_are_loaded_and_unloaded(mode: str) -> None:
     scripted = ScriptedProvider([ModelInfo("a", "scripted")])

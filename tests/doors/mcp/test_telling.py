@@ -52,6 +52,16 @@ async def test_what_fails_is_not_told_any_more() -> None:
     assert told == []
 
 
+async def test_a_model_that_thinks_is_told_to() -> None:
+    told: Told = []
+    teller = into(told)
+    teller.thinking(1)
+    await teller.flush()
+    teller.writing(2, "Yes")
+    await teller.flush()
+    assert told == [(3.0, "Thinking"), (4.0, "Yes")]
+
+
 async def test_numbers_only_grow() -> None:
     told: Told = []
     teller = into(told)

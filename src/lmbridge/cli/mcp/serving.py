@@ -38,6 +38,8 @@ def over_stdio(offer: Offer, follow: Callable[[], Following]) -> None:
         MissingExtra: the package that speaks MCP is not installed.
     """
     need_mcp()
+    if sys.stdin is not None and sys.stdin.isatty():
+        _tell_a_person()
     run(open_pipe(offer), offer, follow)
 
 
@@ -98,6 +100,13 @@ async def _listen(offer: Offer, config: Config, settings: GatewayConfig, follow:
             max_body=settings.max_body,
             on_ready=ready,
         )
+
+
+def _tell_a_person() -> None:
+    from lmbridge.cli import render
+
+    render.note("An MCP host starts this and talks with it; `lmbridge mcp --manifest` prints the entry for one.")
+    render.note("Ctrl-C ends it.")
 
 
 def _log_to_stderr() -> None:

@@ -50,7 +50,10 @@ class _Handlers:
         self._tools = Tools(borrow, manage=offer.manage)
         self._listed = [types.Tool.model_validate(tool) for tool in offered(manage=offer.manage)]
 
-    async def list_tools(self, context: Context, params: object) -> types.ListToolsResult:
+    async def list_tools(
+        self, context: Context, params: types.PaginatedRequestParams | None
+    ) -> types.ListToolsResult:
+        _check_first_page(params)
         return types.ListToolsResult(tools=self._listed)
 
     async def call_tool(
@@ -74,7 +77,10 @@ class _Handlers:
             caller = Caller(told, lender, partial(self._check_manage, context.request))
             return await self._tools.call(params.name, params.arguments or {}, caller)
 
-    async def list_resources(self, context: Context, params: object) -> types.ListResourcesResult:
+    async def list_resources(
+        self, context: Context, params: types.PaginatedRequestParams | None
+    ) -> types.ListResourcesResult:
+        _check_first_page(params)
         found = await apart(self._documents())
         return types.ListResourcesResult(
             resources=[
@@ -94,7 +100,10 @@ class _Handlers:
             async with self._borrow() as hub:
                 return await shelf.documents(hub)
 
-    async def list_templates(self, context: Context, params: object) -> types.ListResourceTemplatesResult:
+    async def list_templates(
+        self, context: Context, params: types.PaginatedRequestParams | None
+    ) -> types.ListResourceTemplatesResult:
+        _check_first_page(params)
         template = types.ResourceTemplate(
             uri_template=shelf.TEMPLATE,
             name="model",
@@ -149,6 +158,12 @@ async def apart(work: Coroutine[Any, Any, T]) -> T:
         if not task.cancelled():
             task.exception()  # nobody else will look at it
         raise
+
+
+def _check_first_page(params: types.PaginatedRequestParams | None) -> None:
+    """Lists are one page here, so no cursor is one of ours."""
+    if params is not None and params.cursor is not None:
+        raise MCPError(INVALID_PARAMS, "This cursor is not known: the list has one page.")
 
 
 async def _send(context: Context, number: float, message: str) -> None:

@@ -56,6 +56,10 @@ class Telling:
         """How far the prompt is read."""
         self._tell(LOADED + fraction, f"Reading the prompt: {fraction:.0%}")
 
+    def thinking(self, pieces: int) -> None:
+        """That the model thinks, which is no part of the answer."""
+        self._tell(READ + pieces, "Thinking")
+
     def writing(self, pieces: int, text: str) -> None:
         """What the answer is so far."""
         self._tell(READ + pieces, text if len(text) <= LONGEST else f"…{text[-LONGEST:]}")

@@ -17,7 +17,7 @@ from lmbridge.core.errors import (
     UnsupportedParameter,
     error_from_code,
 )
-from lmbridge.core.events import Answer, AnswerBuilder, PromptProgress, TextDelta
+from lmbridge.core.events import Answer, AnswerBuilder, PromptProgress, ReasoningDelta, TextDelta
 from lmbridge.core.hub import AnyHub
 from lmbridge.core.json_schema import SchemaInvalid, check_schema, problems
 from lmbridge.core.messages import ImagePart, Message, Part, TextPart
@@ -172,6 +172,9 @@ async def _answer(hub: AnyHub, request: ChatRequest, told: Telling) -> Answer:
             elif isinstance(event, TextDelta) and event.index == 0:
                 pieces, said = pieces + 1, said + event.text
                 told.writing(pieces, said)
+            elif isinstance(event, ReasoningDelta) and event.index == 0:
+                pieces += 1
+                told.thinking(pieces)
     return builder.close()
 
 

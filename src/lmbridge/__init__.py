@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lmbridge import sync as sync
     from lmbridge.assembly import connect as connect
+    from lmbridge.assembly import mcp_server as mcp_server
     from lmbridge.clients.lmstudio import LMStudioClient as LMStudioClient
     from lmbridge.clients.lmstudio import LMStudioSettings as LMStudioSettings
     from lmbridge.config import Config as Config
@@ -178,6 +179,7 @@ _HOME = {
     "connect": "assembly",
     "errors": "core.errors",
     "load_config": "config",
+    "mcp_server": "assembly",
     "replay": "hub.act.telling",
     "sync": "sync",
     "tool": "tools.functions",

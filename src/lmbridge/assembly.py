@@ -5,7 +5,7 @@ The only place that joins providers and hub. Which providers there are is the re
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ from lmbridge.registry import Registry
 
 if TYPE_CHECKING:
     from lmbridge.hub.usage import Ledger
+    from lmbridge.tools.mcp.box import MCPBox
     from lmbridge.tools.mcp.lending import Lending
     from lmbridge.tools.mcp.servers import MCPServers
 
@@ -127,6 +128,46 @@ def mcp_servers(config: Config) -> MCPServers:
     from lmbridge.tools.mcp.servers import MCPServers
 
     return MCPServers(config.home, config.mcp, config.source)
+
+
+def mcp_server(
+    name: str = "",
+    *,
+    command: str = "",
+    url: str = "",
+    env: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    config: Config | None = None,
+) -> MCPBox:
+    """The tools of an MCP server for `Model.act`: `async with lmbridge.mcp_server("files") as files: ...`.
+
+    It is started, or connected to, when it is first asked for something. A server of the user's is used as he
+    agreed with `lmbridge mcp servers allow`; whoever writes a command line or a URL here has agreed to it. Which
+    calls are made is for the `approve` of `Model.act` to say, save those that the user forbade.
+
+    Args:
+        name: one of the user's servers; with a command or a URL, what it is called.
+        command: a command line that starts one. env: variables it gets besides ours, which are without secrets.
+        url: the address of one that speaks streamable HTTP. headers: sent with each request.
+        config: settings; default what environment and lmbridge.toml say.
+
+    Raises:
+        ToolServerNotFound, ToolServerNotAllowed: no such server, or the user did not agree to it.
+        ToolServerUnavailable: what is given cannot be started. MissingExtra: the package `mcp` is not installed.
+    """
+    found = mcp_servers(config or load_config())
+    if not command and not url:
+        return found.box(found.entry(name))
+    from lmbridge.machine.mcp.entries import checked, of_command, of_url
+    from lmbridge.tools.mcp.box import MCPBox
+    from lmbridge.tools.mcp.rules import Rules
+
+    if command and not url:
+        entry = replace(of_command(command, name), env=dict(env or {}), cwd=str(Path.cwd()))
+    else:
+        entry = replace(of_url(url, name), command=command, headers=dict(headers or {}))
+    entry = entry if entry.problem else checked(entry)
+    return MCPBox(entry, Rules.of(entry, found.consents))
 
 
 def tool_servers(config: Config) -> Lending:

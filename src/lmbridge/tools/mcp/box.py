@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar, cast
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
@@ -115,6 +116,14 @@ class MCPBox:
         self._names: dict[str, str] = {}
         self._own: dict[str, Tool] = {}
         self._closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
 
     # ---- as a toolbox
 

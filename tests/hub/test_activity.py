@@ -198,3 +198,14 @@ def test_uptime_counts_from_the_start() -> None:
     activity = Activity()
     activity.started -= 10
     assert activity.uptime_s >= 10
+
+
+def test_every_turn_that_ends_is_kept_with_what_its_caller_says_it_is_for() -> None:
+    activity, kept = Activity(), list[Turn]()
+    begin(activity).end()
+    activity.keep(kept.append)
+    turn = activity.begin(TINY, "chat", "openai", perf_counter(), task="summaries")
+    assert kept == []
+    turn.end()
+    assert [(one.task, one.number) for one in kept] == [("summaries", 2)]
+    assert turn.total_s > 0

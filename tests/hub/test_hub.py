@@ -26,6 +26,7 @@ from lmbridge.core.models import Instance, LoadOptions, ModelInfo
 from lmbridge.core.provider import Progress, ProviderContext, ProviderState
 from lmbridge.core.requests import ChatRequest, EmbedRequest, Sampling
 from lmbridge.hub.hub import Hub
+from lmbridge.hub.usage import Ledger
 from lmbridge.providers.openai import OpenAIProvider
 
 CHAT, EMBED = ModelInfo("talker", "scripted"), ModelInfo("embedder", "scripted", kind="embedding")
@@ -443,3 +444,23 @@ async def test_what_is_attached_to_a_hub_ends_after_its_providers() -> None:
     async with Hub([provider], attached=[attached]) as hub:
         assert hub.attached == (attached,)
     assert (provider.closed, attached.closed) == (True, 1)
+
+
+async def test_a_hub_with_a_ledger_tells_what_its_models_were_used_for(tmp_path: Path) -> None:
+    path = tmp_path / "usage.db"
+    async with Hub([provider()], ledger=Ledger(path)) as hub:
+        await hub.answer(ChatRequest("talker", "one two", task="greeting"))
+        (row,) = (await hub.usage("task", model="talk")).rows
+        assert (row.name, row.calls, row.errors) == ("greeting", 1, 0)
+        assert (await hub.usage(until=1.0)).rows == ()
+        await hub.embed(EmbedRequest("embedder", ("one",)))
+    later = Ledger(path)
+    assert (await later.report()).total.calls == 2  # what waited was written at the end
+    await later.aclose()
+
+
+async def test_a_hub_without_a_ledger_knows_of_no_usage() -> None:
+    async with Hub([provider()]) as hub:
+        await hub.answer(ChatRequest("talker", "one two"))
+        report = await hub.usage("day", since=1.0)
+    assert (report.by, report.rows, report.total.calls, report.since) == ("day", (), 0, 1.0)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from lmbridge.core.errors import ConfigInvalid
 from lmbridge.machine.programs import plan as planning
@@ -61,6 +62,13 @@ def test_a_read_only_file_is_refused_before_anything_is_asked(tmp_path: Path) ->
     (tmp_path / "x").chmod(0o444)
     with pytest.raises(ConfigInvalid, match="read-only"):
         planning.connecting([part(tmp_path / "x")])
+
+
+def test_keys_are_found_where_the_program_keeps_them(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text('{"t": {"k": "theirs"}, "u": "other"}')
+    mine = replace(part(tmp_path / "x", "k", "ours"), key_at=("t", "k"))
+    assert planning.keys_in(planning.connecting([mine]), [mine]) == ("theirs", "ours")
+    assert planning.keys_in(planning.connecting([mine]), [replace(mine, key_at=("t", "n")), part(tmp_path)]) == ()
 
 
 def test_a_plan_does_not_show_what_is_in_its_files(tmp_path: Path) -> None:

@@ -86,6 +86,10 @@ class _Work(Struct):
         left = [each for each in records if not any(each.path == str(part.file) for part in parts)]
         return (*planning.connecting(parts, records), *planning.disconnecting(left))
 
+    def keys(self, plans: tuple[FilePlan, ...]) -> tuple[str, ...]:
+        """The keys in what is shown, which nobody is to see: the new one, and one that stands in its place."""
+        return (*((self.link.key,) if self.link.key else ()), *planning.keys_in(plans, self.parts()))
+
     def look_up(self) -> None:
         """Find the connection of this program that there is, with the file that was named or its usual ones."""
         usual = self.program.parts(self.places, self.link)
@@ -117,7 +121,9 @@ def connect(name: str, wishes: Wishes) -> None:
     if wishes.dry_run or not any(plan.changes for plan in plans):
         _tell(work, plans, (), done=False)
         return
-    _agree(work, plans)
+    if not _agreed(work, plans):
+        render.note("Nothing was written.", "dim")
+        return
     with Connections(config.home).turn():
         _write(work, plans, needs_key)
 
@@ -197,14 +203,13 @@ async def _taken(url: str, key: str) -> bool:
     return True
 
 
-def _agree(work: _Work, plans: tuple[FilePlan, ...]) -> None:
-    """Show the change and have it agreed to."""
+def _agreed(work: _Work, plans: tuple[FilePlan, ...]) -> bool:
+    """Show the change, and ask whether it is wanted."""
     if not work.wishes.as_json:
-        showing.diffs(plans, hide=work.link.key)
+        showing.diffs(plans, hide=work.keys(plans))
     if "tools" in work.uses and not work.wishes.as_json:
         render.note(f"{work.program.name} will run: {' '.join(work.link.command)}", "dim")
-    if not work.wishes.yes and not render.confirmed(f"Write this into {work.program.name}'s settings?"):
-        raise SystemExit(1)
+    return work.wishes.yes or render.confirmed(f"Write this into {work.program.name}'s settings?")
 
 
 def _write(work: _Work, shown: tuple[FilePlan, ...], needs_key: bool) -> None:
@@ -282,7 +287,7 @@ def _tell(work: _Work, plans: tuple[FilePlan, ...], copies: tuple[Path | None, .
         _tell_as_json(work, plans, copies, done=done)
         return
     if not done and changes:
-        showing.diffs(plans, hide=work.link.key)
+        showing.diffs(plans, hide=work.keys(plans))
         render.note("Nothing was written.", "dim")
         return
     if not changes:
@@ -299,8 +304,16 @@ def _tell(work: _Work, plans: tuple[FilePlan, ...], copies: tuple[Path | None, .
         said.append(f"the MCP server answers as {work.checked['server']}")
     if said:
         render.sentence(f"Tried out: {', and '.join(said)}.")
+    if work.wishes.key not in ("", "-") and not work.made and "models" in work.uses:
+        render.note("No key was made: " + _why_no_key(work), "dim")
     if work.program.after:
         render.note(work.program.after, "dim")
+
+
+def _why_no_key(work: _Work) -> str:
+    if not work.program.takes_key:
+        return f"{work.program.name} keeps its keys itself."
+    return "the gateway asks for none." if not work.link.key else "there was one already."
 
 
 def _tell_as_json(
@@ -321,6 +334,6 @@ def _tell_as_json(
             "uses": list(work.uses),
             "files": files,
             "checked": work.checked,
-            **({"diff": showing.text_of(plans, hide=work.link.key)} if work.wishes.dry_run else {}),
+            **({"diff": showing.text_of(plans, hide=work.keys(plans))} if work.wishes.dry_run else {}),
         }
     )

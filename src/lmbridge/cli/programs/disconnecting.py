@@ -7,8 +7,10 @@ import os
 from lmbridge.cli import render
 from lmbridge.cli.programs import showing
 from lmbridge.cli.programs.connecting import revoked
+from lmbridge.cli.programs.listing import BLANK
 from lmbridge.config import load_config
 from lmbridge.core.errors import ConfigInvalid, InvalidRequest
+from lmbridge.machine.lmstudio.home import Places
 from lmbridge.machine.programs import plan as planning
 from lmbridge.machine.programs.catalogue import program as named
 from lmbridge.machine.programs.plan import FilePlan
@@ -28,10 +30,11 @@ def disconnect(name: str, file: str, *, force: bool, yes: bool, dry_run: bool, a
     mine = _of(connections, program, file)
     plans = _planned(mine, force=force)
     if not as_json:
-        showing.diffs(plans)
+        showing.diffs(plans, hide=planning.keys_in(plans, program.parts(Places.here(), BLANK)))
     if not dry_run:
         if not yes and not render.confirmed(f"Take this out of {program.name}'s settings?"):
-            raise SystemExit(1)
+            render.note("Nothing was written.", "dim")
+            return
         with connections.turn():
             if _planned(_of(connections, program, file), force=force) != plans:
                 raise ConfigInvalid(str(plans[0].path), "was changed while you were asked", hint="Try again.")

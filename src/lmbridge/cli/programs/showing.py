@@ -13,11 +13,11 @@ OUR_KEYS = re.compile(rf"{re.escape(PREFIX)}[\w-]{{20,}}")
 STYLES = {"+": ("green",), "-": ("red",), "@": ("cyan",)}
 
 
-def diffs(plans: Iterable[FilePlan], hide: str = "") -> None:
+def diffs(plans: Iterable[FilePlan], hide: Sequence[str] = ()) -> None:
     """Show what would become of each file, to standard error: the question comes after it.
 
     Args:
-        hide: a key that is not to be seen.
+        hide: keys that are not to be seen.
     """
     for plan in plans:
         for line in plan.diff():
@@ -25,14 +25,16 @@ def diffs(plans: Iterable[FilePlan], hide: str = "") -> None:
             render.as_it_is(shown, *(("bold",) if line[:3] in ("+++", "---") else STYLES.get(line[:1], ())))
 
 
-def text_of(plans: Iterable[FilePlan], hide: str = "") -> str:
+def text_of(plans: Iterable[FilePlan], hide: Sequence[str] = ()) -> str:
     """The same as one text."""
     return "\n".join(_hidden(line, hide) for plan in plans for line in plan.diff())
 
 
-def _hidden(line: str, hide: str) -> str:
-    """A line without keys of ours."""
-    return OUR_KEYS.sub("KEY", line.replace(hide, "KEY") if hide else line)
+def _hidden(line: str, hide: Sequence[str]) -> str:
+    """A line without keys."""
+    for key in hide:
+        line = line.replace(key, "KEY")
+    return OUR_KEYS.sub("KEY", line)
 
 
 def listed(words: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from lmbridge.core.errors import ConfigInvalid
 from lmbridge.machine.programs import settings_file, values
 from lmbridge.machine.programs.change import Change, Setting, changed, empty, taken_back
 from lmbridge.machine.programs.languages import LANGUAGES, LanguageName
-from lmbridge.machine.programs.program import Part
+from lmbridge.machine.programs.program import NO_KEY, Part
 from lmbridge.machine.programs.records import FileRecord
 
 
@@ -128,6 +128,18 @@ def value_in(plans: Iterable[FilePlan], part: Part, path: values.Path, *, before
         if plan.path == part.file and text is not None and path:
             return values.found(LANGUAGES[plan.language].values(text), path)
     return values.MISSING
+
+
+def keys_in(plans: Iterable[FilePlan], parts: Iterable[Part]) -> tuple[str, ...]:
+    """The keys that stand where a program keeps its key, now or then: for who shows the texts."""
+    texts = [(plan.language, text) for plan in plans for text in (plan.before, plan.after) if text is not None]
+    there = [
+        values.found(LANGUAGES[language].values(text), part.key_at)
+        for part in parts
+        for language, text in texts
+        if part.key_at and part.language == language
+    ]
+    return tuple(dict.fromkeys(key for key in there if isinstance(key, str) and key not in ("", NO_KEY)))
 
 
 @contextmanager

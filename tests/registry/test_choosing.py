@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint
+
 import pytest
 from tests.fakes.extensions import Installed, extension, provider
 from tests.registry.conftest import Home
@@ -7,7 +9,7 @@ from tests.registry.conftest import Home
 from lmbridge.core.errors import BridgeError, ConfigInvalid, InvalidRequest
 from lmbridge.machine.choices import Choices, read_choices
 from lmbridge.machine.secrets import SecretStore
-from lmbridge.registry import Registry
+from lmbridge.registry import PROVIDERS, Registry
 from lmbridge.registry.choosing import OTHER, Chooser
 
 POINTS = Installed(extension("good", "Good"), extension("ready", "ready"), provider("second", "Second"))
@@ -16,13 +18,13 @@ POINTS = Installed(extension("good", "Good"), extension("ready", "ready"), provi
 class Choosing:
     """Each call opens everything anew, as each run of the command does."""
 
-    def __init__(self, home: Home, toml: str = "", **variables: str) -> None:
-        self.home, self.variables = home, variables
+    def __init__(self, home: Home, toml: str = "", points: Installed = POINTS) -> None:
+        self.home, self.points = home, points
         home.config(toml)
 
     def open(self) -> tuple[Registry, Chooser]:
-        config = self.home.config(**self.variables)
-        registry = Registry(config, POINTS)
+        config = self.home.config()
+        registry = Registry(config, self.points)
         return registry, Chooser(config, registry, SecretStore(self.home.folder, None))
 
     @property
@@ -180,6 +182,19 @@ def test_servers_are_added_under_names_of_their_own_and_forgotten_with_their_key
     assert (kept.secrets, kept.order, kept.disabled, kept.default) == ((), (), (), "embedded")
     assert kept.providers == {"openai": {"ollama": {"preset": "ollama"}}}
     assert SecretStore(choosing.home.folder, None).get("openai/openai/key") is None
+
+
+def test_a_server_of_anthropics_language_is_added_and_forgotten_like_the_others(home: Home) -> None:
+    points = Installed(EntryPoint("anthropic", "lmbridge.providers.anthropic:AnthropicProvider", PROVIDERS))
+    choosing = Choosing(home, points=points)
+    choosing.chooser.add("anthropic")
+    choosing.chooser.add("anthropic", "proxy", "http://h", "PROXY_KEY")
+    assert choosing.ids == ["embedded", "anthropic", "proxy"]
+    choosing.chooser.set_value("anthropic", "key", "sesame")
+    assert choosing.kept.secrets == ("anthropic/anthropic/key",)
+    choosing.chooser.remove("anthropic")
+    assert choosing.ids == ["embedded", "proxy"]
+    assert choosing.kept.secrets == ()
 
 
 def test_a_server_that_cannot_be_is_not_added(choosing: Choosing) -> None:

@@ -20,16 +20,20 @@ from lmbridge.core.provider import ProviderContext, Setting
 from lmbridge.core.settings import all_of, find, typed
 from lmbridge.machine.choices import Choices, change_choices, with_setting
 from lmbridge.machine.secrets import Place, SecretStore
+from lmbridge.providers.anthropic import AnthropicProvider
+from lmbridge.providers.anthropic.settings import URL
 from lmbridge.providers.openai import OpenAIProvider
 from lmbridge.providers.openai.presets import PRESETS
 from lmbridge.registry.registry import Registry
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-SERVERS: Final = "openai"
-"""The table of the servers that have names."""
-
 OTHER: Final = "other"
-"""In place of a preset, for a server of no known sort."""
+"""In place of a preset, for a server of no known sort that speaks OpenAI's language."""
+ANTHROPIC: Final = "anthropic"
+"""Anthropic's API, or a server that speaks its language."""
+
+_TABLES: Final = ("openai", "anthropic")
+"""The tables of servers that have names."""
 
 Change: TypeAlias = Callable[[Choices], Choices]
 
@@ -243,18 +247,22 @@ class Chooser:
         Raises:
             InvalidRequest: the name cannot be used, or is in use. ConfigInvalid: the URL cannot be.
         """
-        sort = "" if preset == OTHER else preset
-        name = name or sort
+        name = name or ("" if preset == OTHER else preset)
         if not NAME.fullmatch(name):
             hint = "Use 1 to 64 letters, digits or `._-`, beginning with a letter or digit."
             raise InvalidRequest(f"{name!r} cannot be the name of a server.", hint=hint, param="name")
         if self._registry.entry(name) is not None:
             hint = "Give it another name, as second argument."
             raise InvalidRequest(f"There is a provider {name!r} already.", hint=hint, param="name")
-        values = {"preset": sort, "url": url, "key_env": key_env}
+        values = {"url": url, "key_env": key_env}
+        if preset == ANTHROPIC:
+            values["url"] = url or URL
+        elif preset != OTHER:
+            values["preset"] = preset
         table: dict[str, object] = {key: value for key, value in values.items() if value}
-        OpenAIProvider.create(table, ProviderContext(self._config.home, name))
-        self._put((SERVERS, name), table)
+        kind = AnthropicProvider if preset == ANTHROPIC else OpenAIProvider
+        kind.create(table, ProviderContext(self._config.home, name))
+        self._put((kind.manifest.id, name), table)
         return name
 
     def remove(self, name: str) -> str:
@@ -263,11 +271,12 @@ class Chooser:
         Raises:
             InvalidRequest: none of that name was added here.
         """
-        path = (SERVERS, name)
-        if not _there(self._config.kept, path):
+        paths = [(table, name) for table in _TABLES if _there(self._config.kept, (table, name))]
+        if not paths:
             hint = "Servers of lmbridge.toml are taken out there; `lmbridge providers disable` switches one off."
             raise InvalidRequest(f"No server {name!r} was added here.", hint=hint, param="name")
-        begins = f"{SERVERS}/{name}/"
+        path = paths[0]
+        begins = f"{'/'.join(path)}/"
         mine = [secret for secret in self._config.kept.secrets if secret.startswith(begins)]
         for secret in mine:
             self._secrets.remove(secret)

@@ -16,7 +16,7 @@ from tests.fakes.openai_server import FakeOpenAI
 
 from lmbridge.cli.providers.servers import SORTS
 from lmbridge.providers.openai.presets import PRESETS_BY_NAME
-from lmbridge.registry.choosing import OTHER
+from lmbridge.registry.choosing import ANTHROPIC, OTHER
 
 
 def told(run: Run, *arguments: str, env: dict[str, str] | None = None) -> dict[str, object]:
@@ -31,7 +31,7 @@ def states(run: Run, env: dict[str, str] | None = None) -> dict[str, str]:
 
 
 def test_every_sort_of_server_can_be_added() -> None:
-    assert (*PRESETS_BY_NAME, OTHER) == SORTS
+    assert (*PRESETS_BY_NAME, ANTHROPIC, OTHER) == SORTS
 
 
 def test_with_its_server_up_a_provider_is_listed_with_its_models_and_can_be_made_the_default(

@@ -37,23 +37,24 @@ def test_a_preset_that_does_not_exist_is_refused_with_those_that_do() -> None:
         made()
 
 
-async def test_a_cloud_wants_the_key_of_its_usual_variable_or_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cloud_wants_the_key_of_its_usual_variable_which_no_other_server_gets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    without = made(preset="openai")
+    with pytest.raises(ProviderUnavailable, match="OPENAI_API_KEY"):
+        await without.load(ModelInfo("gpt", "there"), LoadOptions())
+    monkeypatch.setenv("OPENAI_API_KEY", "sesame")
+    assert made(preset="openai")._endpoint("m").headers == (("authorization", "Bearer sesame"),)
+    assert made(preset="openai", key="own")._endpoint("m").headers == (("authorization", "Bearer own"),)
     async with fake_openai(key="sesame") as server:
-        without = made(preset="openai", url=server.url)
-        state = await without.probe()
+        other = made(preset="openai", url=server.url)
+        state = await other.probe()
         assert (state.state, state.display_name) == ("needs_key", "OpenAI")
-        assert "OPENAI_API_KEY" in state.detail
-        with pytest.raises(ProviderUnavailable, match="OPENAI_API_KEY"):
-            await without.load(ModelInfo("fake-chat", "there"), LoadOptions())
-        monkeypatch.setenv("OPENAI_API_KEY", "sesame")
-        monkeypatch.setenv("MINE", "wrong")
-        with_it = made(preset="openai", url=server.url)
-        other = made(preset="openai", url=server.url, key_env="MINE")
-        own = made(preset="openai", url=server.url, key="wrong")
-        states = [(await each.probe()).state for each in (with_it, other, own)]
-        assert states == ["ready", "needs_key", "needs_key"]
-        for each in (without, with_it, other, own):
+        assert "authorization" not in server.headers
+        asked = made(preset="openai", url=server.url, key_env="OPENAI_API_KEY")
+        assert (await asked.probe()).state == "ready"
+        for each in (without, other, asked):
             await each.aclose()
 
 

@@ -8,8 +8,8 @@ from lmbridge.cli import render
 from lmbridge.cli.command import BridgeCommand, json_option
 from lmbridge.cli.providers.changing import changed
 
-SORTS = ("ollama", "vllm", "llama.cpp", "openai", "other")
-"""The presets, and what stands for none; a test compares them with `providers.openai.presets`."""
+SORTS = ("ollama", "vllm", "llama.cpp", "openai", "anthropic", "other")
+"""The presets of `providers.openai.presets`, as a test sees to; Anthropic's; and what stands for none."""
 
 
 @click.command(

@@ -149,7 +149,8 @@ class OpenAIProvider:
             raise ConfigInvalid(where, str(error), hint=f"Its settings are: {known}.") from error
         if reason := wrong_url(checked.url):
             raise ConfigInvalid(where, reason)
-        if preset is not None and not (checked.key_env or checked.key):
+        # The usual key is for the usual address alone: no other server gets it unless its table says so.
+        if preset is not None and checked.url == preset.url and not (checked.key_env or checked.key):
             checked = replace(checked, key_env=preset.key_env)
         key = os.environ.get(checked.key_env) if checked.key_env else checked.key
         if key and not (key.isascii() and key.isprintable()):

@@ -18,6 +18,7 @@ OF_LMSTUDIO = sorted((ROOT / "docs" / "examples").glob("lmstudio_*"))
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "changes").glob("*.md")]
 
 SAYS = {
+    "act.py": "answered Here is the result: hello.",
     "answer.py": "lmbridge-tiny at embedded",
     "stream.py": "[stop]",
     "blocking.py": "lmbridge-tiny-embed embedding",
@@ -40,11 +41,14 @@ SAYS = {
 
 
 SAYS_OF_LMSTUDIO = {
+    "lmstudio_act.py": ["notes.txt was created. [answered]", "does not allow this call. Not those. [answered]"],
     "lmstudio_client.py": ["qwen/qwen3-4b-2507 chat on disk", "completed: 100%", "a context of 32768 tokens"],
     "lmstudio_answers.py": ["[chat]", "[completion]", "[response]", "[LM Studio's own chat]", "2 vectors"],
     "lmstudio_manager.py": ["server_down", "True", "characters", "running: False"],
     "lmstudio_terminal.sh": ["answers at", "is here", "is loaded: 32,768", "Hello", "is unloaded", "has stopped"],
 }
+
+WITH_A_SERVER = ("lmstudio_act.py", "lmstudio_answers.py", "lmstudio_client.py")
 
 
 @pytest.mark.parametrize("example", [e for e in EXAMPLES if e not in OF_LMSTUDIO], ids=lambda path: path.name)
@@ -90,7 +94,7 @@ def test_the_example_of_mcp_servers_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("example", OF_LMSTUDIO, ids=lambda path: path.name)
 def test_every_example_of_lm_studio_runs(example: Path, lmstudio: dict[str, str]) -> None:
     program = "/bin/sh" if example.suffix == ".sh" else sys.executable
-    if example.name in ("lmstudio_client.py", "lmstudio_answers.py"):  # the others start it themselves
+    if example.name in WITH_A_SERVER:  # the others start it themselves
         start = [sys.executable, "-m", "lmbridge", "lmstudio", "start"]
         subprocess.run(start, env=lmstudio, capture_output=True, check=True, timeout=100)
     done = subprocess.run([program, str(example)], env=lmstudio, capture_output=True, text=True, timeout=100)

@@ -53,7 +53,8 @@ def command(prompt: str, model: str, provider: str, gateway: bool | None) -> Non
 
 async def _demo(hub: AnyHub, name: str, prompt: str) -> None:
     from lmbridge.cli.chat.figures import Stopwatch, speed
-    from lmbridge.cli.chat.once import screen, stream
+    from lmbridge.cli.chat.once import stream
+    from lmbridge.cli.chat.screens import screen
     from lmbridge.cli.connect import THIS_PROCESS
     from lmbridge.core.requests import ChatRequest
 

@@ -119,25 +119,25 @@ class FunctionTool:
     """
 
     def __init__(self, function: Function, marked: Marked | None = None, *, of_class: bool = False) -> None:
-        marked = marked or getattr(function, MARK, Marked())
+        told: Marked = marked if marked is not None else getattr(function, MARK, Marked())
         said = documented(inspect.getdoc(function))
-        name = marked.name or getattr(function, "__name__", type(function).__name__)
+        name = told.name or getattr(function, "__name__", type(function).__name__)
         if not _NAME.fullmatch(name):
             raise InvalidRequest(
                 f"A tool cannot be called {name!r}.",
                 hint="Use letters, digits, _ and -, at most 64: `@tool(name=…)` gives it another name.",
             )
-        description = marked.description or said.description
+        description = told.description or said.description
         if not description:
             raise InvalidRequest(
                 f"The tool {name!r} has no docstring: a model would not know what it is for.",
                 hint="Say in one sentence what it does.",
             )
-        self._function, self._timeout = function, marked.timeout
+        self._function, self._timeout = function, told.timeout
         self._signature: Signature = (
             read_signature(function, said, of_class=of_class)
-            if marked.schema is None
-            else given_schema(name, marked.schema)
+            if told.schema is None
+            else given_schema(name, told.schema)
         )
         self.tool = Tool(name, description, self._signature.schema)
 

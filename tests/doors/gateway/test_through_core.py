@@ -234,12 +234,9 @@ async def test_anthropic_s_package_gets_through_as_well(door: Running) -> None:
         ) as stream:
             final = await stream.get_final_message()
         counted = await client.messages.count_tokens(model="fake-claude", messages=HELLO)  # type: ignore[arg-type]
-        begun = [*HELLO, {"role": "assistant", "content": "You"}]
-        went_on = await client.messages.create(model="fake-claude", max_tokens=99, messages=begun)  # type: ignore[arg-type]
     assert final.stop_reason == "tool_use"
     assert (final.content[0].name, final.content[0].input) == ("one", {"text": "hello"})  # type: ignore[union-attr]
     assert counted.input_tokens == 6
-    assert went_on.content[0].text == " said: You "  # type: ignore[union-attr]
 
 
 async def test_another_program_of_ours_gets_through_the_gateway(door: Running) -> None:

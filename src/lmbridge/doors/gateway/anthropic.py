@@ -9,7 +9,9 @@ from typing import Final
 from lmbridge.core.errors import InvalidRequest
 from lmbridge.core.models import ModelInfo
 from lmbridge.doors.gateway.asgi import Request
+from lmbridge.doors.gateway.clients import Clients
 from lmbridge.doors.gateway.family import Family
+from lmbridge.doors.gateway.messages import PassedMessage
 from lmbridge.doors.gateway.routes import Paths, Route
 from lmbridge.doors.gateway.settings import GatewaySettings
 from lmbridge.doors.gateway.translate import Ask, Translator
@@ -35,6 +37,11 @@ class AnthropicRoutes:
     def __init__(self, hub: Hub, settings: GatewaySettings) -> None:
         self._hub, self._limit = hub, settings.max_body
         self._translator = Translator(hub, settings.heartbeat_s)
+        self._clients = Clients()
+
+    async def aclose(self) -> None:
+        """Close every connection to a provider."""
+        await self._clients.aclose()
 
     def routes(self) -> Paths:
         """What is served here."""
@@ -62,11 +69,15 @@ class AnthropicRoutes:
 
     async def messages(self, request: Request) -> None:
         """`POST /v1/messages`"""
-        body = decode_messages_body(await request.body(self._limit))
+        raw = await request.body(self._limit)
+        body = decode_messages_body(raw)
         chat = to_chat(body)
         message_id = f"msg_{token_hex(12)}"
         encoder = MessageEncoder(message_id, body.model, thinking=body.shows_thinking, begun=begun(chat))
-        await self._translator.answer(request, Ask(chat=chat, route="messages", stream=body.streamed), encoder)
+        ask = Ask(chat=chat, route="messages", stream=body.streamed)
+        # What is to be trimmed has to be known in core's words.
+        passing = None if self._hub.truncate else PassedMessage(self._clients, raw, chat)
+        await self._translator.answer(request, ask, encoder, passing=passing)
 
     async def count(self, request: Request) -> None:
         """`POST /v1/messages/count_tokens`"""

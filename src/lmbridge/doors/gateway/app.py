@@ -99,6 +99,7 @@ class Gateway:
         self._description = b""
         self._stored = stored if stored is not None else keeping_nothing()
         self._openai = OpenAIRoutes(hub, settings)
+        self._anthropic = AnthropicRoutes(hub, settings)
         self.stand_in = StandIn(settings.max_body)
         self._lmstudio = LMStudioRoutes(hub, settings, self._stored, servers)
         self._ollama = OllamaRoutes(hub, settings, version)
@@ -107,7 +108,7 @@ class Gateway:
         doors = (
             self._openai,
             self._responses,
-            AnthropicRoutes(hub, settings),
+            self._anthropic,
             self._lmstudio,
             self.stand_in,
             self._ollama,
@@ -171,6 +172,7 @@ class Gateway:
         """Close connections to providers and write down what is to be kept."""
         await self._lmstudio.aclose()
         await self._openai.aclose()
+        await self._anthropic.aclose()
         await self._responses.aclose()
         await self._ollama.aclose()
         await self._stored.aclose()

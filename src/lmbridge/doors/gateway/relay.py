@@ -20,12 +20,13 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from lmbridge.clients.http import HTTPClient, Response
+from lmbridge.clients.http import Response
 from lmbridge.core.errors import BrokenAnswer, ContextExceeded
-from lmbridge.core.models import LoadOptions, ModelKind, Patience
+from lmbridge.core.models import LoadOptions, ModelKind
 from lmbridge.core.provider import Manifest
 from lmbridge.core.requests import ChatRequest
 from lmbridge.doors.gateway.asgi import JSON, NOSNIFF, Request
+from lmbridge.doors.gateway.clients import Clients
 from lmbridge.doors.gateway.heartbeat import Heartbeat
 from lmbridge.doors.gateway.passing import Passing
 from lmbridge.doors.gateway.retell import Retelling
@@ -121,7 +122,7 @@ class Relay:
 
     def __init__(self, hub: Hub, heartbeat_s: float) -> None:
         self._hub, self._heartbeat_s = hub, heartbeat_s
-        self._clients: dict[Patience, HTTPClient] = {}  # as many as there are different settings
+        self._clients = Clients()
 
     async def answer(self, request: Request, language: Language, ask: Ask) -> None:
         """Answer *request*.
@@ -177,7 +178,7 @@ class Relay:
         if _is_retold(ask, use.lease.provider.manifest):
             chat = ask.chat or ChatRequest(ask.model, (), extra={"reasoning_format": "none"})
             telling = Retelling(request, use, language.path, _fields(ask), chat, _encoder(ask, use))
-            client = self._client(use.lease.instance.endpoint.patience)
+            client = self._clients.of(use.lease.instance.endpoint.patience)
             await telling.tell(client, heart, streamed=ask.stream or ask.encoder is not None)
         elif ask.choices > 1 and use.lease.provider.manifest.counts_one_choice:
             await self._pass_choices(request, language, ask, use, heart)
@@ -268,7 +269,7 @@ class Relay:
 
     def _send(self, lease: Lease, language: Language, body: bytes) -> Awaitable[Response]:
         endpoint = lease.instance.endpoint
-        return self._client(endpoint.patience).request(
+        return self._clients.of(endpoint.patience).request(
             "POST",
             endpoint.url + language.path,
             headers=endpoint.headers,
@@ -277,20 +278,9 @@ class Relay:
             provider=lease.provider.id,
         )
 
-    def _client(self, patience: Patience) -> HTTPClient:
-        client = self._clients.get(patience)
-        if client is None:
-            client = self._clients[patience] = HTTPClient(
-                connect_timeout=patience.connect,
-                first_byte_timeout=patience.first_byte,
-                idle_timeout=patience.idle,
-            )
-        return client
-
     async def aclose(self) -> None:
         """Close every connection to a provider."""
-        for client in self._clients.values():
-            await client.aclose()
+        await self._clients.aclose()
 
 
 async def _check_stream(response: Response, provider: str) -> None:

@@ -52,6 +52,16 @@ class AnswerEncoder(Protocol):
         """The body of an answer that is not streamed."""
 
 
+class Passing(Protocol):
+    """A way to pass a request on as it is, where the endpoint speaks the caller's language itself."""
+
+    def fits(self, use: Use) -> bool:
+        """Whether the model that is held can be asked so."""
+
+    async def tell(self, request: Request, use: Use, heart: Heartbeat | None) -> None:
+        """Answer: as a stream where there is a heart, else whole."""
+
+
 class Ask(Struct, frozen=True, kw_only=True):
     """What is asked, in core's words.
 
@@ -76,20 +86,34 @@ class Translator:
     def __init__(self, hub: Hub, heartbeat_s: float) -> None:
         self._hub, self._heartbeat_s = hub, heartbeat_s
 
-    async def answer(self, request: Request, ask: Ask, encoder: AnswerEncoder, keep: Keep | None = None) -> None:
-        """Answer *request* in the language of *encoder*.
+    async def answer(
+        self,
+        request: Request,
+        ask: Ask,
+        encoder: AnswerEncoder,
+        keep: Keep | None = None,
+        passing: Passing | None = None,
+    ) -> None:
+        """Answer *request* in the language of *encoder*; or by *passing* it on, where that fits.
 
         Raises:
             BridgeError: what stood in the way; a stream may have begun by then.
         """
         if not ask.stream:
-            answer, facts = await self.collect(request, ask)
+            async with self._use(request, ask) as use:
+                if passing is not None and passing.fits(use):
+                    await passing.tell(request, use, None)
+                    return
+                answer, facts = await Telling(self._hub, request, use).tell(ask.chat)
             if keep is not None:
                 await keep(answer, facts)
             await request.reply(200, (JSON, NOSNIFF), encoder.whole(answer, facts))
             return
         signs = Heartbeat(request, self._heartbeat_s, encoder.waiting, eager=encoder.eager, media=encoder.media)
         async with signs as heart, self._use(request, ask, heart) as use:
+            if passing is not None and passing.fits(use):
+                await passing.tell(request, use, heart)
+                return
             await Telling(self._hub, request, use, encoder, heart).tell(ask.chat, keep)
 
     async def collect(self, request: Request, ask: Ask) -> tuple[Answer, Facts]:

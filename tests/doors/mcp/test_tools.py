@@ -6,12 +6,22 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from tests.doors.gateway.lmstudio.test_integrations import Acting
 from tests.doors.mcp.asking import NoHost, lending
 from tests.fakes.openai_server import FakeOpenAI
 from tests.fakes.provider import ScriptedProvider, ScriptedRuntime
 
-from lmbridge.core.errors import BrokenAnswer, Forbidden, InvalidRequest, NoModels, UnsupportedParameter
-from lmbridge.doors.mcp.shapes import Chatted, Completed, Embedded, Models, Status
+from lmbridge.core.errors import (
+    BrokenAnswer,
+    Forbidden,
+    InvalidRequest,
+    ModelNotFound,
+    NoModels,
+    UnsupportedParameter,
+)
+from lmbridge.core.events import Finished, ReasoningDelta, TextDelta
+from lmbridge.core.models import ModelInfo
+from lmbridge.doors.mcp.shapes import Chatted, Completed, Embedded, InMemory, Models, Status
 from lmbridge.doors.mcp.telling import Telling
 from lmbridge.doors.mcp.tools import Caller, Tools
 from lmbridge.hub.hub import Hub
@@ -160,3 +170,44 @@ async def test_where_providers_work_and_have_no_models_the_error_is_as_it_was() 
     async with Hub([ScriptedProvider([])]) as hub:
         with pytest.raises(NoModels, match="Download one"):
             await Tools(lending(hub), manage=False).call("chat", {"prompt": "x"}, CALLER)
+
+
+async def test_thoughts_and_the_answer_are_told_as_they_come() -> None:
+    actor = Acting()
+    told: list[tuple[float, str]] = []
+
+    async def send(number: float, message: str) -> None:
+        told.append((number, message))
+
+    actor.rounds.append([ReasoningDelta("Hm"), TextDelta("Yes"), Finished("stop")])
+    teller = Telling(send)
+    async with Hub([actor]) as hub:
+        tools = Tools(lending(hub), manage=False)
+        answer = await tools.call("chat", {"prompt": "x"}, Caller(teller, NoHost()))
+        await teller.flush()
+        with pytest.raises(ModelNotFound):
+            await tools.call("chat", {"prompt": "x", "model": "b"}, Caller(teller, NoHost()))
+    assert isinstance(answer, Chatted)
+    assert (answer.text, answer.reasoning) == ("Yes", "Hm")
+    assert told == [(4.0, "Yes")]
+
+
+@pytest.mark.parametrize(("reason", "said"), [("stop", "is not JSON"), ("length", "cut off by `max_tokens`")])
+async def test_an_answer_that_is_no_json_is_an_error_that_says_why(reason: str, said: str) -> None:
+    actor = Acting()
+    actor.rounds.append([TextDelta('{"answer'), Finished(reason)])
+    async with Hub([actor]) as hub:
+        with pytest.raises(BrokenAnswer, match=said):
+            await Tools(lending(hub), manage=False).call("chat", {"prompt": "x", "schema": SHAPE}, CALLER)
+
+
+async def test_models_are_loaded_with_the_options_that_were_given() -> None:
+    scripted = ScriptedProvider([ModelInfo("a", "scripted")])
+    async with Hub([scripted]) as hub:
+        tools = Tools(lending(hub), manage=True)
+        loaded = await tools.call("load_model", {"model": "a", "context_length": 512}, CALLER)
+        (instance,) = scripted.alive.values()
+        await tools.call("unload_model", {"model": "a"}, CALLER)
+    assert isinstance(loaded, InMemory)
+    assert instance.options.context_length == 512
+    assert scripted.unloads == ["a"]

@@ -23,6 +23,7 @@ from lmbridge.providers.anthropic import AnthropicProvider
 from lmbridge.providers.embedded import EmbeddedProvider
 from lmbridge.providers.lmstudio.provider import LMStudioProvider
 from lmbridge.providers.openai import OpenAIProvider
+from lmbridge.providers.openai.presets import PRESETS
 
 
 class UnderTest(Struct):
@@ -48,9 +49,9 @@ async def embedded(folder: Path) -> AsyncIterator[UnderTest]:
 
 
 @asynccontextmanager
-async def openai(folder: Path) -> AsyncIterator[UnderTest]:
+async def openai(folder: Path, preset: str = "") -> AsyncIterator[UnderTest]:
     async with fake_openai(key="sesame") as server:
-        settings = {"url": server.url, "key": "sesame"}
+        settings = {"url": server.url, "key": "sesame", "preset": preset}
         provider = OpenAIProvider.create(settings, ProviderContext(folder, "server"))
         try:
             yield UnderTest(provider, "fake-chat", "fake-embed")
@@ -111,6 +112,8 @@ async def lmstudio_live(folder: Path) -> AsyncIterator[UnderTest]:
 PROVIDERS_UNDER_TEST: dict[str, Callable[[Path], AbstractAsyncContextManager[UnderTest]]] = {
     "anthropic": anthropic,
     "openai": openai,
+    # Not the cloud's, which calls `max_tokens` otherwise: see tests/providers/openai/test_presets.py.
+    **{f"openai-{name}": partial(openai, preset=name) for name in PRESETS if name != "openai"},
     "lmstudio": lmstudio,
     "lmstudio-0.3": partial(lmstudio, version="0.3"),
     "lmstudio-live": lmstudio_live,

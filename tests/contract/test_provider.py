@@ -14,8 +14,10 @@ from lmbridge.clients.http import HTTPClient
 from lmbridge.core.errors import BridgeError, ConfigInvalid
 from lmbridge.core.events import AnswerBuilder, Event, Finished, ReasoningDelta, Started, TextDelta
 from lmbridge.core.models import Instance, LoadOptions, ModelInfo
-from lmbridge.core.provider import ProviderContext
+from lmbridge.core.provider import Namer, ProviderContext, Remembering
 from lmbridge.core.requests import ChatRequest, EmbedRequest, Sampling
+from lmbridge.core.tiers import TIERS
+from lmbridge.hub.hub import Hub
 
 SHORT = Sampling(max_tokens=4, temperature=0.0)
 LIMIT_S = 30
@@ -207,6 +209,35 @@ async def test_unloading_twice_is_no_error_and_the_model_can_be_loaded_again(und
     await under.provider.unload(instance)
     await under.provider.unload(instance)
     assert isinstance((await asked(under, await loaded(under, under.chat)))[-1], Finished)
+
+
+async def test_its_settings_name_models_for_the_tiers(under: UnderTest) -> None:
+    assert {*TIERS, "model"} <= {setting.name for setting in under.provider.manifest.settings}
+    assert isinstance(under.provider, Namer)
+
+
+async def test_what_it_found_is_asked_anew_when_it_is_told_to_forget(under: UnderTest) -> None:
+    before = [info.id for info in await under.provider.models()]
+    if isinstance(under.provider, Remembering):
+        under.provider.forget()
+    assert [info.id for info in await under.provider.models()] == before
+
+
+async def test_a_program_that_has_it_for_its_favourite_sees_it_there_and_asks_it(under: UnderTest) -> None:
+    async with Hub([under.provider], default_provider=under.provider.id) as hub, asyncio.timeout(LIMIT_S):
+        it = hub.provider(under.provider.id)
+        assert await it.is_configured()
+        able = await it.capabilities()
+        assert under.chat in able.models
+        assert under.embedding not in able.models
+        answer = await it.complete("hello there", model=under.chat, sampling=SHORT)
+        assert (answer.provider, answer.stop_reason) == (under.provider.id, "max_tokens")
+        assert answer.usage is not None
+        async with it.stream("hello there", model=under.chat, sampling=SHORT) as events:
+            assert isinstance([event async for event in events][-1], Finished)
+        for tier in TIERS:
+            assert (await it.chat("hello there", tier=tier, sampling=SHORT)).finish.usage is not None
+        assert (await hub.resolve("")).provider == under.provider.id
 
 
 async def test_after_closing_nothing_answers(under: UnderTest) -> None:

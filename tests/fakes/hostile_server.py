@@ -219,7 +219,10 @@ TRICKS: Final[Mapping[str, Trick]] = {
     "status-413": Trick(status="413 X", change=_all(b"")),
     "status-429-of-lines": Trick(status="429 X", top={"error": {"message": "a\r\nx-evil: 1"}}),
     **{f"error-{code}": Trick(top={"error": {"code": code, "message": "x"}}) for code in _CODES},
-    **{f"status-{code}": Trick(status="400 X", top={"error": {"code": code, "message": "x"}}) for code in _CODES},
+    **{
+        f"status-{code}": Trick(status="400 X", top={"error": {"code": code, "message": "x"}})
+        for code in _CODES[::8]
+    },
     # -- the head
     "kind-is-none": Trick(kind=""),
     "kind-is-wrong": Trick(kind="image/png"),

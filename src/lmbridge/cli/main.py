@@ -34,7 +34,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "presets": "Models with their options and instructions, under names.",
         },
         "Gateway": {
-            "serve": "Run the gateway: an OpenAI-compatible API, here in the terminal.",
+            "serve": "Run the gateway, for clients of OpenAI, Anthropic, Ollama and LM Studio.",
             "gateway": "Run the gateway in the background.",
             "mcp": "Serve the models to MCP hosts: programs whose model uses tools.",
             "keys": "API keys for programs that use the gateway.",
@@ -122,7 +122,7 @@ class Commands(BridgeGroup):
         ("lmbridge chat", "talk with the default model"),
         ('lmbridge chat -p "What is lmbridge?"', "one answer"),
         ('cat notes.txt | lmbridge chat -p "Summarise"', "about a text"),
-        ("lmbridge serve", "OpenAI-compatible API on http://127.0.0.1:1235/v1"),
+        ("lmbridge serve", "the gateway, on http://127.0.0.1:1235"),
     ],
 )
 @click.version_option(__version__, "-V", "--version", message="lmbridge %(version)s")

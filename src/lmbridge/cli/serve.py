@@ -52,7 +52,8 @@ def command(
     models: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Run the gateway here until Ctrl-C: OpenAI's API for every program on this machine.
+    """Run the gateway here until Ctrl-C: the APIs of OpenAI, Anthropic, Ollama and LM Studio for every program on
+    this machine.
 
     There is one gateway for each user; `lmbridge gateway start` runs it in the background instead.
     """

@@ -99,6 +99,24 @@ async def test_a_server_that_crashes_in_a_call_says_how_and_is_started_anew_for_
         assert (await box.call("add", {"a": 1, "b": 2})).text == "3"
 
 
+async def test_an_error_of_a_servers_own_that_has_the_number_of_a_lost_connection_is_its_own() -> None:
+    code = (
+        "import json, sys\n"
+        "for line in sys.stdin:\n"
+        "    asked = json.loads(line)\n"
+        "    if 'id' not in asked: continue\n"
+        "    tools = [{'name': 'busy', 'inputSchema': {'type': 'object'}}]\n"
+        "    answers = {'initialize': {'protocolVersion': '2025-06-18', 'capabilities': {'tools': {}},\n"
+        "        'serverInfo': {'name': 's', 'version': '1'}}, 'tools/list': {'tools': tools}}\n"
+        "    answer = {'result': answers[asked['method']]} if asked['method'] in answers else {\n"
+        "        'error': {'code': -32000, 'message': 'too busy'}}\n"
+        "    print(json.dumps({'jsonrpc': '2.0', 'id': asked['id'], **answer}), flush=True)\n"
+    )
+    async with box_of(entry(args=("-c", code))) as box:
+        for _ in range(2):
+            assert (await box.call("busy", {})).text == "busy failed: too busy"
+
+
 async def test_new_tools_are_known_once_the_server_tells() -> None:
     async with box_of(entry()) as box:
         assert "grown" not in {tool.name for tool in await box.tools()}

@@ -56,6 +56,8 @@ RESOURCE_TOOLS: Final = (
 
 FORGOTTEN: Final = "Session terminated"
 """What the package says when a server over HTTP does not know us any more: it has done nothing then."""
+CLOSED: Final = ("Connection closed", "SSE stream")
+"""How the package begins to say that a connection is over."""
 AFTER_S: Final = 5.0
 """Seconds that the package gets to give a call up by itself, which tells the server, too."""
 
@@ -382,7 +384,9 @@ def _is_lost(error: MCPError) -> bool:
     """Whether the connection is no more, and not only this question."""
     from mcp_types import CONNECTION_CLOSED
 
-    return error.code == CONNECTION_CLOSED or error.message == FORGOTTEN
+    # Servers use the same number for errors of their own, so the package's words have to do.
+    closed = error.code == CONNECTION_CLOSED and error.message.startswith(CLOSED)
+    return closed or error.message == FORGOTTEN
 
 
 class _Page(Protocol):

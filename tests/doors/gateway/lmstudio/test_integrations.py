@@ -51,6 +51,8 @@ class Acting(ScriptedProvider):
         self.asked.append(request)
         yield Started(self.id, instance.model.id)
         yield PromptProgress(1, 2)
+        if self.failure is not None:
+            raise self.failure
         for event in self.rounds.pop(0) if self.rounds else [TextDelta("Done."), Finished("stop", Usage(20, 3))]:
             yield event
 

@@ -20,6 +20,7 @@ from lmbridge.core.errors import (
     BadModelFile,
     BrokenAnswer,
     ContextExceeded,
+    InvalidRequest,
     ModelNotFound,
     NotRunning,
     ProviderRefused,
@@ -168,6 +169,19 @@ async def test_leaving_a_chat_frees_its_place(hub: RemoteHub, upstream: FakeOpen
 async def test_vectors_come_through(hub: RemoteHub) -> None:
     got = await hub.embed(EmbedRequest("fake-embed", ("a", "bb")))
     assert [vector[0] for vector in got.vectors] == [1.0, 2.0]
+
+
+async def test_what_a_call_is_for_goes_along_and_usage_is_that_of_the_gateway(hub: RemoteHub) -> None:
+    await hub.answer(msgspec.structs.replace(HELLO, task="grüßen, 100 %"))
+    await hub.embed(EmbedRequest("fake-embed", ("a",), task="search"))
+    await hub.embed(EmbedRequest("fake-embed", ("a",)))
+    report = await hub.usage("task")
+    assert sorted(row.name for row in report.rows) == ["grüßen, 100 %", "openai embedding", "search"]
+    (row,) = (await hub.usage("where", since=1.0, until=1e11, model="FAKE-chat")).rows
+    assert (row.name, row.calls) == ("gateway", 1)
+    assert (await hub.usage(until=1.0)).total.calls == 0
+    with pytest.raises(InvalidRequest):
+        await hub.answer(msgspec.structs.replace(HELLO, task="a\nb"))
 
 
 async def test_a_gateway_that_is_gone_is_not_running() -> None:

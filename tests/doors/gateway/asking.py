@@ -20,6 +20,7 @@ from lmbridge.hub.hub import Hub
 from lmbridge.hub.keys import KeyRing
 from lmbridge.hub.request_log import RequestLog
 from lmbridge.hub.stored import DAY_S, Stored
+from lmbridge.hub.usage import Ledger
 
 SESSION = "the-session-key"
 LOG = "requests.jsonl"
@@ -80,7 +81,8 @@ async def running(
     """Serve for the length of the `async with`; the keys of *folder* apply, and the log of requests is in it."""
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[str] = loop.create_future()
-    async with Hub(cast("Sequence[Provider]", providers)) as hub:
+    ledger = Ledger(folder / "usage.db", place="gateway")
+    async with Hub(cast("Sequence[Provider]", providers), ledger=ledger) as hub:
         ring, log = KeyRing(folder / "keys.json", recheck_s=0), RequestLog(folder / LOG)
         stored = Stored(folder / "responses.db", settings.store_days * DAY_S)
         requests = log if settings.log else None

@@ -91,6 +91,18 @@ def test_the_example_of_mcp_servers_runs(tmp_path: Path) -> None:
     assert "get_weather: 18 degrees and sunny in Paris" in done.stderr
 
 
+def test_the_example_of_connecting_programs_runs(tmp_path: Path) -> None:
+    own = {"HOME": str(tmp_path), "LMBRIDGE_HOME": str(tmp_path / "lmbridge"), "LMBRIDGE_DISABLED": "lmstudio"}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = ["/bin/sh", str(ROOT / "docs" / "examples" / "connect.sh")]
+    env = {**os.environ, **own, "PATH": path, "CODEX_HOME": ""}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Codex is disconnected." in done.stdout
+    assert "3 packages were answered: lmbridge makes" in done.stdout
+    assert not (tmp_path / ".codex" / "config.toml").exists()
+
+
 @pytest.mark.parametrize("example", OF_LMSTUDIO, ids=lambda path: path.name)
 def test_every_example_of_lm_studio_runs(example: Path, lmstudio: dict[str, str]) -> None:
     program = "/bin/sh" if example.suffix == ".sh" else sys.executable

@@ -1,0 +1,41 @@
+"""How calls are shown, and whom a box's own rules spare the question."""
+
+from __future__ import annotations
+
+from lmbridge.cli.chat.approval import Approval, brief, whole
+from lmbridge.core.acting import Allow, CallRequested
+from lmbridge.core.messages import ToolCall
+from lmbridge.tools.functions import FunctionTools
+
+
+def request(**arguments: object) -> CallRequested:
+    return CallRequested(1, ToolCall("1", "save", "{}"), dict(arguments), "box", "save")
+
+
+class Ruled(FunctionTools):
+    def policy_of(self, name: str) -> str:
+        return "always" if name == "save" else "ask"
+
+
+async def test_what_a_boxs_rules_always_allow_is_not_asked_about() -> None:
+    assert await Approval([Ruled([], name="box")])(request(a=1)) == Allow()
+
+
+def test_a_call_is_one_line_however_long_and_odd_its_arguments_are() -> None:
+    line = brief(request(path="a.txt", text="x" * 500 + "\n\x1b[31m", count=3))
+    assert line.startswith('save(path="a.txt", text="xxx')
+    assert line.endswith("…, count=3)")
+    assert "\n" not in line
+    assert "\x1b" not in line
+
+
+def test_what_is_asked_about_is_shown_in_full_as_far_as_it_can_be_read() -> None:
+    shown = whole(request(path="a.txt", text="one\ntwo\x1b[2J", count=3))
+    assert shown.split("\n") == [
+        "The model wants to call save of box:",
+        "  path: a.txt",
+        "  text: one",
+        "    two\N{REPLACEMENT CHARACTER}[2J",
+        "  count: 3",
+    ]
+    assert whole(request(text="x\n" * 50)).endswith("… 32 lines more; edit shows all")

@@ -34,7 +34,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "presets": "Models with their options and instructions, under names.",
         },
         "Gateway": {
-            "serve": "Run the gateway, for clients of OpenAI, Anthropic, Ollama and LM Studio.",
+            "serve": "Run the gateway: the APIs of OpenAI, Anthropic, Ollama, LM Studio.",
             "gateway": "Run the gateway in the background.",
             "mcp": "Serve the models to MCP hosts: programs whose model uses tools.",
             "keys": "API keys for programs that use the gateway.",

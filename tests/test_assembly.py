@@ -2,14 +2,21 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 import lmbridge
-from lmbridge.assembly import build_providers
+from lmbridge.assembly import build_providers, mcp_servers, tool_servers
 from lmbridge.config import Config, load_config
-from lmbridge.core.errors import ConfigInvalid, ModelNotLoaded, NotRunning
+from lmbridge.core.errors import (
+    ConfigInvalid,
+    ModelNotLoaded,
+    NotRunning,
+    ToolServerNotAllowed,
+    ToolServerUnavailable,
+)
 from lmbridge.machine.model_folders import BUILTIN
 
 
@@ -110,3 +117,32 @@ async def test_what_the_settings_say_of_models_in_memory_reaches_the_hub(tmp_pat
         await hub.load("lmbridge-tiny", lmbridge.LoadOptions(context_length=256))
         long = tuple(lmbridge.Message("user", "Hello! " * 30) for _ in range(20))
         assert (await hub.answer(lmbridge.ChatRequest("lmbridge-tiny", long))).finish.usage
+
+
+WEATHER = Path(__file__).parents[1] / "docs" / "examples" / "mcp" / "weather_server.py"
+
+
+async def test_an_mcp_server_is_a_box_of_tools_by_its_command_or_as_the_user_agreed(tmp_path: Path) -> None:
+    settings = config(tmp_path, f'[mcp.mine]\ncommand = "{sys.executable}"\nargs = ["{WEATHER}"]\n')
+    typed = lmbridge.mcp_server("w", command=f"{sys.executable} {WEATHER}", env={"A": "1"}, config=settings)
+    async with typed as box:
+        assert box.name == "w"
+        assert (await box.call("get_weather", {"city": "Oslo"})).text == "18 degrees and sunny in Oslo"
+    with pytest.raises(ToolServerNotAllowed):
+        lmbridge.mcp_server("mine", config=settings)
+    servers = mcp_servers(settings)
+    servers.consents.allow(servers.entry("mine"))
+    async with lmbridge.mcp_server("mine", config=settings) as box:
+        assert [tool.name for tool in await box.tools()] == ["get_weather"]
+    lent = tool_servers(settings)
+    assert await (await lent.of_user("mine", None)).tools() == []  # nobody can be asked about them
+    await lent.aclose()
+
+
+def test_an_mcp_server_that_cannot_be_is_refused_at_once(tmp_path: Path) -> None:
+    settings = config(tmp_path)
+    for given in ({"url": "nothing"}, {"command": "a", "url": "https://b.example"}, {"command": "a 'b"}):
+        with pytest.raises(ToolServerUnavailable):
+            lmbridge.mcp_server(**given, config=settings)  # type: ignore[arg-type]
+    far = lmbridge.mcp_server(url="https://a.example/mcp", headers={"Authorization": "x"}, config=settings)
+    assert far.name == "a.example"

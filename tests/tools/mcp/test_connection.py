@@ -79,6 +79,13 @@ async def test_one_that_was_never_opened_is_closed_without_ado() -> None:
     assert not connection.over
 
 
+async def test_what_servers_say_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    async with box_of(python("print('{\"secret\": [', flush=True)\n" + REFUSES)) as box:
+        with pytest.raises(ToolServerUnavailable):
+            await box.tools()
+    assert "secret" not in caplog.text
+
+
 def test_the_error_inside_of_groups_is_found() -> None:
     inner = ValueError("x")
     assert first_of(ExceptionGroup("a", [ExceptionGroup("b", [inner])])) is inner

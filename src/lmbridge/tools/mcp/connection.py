@@ -9,6 +9,7 @@ says so, and is asked in that.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Final
@@ -65,6 +66,7 @@ class Connection:
         Raises:
             ToolServerUnavailable: it cannot be started, does not answer in time, or speaks no MCP.
         """
+        _hush()
         self._task = asyncio.get_running_loop().create_task(self._hold())
         limit = self._entry.start_timeout_s
         try:
@@ -167,6 +169,14 @@ class Connection:
         told = ToolServerUnavailable(self._entry.name, f"{_reason(error)}{self._last_words()}")
         told.__cause__ = error
         return told
+
+
+def _hush() -> None:
+    """Keep what tools and their callers say out of the log: the package writes messages it cannot read there."""
+    for name in ("mcp.client", "client"):
+        logger = logging.getLogger(name)
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.CRITICAL)
 
 
 def _wants_newer(error: BaseException) -> bool:

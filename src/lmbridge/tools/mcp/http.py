@@ -31,6 +31,9 @@ QUIET_S: Final = 600.0
 """Seconds that a stream may say nothing; calls have limits of their own."""
 
 
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+
+
 class Guard(Struct, frozen=True):
     """What an address that came with a request may lead to.
 
@@ -43,13 +46,21 @@ class Guard(Struct, frozen=True):
 
     def refusal(self, address: Address, tls: bool) -> str:
         """Why nothing is sent there; "" if it is."""
-        mapped = getattr(address, "ipv4_mapped", None)
-        real: Address = mapped if mapped is not None else address
+        real = _inner(address)
         if real.is_loopback:
             return "" if self.loopback else "it leads to this machine itself"
         if not real.is_global or real.is_multicast:
             return "" if self.private else "it leads into a private network"
         return "" if tls or self.private else "it is not encrypted: it must begin with https://"
+
+
+def _inner(address: Address) -> Address:
+    """The address of version 4 that one of version 6 stands for, where it stands for one (mapped, 6to4, NAT64)."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 class Refused(httpx2.ConnectError):

@@ -45,6 +45,14 @@ async def test_an_answer_streams_through_a_lease_that_ends_with_it() -> None:
         assert (await hub.instances())[0].leases == 0
 
 
+async def test_a_missing_model_is_downloaded_for_who_wants_to_talk_with_it_where_that_is_allowed() -> None:
+    async with Hub([ScriptedRuntime([], fetches=True)]) as hub:
+        assert (await hub.model("new/model")).info == ModelInfo("new/model", "runtime")
+    async with Hub([ScriptedRuntime([CHAT])]) as hub:
+        with pytest.raises(ModelNotFound):
+            await hub.model("new/model")
+
+
 async def test_an_unknown_name_is_answered_by_the_only_chat_model_in_memory_where_that_is_wished() -> None:
     other = ModelInfo("other", "scripted")
     async with Hub([ScriptedProvider([CHAT, other, EMBED])]) as hub:

@@ -37,7 +37,7 @@ class Toolbox(Protocol):
     """Some tools that belong together: Python functions, a folder's files, an MCP server."""
 
     name: str
-    """For people, and where two boxes have a tool of the same name: `box.tool`."""
+    """For people, and where two boxes have a tool of the same name: `box_tool`."""
 
     async def tools(self) -> Sequence[Tool]:
         """What can be called; connects first where that is needed.

@@ -17,6 +17,7 @@ from lmbridge.clients.lmbridge import RemoteHub
 from lmbridge.core.errors import (
     BridgeError,
     DownloadFailed,
+    InvalidRequest,
     LoadFailed,
     ModelBusy,
     ModelNotFound,
@@ -66,6 +67,16 @@ async def test_a_name_is_resolved(remote: RemoteHub) -> None:
         await remote.resolve("tnyi")
     with pytest.raises(WrongModelKind):
         await remote.resolve("tiny", "embedding")
+
+
+async def test_one_model_is_talked_with_and_its_tokens_are_counted_where_that_can_be(remote: RemoteHub) -> None:
+    model = await remote.model("tiny")
+    assert model.info == MODELS[0]
+    assert await model.count("hello") is None
+    with pytest.raises(InvalidRequest, match="carries no tool calls out"):
+        await model.act("hello", [])
+    with pytest.raises(ModelNotFound):
+        await remote.count(ChatRequest("tnyi", "hello"))
 
 
 async def test_a_model_is_loaded_shown_and_unloaded(remote: RemoteHub, scripted: ScriptedProvider) -> None:

@@ -101,6 +101,7 @@ def test_the_page_shows_the_models_the_routes_and_the_state(gateway: str, home: 
     for route in ("GET /v1/models", "POST /v1/chat/completions", "POST /v1/embeddings", "GET /health"):
         assert route in re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", shown.dom))
     assert shown.hidden("locked")
+    assert shown.hidden("today")  # nobody has asked anything yet
     assert shown.console == []
 
 
@@ -142,6 +143,9 @@ def test_the_page_shows_requests_as_they_happen_and_no_word_of_them(gateway: str
     assert re.search(r"lmbridge-tiny openai chat done \d+ \+ 4 tokens · [\d.]+ s", shown.text("requests"))
     assert "secret" not in shown.dom
     assert shown.console == []
+    again = Shown(gateway, tmp_path / "profile")
+    assert re.fullmatch(r"Today: [\d,]+ calls? · [\d,]+ tokens in · [\d,]+ out", again.text("today"))
+    assert not again.hidden("today")
 
 
 def test_what_a_page_complains_of_would_be_heard(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from tests.fakes.provider import ScriptedCounter, ScriptedProvider, ScriptedTurns
 
@@ -13,6 +15,7 @@ from lmbridge.core.model import Model, schema_of, turns
 from lmbridge.core.models import ModelInfo
 from lmbridge.core.requests import Sampling, Schema
 from lmbridge.hub.hub import Hub
+from lmbridge.hub.usage import Ledger
 
 CHAT, EMBED = ModelInfo("talker", "scripted"), ModelInfo("embedder", "scripted", kind="embedding")
 
@@ -54,6 +57,19 @@ async def test_a_model_makes_vectors() -> None:
             await hub.model("embedder")
         with pytest.raises(ModelNotFound):
             await hub.model("nobody")
+
+
+async def test_what_a_call_is_for_is_said_with_it(tmp_path: Path) -> None:
+    async with Hub([ScriptedTurns("Hello", "Hello", "Hello")], ledger=Ledger(tmp_path / "talk.db")) as hub:
+        model = await hub.model("talker")
+        await model.respond("hi", task="answering")
+        async with model.stream("hi", task="streaming") as events:
+            assert [event async for event in events]
+        await model.act("hi", [], task="acting")
+        assert sorted(row.name for row in (await hub.usage("task")).rows) == ["acting", "answering", "streaming"]
+    async with Hub([ScriptedProvider([CHAT, EMBED])], ledger=Ledger(tmp_path / "search.db")) as hub:
+        await (await hub.model("embedder", "embedding")).embed("four", task="search")
+        assert [row.name for row in (await hub.usage("task")).rows] == ["search"]
 
 
 async def test_tokens_are_counted_and_a_chat_is_trimmed_by_them() -> None:

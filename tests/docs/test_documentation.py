@@ -35,6 +35,7 @@ SAYS = {
     "lmstudio_manager.py": "answered by",
     "stand_in_client.py": "lmbridge-tiny:2 has a context of 1024 tokens",
     "watch.py": "request_started",
+    "usage.py": "1 call for greetings",
     "one_provider.py": "It calls get_weather",
 }
 """A piece of what each example prints when it works."""

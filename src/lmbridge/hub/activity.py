@@ -68,7 +68,8 @@ class Tally:
 
     Attributes:
         route: what was asked for: `chat`, `completion`, `embedding`.
-        door: in which language: `openai`, `anthropic`, `lmstudio`, `ollama`.
+        door: in which language: `openai`, `anthropic`, `lmstudio`, `ollama`; `python` for the hub's own methods.
+        asked: both, for people.
         requests: those that ended, however they ended. in_flight: those that have not.
         cancelled: requests whose caller went away. errors: how often each error code ended one.
         prompt_tokens, cached_tokens, completion_tokens: as the provider counted them.
@@ -79,6 +80,7 @@ class Tally:
 
     __slots__ = (
         "ahead",
+        "asked",
         "cached_tokens",
         "cancelled",
         "completion_tokens",
@@ -97,6 +99,7 @@ class Tally:
 
     def __init__(self, provider: str, model: str, route: str, door: str) -> None:
         self.provider, self.model, self.route, self.door = provider, model, route, door
+        self.asked = f"{door} {route.removeprefix(f'{door}-')}"
         self.requests = self.in_flight = self.cancelled = 0
         self.prompt_tokens = self.cached_tokens = self.completion_tokens = 0
         self.errors: Counter[str] = Counter()

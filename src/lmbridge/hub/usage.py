@@ -143,7 +143,7 @@ class Ledger:
                 time.time(),
                 tally.provider,
                 tally.model,
-                turn.task or f"{tally.door} {tally.route.removeprefix(f'{tally.door}-')}",
+                turn.task or tally.asked,
                 turn.caller,
                 self._place,
                 turn.prompt_tokens,

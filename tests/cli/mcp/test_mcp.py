@@ -49,7 +49,7 @@ def test_a_host_that_is_gone_already_is_no_error(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_settings_that_cannot_be_used_are_told_before_anything_is_served(tmp_path: Path) -> None:
+def test_settings_that_cannot_be_used_are_told(tmp_path: Path) -> None:
     (tmp_path / "lmbridge.toml").write_text("nonsense = 1\n", encoding="utf-8")
     done = run(tmp_path)
     assert done.returncode == 12

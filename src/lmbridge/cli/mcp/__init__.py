@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -87,15 +85,15 @@ def command(
 
 def _serve(given: dict[str, object], *, over_http: bool, manage: bool, gateway: bool | None) -> None:
     from lmbridge.cli.mcp import serving
-    from lmbridge.config import load_config
 
-    config = load_config()
     offer = serving.offer_of(manage=manage)
 
     def follow() -> Following:
         from lmbridge.assembly import build_hub
         from lmbridge.cli.mcp.following import Following
+        from lmbridge.config import load_config
 
+        config = load_config()
         wanted = gateway if gateway is not None or config.use_gateway else False
         return Following(config.home, lambda: build_hub(config), gateway=wanted)
 
@@ -104,11 +102,17 @@ def _serve(given: dict[str, object], *, over_http: bool, manage: bool, gateway: 
         return
     import msgspec
 
+    from lmbridge.config import load_config
+
+    config = load_config()
     settings = msgspec.structs.replace(config.gateway, **{"port": PORT, **given})
     serving.over_http(offer, config, settings, follow)
 
 
 def _print_manifest(given: dict[str, object], *, over_http: bool, manage: bool) -> None:
+    import shutil
+    import sys
+
     from lmbridge.cli import render
 
     if over_http:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -110,4 +109,6 @@ def _tell_a_person() -> None:
 
 
 def _log_to_stderr() -> None:
+    import logging
+
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

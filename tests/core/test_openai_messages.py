@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmbridge.core.errors import InvalidRequest
@@ -26,6 +26,7 @@ MESSAGES = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(MESSAGES, max_size=4).map(tuple))
 def test_nothing_is_lost_on_the_way_there_and_back(messages: tuple[Message, ...]) -> None:
     assert from_openai(to_openai(messages)) == messages

@@ -92,13 +92,12 @@ class Chat:
         Raises:
             ContextExceeded: what must stay does not fit.
         """
-        droppable = exchanges(self._messages)
-        gone: set[int] = set()
-        while (tokens := count(left := [m for at, m in enumerate(self._messages) if at not in gone])) > limit:
-            if not droppable:
-                raise ContextExceeded(tokens, limit)
-            gone.update(droppable.pop(0))
-        return Chat(messages=left)
+        tokens = 0
+        for left in ever_shorter(self._messages):
+            tokens = count(left)
+            if tokens <= limit:
+                return Chat(messages=left)
+        raise ContextExceeded(tokens, limit)
 
     # -- other forms ------------------------------------------------------------------------------
 
@@ -159,6 +158,14 @@ def _content(text: str | None, images: Sequence[Picture]) -> str | tuple[Part, .
         return text
     words: tuple[Part, ...] = (TextPart(text),) if text else ()
     return (*words, *map(picture, images))
+
+
+def ever_shorter(turns: Sequence[Message]) -> Iterator[list[Message]]:
+    """The conversation, and then the same with one more of its oldest exchanges dropped each time."""
+    gone: set[int] = set()
+    for exchange in [[], *exchanges(turns)]:
+        gone.update(exchange)
+        yield [turn for position, turn in enumerate(turns) if position not in gone]
 
 
 def exchanges(turns: Sequence[Message]) -> list[list[int]]:

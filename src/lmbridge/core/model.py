@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Protocol, TypeAlias, Unpack
 
 from lmbridge.core.acting import ActOptions, ActResult, ActState, AnyTool
-from lmbridge.core.chat import Chat, exchanges
+from lmbridge.core.chat import Chat, ever_shorter
 from lmbridge.core.errors import ContextExceeded, InvalidRequest
 from lmbridge.core.events import Answer, Embeddings, Event
 from lmbridge.core.messages import Message, Tool
@@ -142,10 +142,8 @@ class Model:
         Raises:
             ContextExceeded: what must stay does not fit. InvalidRequest: its provider does not count tokens.
         """
-        droppable = exchanges(chat.messages)
-        gone: set[int] = set()
-        while True:
-            left = [message for at, message in enumerate(chat.messages) if at not in gone]
+        tokens: int | None = 0
+        for left in ever_shorter(chat.messages):
             tokens = await self.count(left)
             if tokens is None:
                 raise InvalidRequest(
@@ -154,9 +152,7 @@ class Model:
                 )
             if tokens <= limit:
                 return Chat(messages=left)
-            if not droppable:
-                raise ContextExceeded(tokens, limit)
-            gone.update(droppable.pop(0))
+        raise ContextExceeded(tokens, limit)
 
     async def embed(self, texts: str | Sequence[str], *, task: str = "") -> Embeddings:
         """Vectors for texts, one for each.

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmbridge.core.acting import ActState, Repeat
@@ -58,6 +58,7 @@ def answer(text: str = "", *calls: ToolCall, reason: str = "stop", usage: Usage 
 # ---- properties
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(CALLS, st.sampled_from(["same", "other"])), max_size=6), LIMITS)
 def test_whatever_a_model_calls_the_conversation_stays_whole_and_no_limit_is_passed(
     turns: list[tuple[list[ToolCall], str]], limits: Limits

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Unpack
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.fakes.provider import ScriptedTurns, called
 from tests.hub.act.conftest import Box, Broken
@@ -433,7 +433,8 @@ async def test_who_leaves_before_a_tool_has_done_anything_has_the_chat_as_it_was
     assert len(at.chat) == 1
 
 
-@given(st.integers(0, 40), st.booleans())
+@settings(deadline=None)
+@given(st.integers(0, 60), st.booleans())
 def test_whenever_it_is_cancelled_the_chat_is_whole(steps: int, parallel: bool) -> None:
     async def scenario() -> None:
         pair = called(("add", '{"a": 1}'), ("add", '{"a": 2}'))

@@ -143,16 +143,21 @@ class Model:
             ContextExceeded: what must stay does not fit. InvalidRequest: its provider does not count tokens.
         """
         tokens: int | None = 0
+        tokens = 0
         for left in ever_shorter(chat.messages):
-            tokens = await self.count(left)
-            if tokens is None:
-                raise InvalidRequest(
-                    f"The provider {self.info.provider!r} does not count tokens.",
-                    hint="Use `chat.trimmed(limit, count)` with a count of your own.",
-                )
+            tokens = await self._tokens(left)
             if tokens <= limit:
                 return Chat(messages=left)
         raise ContextExceeded(tokens, limit)
+
+    async def _tokens(self, messages: Sequence[Message]) -> int:
+        tokens = await self.count(messages)
+        if tokens is None:
+            raise InvalidRequest(
+                f"The provider {self.info.provider!r} does not count tokens.",
+                hint="Use `chat.trimmed(limit, count)` with a count of your own.",
+            )
+        return tokens
 
     async def embed(self, texts: str | Sequence[str], *, task: str = "") -> Embeddings:
         """Vectors for texts, one for each.

@@ -23,6 +23,7 @@ from lmbridge.doors.gateway.status import STATUS
 from lmbridge.registry.registry import ORDER, PROVIDERS
 from lmbridge.wire.anthropic import fields as anthropic_fields
 from lmbridge.wire.anthropic import requests as anthropic
+from lmbridge.wire.anthropic.asking import fields as asking_fields
 from lmbridge.wire.fields import Ignored, Refused, Translated
 from lmbridge.wire.lmstudio.serving import asked as lmstudio
 from lmbridge.wire.lmstudio.serving import fields as studio
@@ -262,6 +263,21 @@ def parameters() -> Iterator[str]:
             yield f"### POST {route.route}"
             yield ""
             yield from table(("field", "is", "how, or why"), field_rows(route))
+    yield "## Servers that speak Anthropic's language"
+    yield ""
+    yield "What becomes of a request of any of these APIs whose model the provider `anthropic` has. Requests to"
+    yield "`/v1/messages` pass as they are."
+    yield ""
+    yield from table(("field", "is", "how, or why"), rows_of_asking())
+
+
+def rows_of_asking() -> Iterator[tuple[str, str, str]]:
+    """A row for each wish that a server of Anthropic's language is told otherwise, or not at all."""
+    f = asking_fields
+    yield from ((f"`{t.name}`", "translated", t.how) for t in f.TRANSLATED)
+    yield from ((f"`{name}`", "honoured", "Of Anthropic's own.") for name in f.CARRIED)
+    yield from ((f"`{i.name}`", "ignored", i.why) for i in f.IGNORED)
+    yield from ((f"`{r.name}`", "refused", refusal(r)) for r in (*f.REFUSED, *f.REFUSED_INSIDE))
 
 
 def field_rows(told: Told) -> Iterator[tuple[str, str, str]]:

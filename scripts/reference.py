@@ -275,7 +275,9 @@ def rows_of_asking() -> Iterator[tuple[str, str, str]]:
     """A row for each wish that a server of Anthropic's language is told otherwise, or not at all."""
     f = asking_fields
     yield from ((f"`{t.name}`", "translated", t.how) for t in f.TRANSLATED)
-    yield from ((f"`{name}`", "honoured", "Of Anthropic's own.") for name in f.CARRIED)
+    yield from (
+        (f"`{name}`", "honoured", "In Python's `ChatRequest.extra`: carried as it is.") for name in f.CARRIED
+    )
     yield from ((f"`{i.name}`", "ignored", i.why) for i in f.IGNORED)
     yield from ((f"`{r.name}`", "refused", refusal(r)) for r in (*f.REFUSED, *f.REFUSED_INSIDE))
 

@@ -6,10 +6,10 @@ from typing import Final
 
 from lmbridge.wire.fields import Ignored, Refused, Translated
 
-_CHOICE: Final = "Anthropic's models have no such control."
+_CHOICE: Final = "The models have no such control."
 
 CARRIED: Final = ("cache_control", "inference_geo", "metadata", "service_tier", "speed", "thinking")
-"""Fields of Anthropic's own: carried as they are."""
+"""Fields of Anthropic's own, in `ChatRequest.extra`: carried as they are."""
 
 REFUSED: Final = (
     Refused("seed", "Anthropic's models do not repeat an answer."),
@@ -22,8 +22,8 @@ REFUSED: Final = (
 """Of `core.requests.Sampling`."""
 
 BIAS: Final = Refused("logit_bias", "Anthropic's API does not tell its tokens.")
-TEMPERATURE: Final = Refused("temperature", "Anthropic's API takes 0 to 1.", "Send at most 1.")
-THOUGHTS_INSIDE: Final = Refused("reasoning_format", "Anthropic's API tells thoughts apart always.")
+TEMPERATURE: Final = Refused("temperature", "Above 1: the API takes 0 to 1.", "Send at most 1.")
+THOUGHTS_INSIDE: Final = Refused("reasoning_format", "The value `none`: thoughts are always told apart.")
 
 REFUSED_INSIDE: Final = (BIAS, TEMPERATURE, THOUGHTS_INSIDE)
 """Refused for some values alone."""

@@ -434,14 +434,22 @@ async def test_who_leaves_before_a_tool_has_done_anything_has_the_chat_as_it_was
 
 
 @settings(deadline=None)
-@given(st.integers(0, 60), st.booleans())
-def test_whenever_it_is_cancelled_the_chat_is_whole(steps: int, parallel: bool) -> None:
+@given(st.integers(0, 80), st.booleans(), st.booleans())
+def test_whenever_it_is_cancelled_the_chat_is_whole(steps: int, parallel: bool, slowly: bool) -> None:
     async def scenario() -> None:
         pair = called(("add", '{"a": 1}'), ("add", '{"a": 2}'))
         async with acting(pair, "and", called(("add", '{"a": 3}')), "Done.") as at:
             await at.hub.load("talker")
             at.provider.turns.insert(1, called(("add", "wrong")))
-            task = asyncio.ensure_future(at.run(parallel=parallel or 1))
+
+            async def hesitate(message: Message) -> None:
+                await asyncio.sleep(0)
+                at.chat.append(message)
+
+            model = await at.hub.model("talker")
+            told = hesitate if slowly else at.chat.append
+            run = model.act(at.chat.copy(), [at.box], on_message=told, parallel=parallel or 1)
+            task = asyncio.ensure_future(run)
             for _ in range(steps):
                 await asyncio.sleep(0)
             task.cancel()
@@ -449,6 +457,20 @@ def test_whenever_it_is_cancelled_the_chat_is_whole(steps: int, parallel: bool) 
             assert whole(at.chat.messages)
 
     asyncio.run(scenario())
+
+
+async def test_whoever_fails_to_take_one_turn_is_given_the_others_all_the_same() -> None:
+    async with acting(ONE, "Done.") as at:
+        model = await at.hub.model("talker")
+
+        def fails(message: Message) -> None:
+            at.chat.append(message)
+            if message.tool_calls:
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await model.act(at.chat.copy(), [at.box], on_message=fails)
+    assert [m.role for m in at.chat] == ["user", "assistant", "tool"]
 
 
 async def test_what_a_callback_raises_ends_the_run_and_is_raised() -> None:

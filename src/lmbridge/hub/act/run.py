@@ -255,8 +255,22 @@ class Run:
         self._untold += messages
 
     async def _tell_turns(self) -> None:
-        while self._untold:
-            await self._teller.tell(Said(self._untold.pop(0)))
+        """Tell of all turns that are new, whoever cancels us and whatever a callback raises."""
+        told = asyncio.ensure_future(self._tell_each())
+        try:
+            await asyncio.shield(told)
+        except asyncio.CancelledError:
+            await asyncio.gather(told, return_exceptions=True)
+            raise
+
+    async def _tell_each(self) -> None:
+        if not self._untold:
+            return
+        message = self._untold.pop(0)
+        try:
+            await self._teller.tell(Said(message))
+        finally:
+            await self._tell_each()
 
     # -- calls ------------------------------------------------------------------------------------
 

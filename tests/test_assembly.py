@@ -84,6 +84,7 @@ def test_the_blocking_twin_streams_and_leaves_nothing_behind(tmp_path: Path) -> 
         assert [s.model for s in hub.instances()] == ["lmbridge-tiny"]
         assert hub.resolve("lmbridge-tiny").provider == "embedded"
         assert [s.provider for s in hub.probe()] == ["lmstudio", "embedded"]
+        assert [(row.name, row.calls) for row in hub.usage("task", since=1.0).rows] == [("python chat", 1)]
     assert (kinds[0], kinds[-1]) == ("Started", "Finished")
     assert _children() == before
 

@@ -190,10 +190,21 @@ async def test_a_call_is_written_soon_and_not_only_when_somebody_asks(ledger: Le
 
 
 async def test_many_calls_are_written_in_few_statements(ledger: Ledger) -> None:
-    for number in range(3 * usage._MOST_ROWS + 1):
+    for number in range(3 * usage._AT_A_TIME + 1):
         ledger.note(called(task=str(number % 3)))
-    assert (await ledger.report()).total.calls == 3 * usage._MOST_ROWS + 1
+    assert (await ledger.report()).total.calls == 3 * usage._AT_A_TIME + 1
     assert await names(ledger, "task") == ["0", "1", "2"]
+
+
+async def test_a_report_has_the_first_rows_and_its_total_counts_the_others_too(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage, "MOST_ROWS", 2)
+    for number in range(5):
+        ledger.note(called(task=f"task {number}", tokens=(number, 1, 0), first_s=float(number)))
+    report = await ledger.report("task")
+    assert [(row.name, row.first_event_s) for row in report.rows] == [("task 4", 4.0), ("task 3", 3.0)]
+    assert (report.total.calls, report.total.first_event_s) == (5, 2.0)
 
 
 async def test_calls_that_are_too_old_are_forgotten(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

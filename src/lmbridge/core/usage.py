@@ -53,7 +53,8 @@ class UsageReport(Struct, frozen=True):
 
     Attributes:
         by: what it is added up by. since, until: seconds since 1970, None for no such limit.
-        rows: of days and hours the oldest first, else those with the most tokens first. total: all of them.
+        rows: of days and hours the oldest first, else those with the most tokens first; a thousand at most, the
+            newest or the most used. total: of all, those that are no row too.
     """
 
     by: UsageBy

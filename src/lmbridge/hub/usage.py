@@ -30,6 +30,8 @@ AT_ONCE: Final = 2000
 """Entries that are written without waiting longer."""
 MOST_WAITING: Final = 100_000
 """Entries that may wait while the disk does not take them; what comes then is lost, and counted."""
+MOST_ROWS: Final = 1000
+"""Rows of a report: callers may name as many tasks as they like."""
 CANCELLED: Final = "cancelled"
 """In place of an error's code: the caller went away."""
 
@@ -50,7 +52,7 @@ _COLUMNS: Final = 13
 _ROW: Final = f"({','.join('?' * _COLUMNS)})"
 # One statement for many rows: the thread would otherwise fight for the interpreter's lock after each of them, and
 # lose against a busy event loop. SQLite takes 999 values in one at least, 32766 since 3.32.
-_MOST_ROWS: Final = 500
+_AT_A_TIME: Final = 500
 _KEYS: Final[Mapping[UsageBy, str]] = MappingProxyType(
     {
         "model": "provider || ':' || model",
@@ -70,13 +72,14 @@ SELECT {key} AS name, count(*), sum(error NOT IN ('', '{cancelled}')), sum(error
     CAST(total(prompt_tokens) AS INTEGER), CAST(total(cached_tokens) AS INTEGER),
     CAST(total(completion_tokens) AS INTEGER), sum(total_s),
     sum(CASE WHEN completion_tokens > 0 THEN total_s - coalesce(first_event_s, queued_s) ELSE 0 END)
-FROM calls WHERE {which} GROUP BY name
+FROM calls WHERE {which} GROUP BY name ORDER BY {order} LIMIT {most}
 """
+_BY_TOKENS: Final = "sum(prompt_tokens + 0.0 + completion_tokens) DESC, count(*) DESC, name"
 _MEDIANS: Final = """
 SELECT name, avg(first_event_s) FROM (
     SELECT {key} AS name, first_event_s, count(*) OVER (PARTITION BY {key}) AS many,
         row_number() OVER (PARTITION BY {key} ORDER BY first_event_s) AS place
-    FROM calls WHERE {which} AND first_event_s IS NOT NULL
+    FROM calls WHERE {which} AND first_event_s IS NOT NULL AND {key} IN (SELECT value FROM json_each(?))
 ) WHERE place IN ((many + 1) / 2, (many + 2) / 2) GROUP BY name
 """
 _OLDEST_TENTH: Final = (
@@ -208,7 +211,7 @@ class Ledger:
     def _add(self, entries: list[_Entry]) -> None:
         connection = self._file.made()
         self._make_room(connection)
-        rows = min(_MOST_ROWS, connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // _COLUMNS)
+        rows = min(_AT_A_TIME, connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // _COLUMNS)
         with connection:
             connection.execute("BEGIN IMMEDIATE")
             for first in range(0, len(entries), rows):
@@ -243,12 +246,10 @@ class Ledger:
             span = (max(since or 0.0, oldest), float("inf") if until is None else until, model.lower())
             with connection:
                 connection.execute("BEGIN")  # so that the rows and the total are of the same moment
-                rows = _used(connection, _KEYS[by], span)
-                total = next(iter(_used(connection, "''", span)), total)
+                rows = _used(connection, _KEYS[by], span, "name DESC" if by in ("day", "hour") else _BY_TOKENS)
+                total = next(iter(_used(connection, "''", span, "name")), total)
         if by in ("day", "hour"):
-            rows.sort(key=lambda row: row.name)
-        else:
-            rows.sort(key=lambda row: (-row.tokens, -row.calls, row.name))
+            rows.reverse()
         return UsageReport(by, tuple(rows), total, since, until)
 
 
@@ -260,10 +261,12 @@ def _fits(entry: _Entry) -> bool:
         return False
 
 
-def _used(connection: sqlite3.Connection, key: str, span: tuple[float, float, str]) -> list[Used]:
-    """The sums and medians of each name, by name."""
-    medians = dict(connection.execute(_MEDIANS.format(key=key, which=_WHICH), span).fetchall())
-    sums = connection.execute(_SUMS.format(key=key, which=_WHICH, cancelled=CANCELLED), span).fetchall()
+def _used(connection: sqlite3.Connection, key: str, span: tuple[float, float, str], order: str) -> list[Used]:
+    """The sums and medians of each name, of the first ones in that order."""
+    query = _SUMS.format(key=key, which=_WHICH, cancelled=CANCELLED, order=order, most=MOST_ROWS)
+    sums = msgspec.convert(connection.execute(query, span).fetchall(), list[_Sums])
+    names = msgspec.json.encode([row.name for row in sums]).decode()
+    medians = dict(connection.execute(_MEDIANS.format(key=key, which=_WHICH), (*span, names)).fetchall())
     return [
         Used(
             name=row.name,
@@ -277,5 +280,5 @@ def _used(connection: sqlite3.Connection, key: str, span: tuple[float, float, st
             total_s=row.total_s,
             tokens_per_s=row.completion_tokens / row.writing_s if row.writing_s > 0 else None,
         )
-        for row in msgspec.convert(sums, list[_Sums])
+        for row in sums
     ]

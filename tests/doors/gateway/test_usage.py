@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from urllib.parse import quote
 
+import openai
 import pytest
 from tests.doors.gateway.asking import SESSION, Running, running
 from tests.fakes.openai_server import FakeOpenAI
@@ -81,6 +82,17 @@ async def test_a_caller_says_what_a_request_is_for(door: Running, path: str) -> 
     for task in ("summaries", quote("Übersetzen, 100 %")):
         assert (await door.post(path, body, {"X-LMBridge-Task": task})).status == 200
     assert await rows(door, "task") == {"summaries": 1, "Übersetzen, 100 %": 1}
+
+
+async def test_openais_client_says_it_with_a_header_of_its_own(door: Running) -> None:
+    headers = {"x-lmbridge-task": "summaries"}
+    async with openai.AsyncOpenAI(base_url=f"{door.url}/v1", api_key="-", default_headers=headers) as client:
+        async with await client.chat.completions.create(
+            model="fake-chat", messages=[{"role": "user", "content": "Hi"}], stream=True
+        ) as chunks:
+            assert [chunk async for chunk in chunks]
+        await client.embeddings.create(model="fake-embed", input="a")
+    assert await rows(door, "task") == {"summaries": 2}
 
 
 @pytest.mark.parametrize("task", ["x" * 65, "two%0Alines", "%1B[31m"])

@@ -117,6 +117,17 @@ class Ready:
 ready = Ready()
 
 
+class Plain(Good):
+    """Has nothing to wait for when it ends."""
+
+    manifest = ExtensionManifest("plain", "Plain", "Ends at once.")
+
+    def activate(self, context: ExtensionContext) -> None: ...
+
+    def deactivate(self) -> None:  # type: ignore[override]
+        self.record.append("plain ended")
+
+
 class Raising(Good):
     manifest = ExtensionManifest("raising", "Raising", "Raises.")
 
@@ -158,6 +169,7 @@ class Deaf(Good):
 
     manifest = ExtensionManifest("deaf", "Deaf", "Raises when it hears something.")
     heard = 0
+    deactivate = None  # type: ignore[assignment]
 
     def activate(self, context: ExtensionContext) -> None:
         context.listen(self._hear)

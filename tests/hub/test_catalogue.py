@@ -158,3 +158,19 @@ async def test_the_standard_model_of_a_provider_is_for_who_asks_that_provider() 
     runtime = ScriptedRuntime([SMALL, BIG], names={"standard": "org/big", "chat": "org/small"})
     async with hub(runtime) as it:
         assert await it.resolve("runtime:") == SMALL
+
+
+async def test_what_is_in_memory_is_known_without_asking_and_each_copy_by_its_name() -> None:
+    async with hub(ScriptedRuntime([BIG])) as it:
+        await it.load("mine")
+        assert await it.resolve("mine") == await it.resolve("mine") == LOCAL
+        copy = (await it.load_another("mine")).name
+        assert ((await it.find(copy)).id, (await it.resolve(copy)).copy_of) == ("mine:2", "mine")
+        assert list(await it.models()) == list(await it.models())
+
+
+async def test_a_provider_is_had_by_its_id() -> None:
+    runtime = ScriptedRuntime([BIG])
+    async with hub(runtime) as it:
+        assert (await it.download("x/y", provider="runtime")).id == "x/y"
+    assert runtime.downloads == ["x/y"]

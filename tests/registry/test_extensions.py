@@ -142,3 +142,8 @@ def test_an_extension_may_not_take_the_name_of_a_provider(home: Home) -> None:
 def test_a_table_of_an_extension_that_is_not_installed_is_refused(home: Home) -> None:
     with pytest.raises(ConfigInvalid, match="there is no extension 'other'"):
         Registry(home.config("[extensions.other]\nx = 1\n"), Installed(GOOD))
+
+
+async def test_one_may_end_without_waiting_for_anything(home: Home, record: list[object]) -> None:
+    await Registry(home.config(), Installed(extension("plain", "Plain"))).aclose()
+    assert record == ["plain ended"]

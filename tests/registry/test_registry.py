@@ -120,3 +120,13 @@ def test_one_that_is_disabled_is_not_even_imported(home: Home) -> None:
     assert entry is not None
     assert (entry.state, registry.extensions.states[0].state) == ("disabled", "disabled")
     assert ids(registry) == ["embedded"]
+
+
+def test_a_table_may_be_a_server_and_hold_others(home: Home) -> None:
+    toml = '[openai]\nurl = "http://127.0.0.1:1"\n[openai.other]\nurl = "http://127.0.0.1:2"\n'
+    assert ids(Registry(home.config(toml), Installed())) == ["embedded", "openai", "other"]
+
+
+def test_wrong_settings_of_our_own_are_an_error(home: Home) -> None:
+    with pytest.raises(ConfigInvalid, match="nonsense"):
+        Registry(home.config("[embedded]\nnonsense = 1\n"), Installed())

@@ -149,6 +149,10 @@ async def test_the_newest_are_listed_first_with_the_words_of_the_question(stored
     assert await stored.newest(1) == listed[:1]
     await stored.put(msgspec.structs.replace(empty, id=new_id(), created=time.time()))
     assert (await stored.newest(1))[0].said == ""
+    turns = (Message("user", "q"), Message("assistant"), Message("tool", "r", tool_call_id="1"))
+    for messages, said in ((turns, "q"), (turns[2:], "r")):
+        await stored.put(msgspec.structs.replace(empty, id=new_id(), created=time.time(), messages=messages))
+        assert (await stored.newest(1))[0].said == said
 
 
 async def test_nothing_is_made_before_the_first_turn(stored: Stored, path: Path) -> None:

@@ -117,7 +117,7 @@ class Brief(Struct, frozen=True):
     """What a list shows of a turn.
 
     Attributes:
-        said: the words of its last message, cut off after some.
+        said: the words of the last message of the user in it, cut off after some.
     """
 
     id: str
@@ -348,6 +348,8 @@ class Stored:
 
 
 def _beginning(messages: bytes) -> str:
-    """The first words of the last message."""
-    last = _messages(messages)[-1:]
+    """The first words of the last thing the user said; of the last message where he said nothing."""
+    found = _messages(messages)
+    # A model that used tools here has turns of its own among them, and results.
+    last = [message for message in found if message.role == "user"][-1:] or found[-1:]
     return last[0].text[:SAID] if last else ""

@@ -93,7 +93,7 @@ def test_a_program_is_connected_tried_out_and_disconnected(
 
 def test_the_list_tells_what_is_found_and_what_is_connected(alone: Run, own: dict[str, str], user: Path) -> None:
     (user / ".cursor").mkdir()
-    assert alone("connect", "zed", "--only", "tools", "--yes", env=own).returncode == 0
+    assert alone("connect", "zed", "--only", "tools", "--yes", "--no-check", env=own).returncode == 0
     rows = {row["program"]: row for row in json.loads(alone("connect", "--json", env=own).stdout)["programs"]}
     assert (rows["cursor"]["found"], rows["cursor"]["connected"]) == (True, False)
     assert (rows["zed"]["connected"], rows["zed"]["uses"], rows["zed"]["url"]) == (True, ["tools"], None)
@@ -139,7 +139,7 @@ def test_a_person_is_asked_and_may_say_no(home: Path, own: dict[str, str], user:
         assert terminal.wait_for_end() == 0
         assert "Nothing was written." in terminal.text
     assert not (user / ".cursor").exists()
-    with Terminal(home, "connect", "cursor", **own) as terminal:
+    with Terminal(home, "connect", "cursor", "--no-check", **own) as terminal:
         terminal.wait_for("Write this into Cursor's settings?")
         assert "\x1b[32m+" in terminal.raw
         terminal.enter("y")
@@ -258,7 +258,7 @@ def test_a_broken_file_is_named_with_its_line_and_nothing_is_written(
 def test_what_somebody_changed_since_is_told_and_goes_only_by_force(
     alone: Run, own: dict[str, str], user: Path
 ) -> None:
-    assert alone("connect", "vscode", "--yes", env=own).returncode == 0
+    assert alone("connect", "vscode", "--yes", "--no-check", env=own).returncode == 0
     file = user / ".config" / "Code" / "User" / "mcp.json"
     file.write_text(file.read_text().replace('"mcp"', '"mcp", "--manage"').replace("{", "{ // mine", 1))
     done = alone("disconnect", "vscode", "--yes", env=own)
@@ -270,10 +270,8 @@ def test_what_somebody_changed_since_is_told_and_goes_only_by_force(
     assert "// mine" in file.read_text()
 
 
-def test_settings_written_since_by_the_program_stay(
-    alone: Run, own: dict[str, str], user: Path, gateway: str
-) -> None:
-    assert alone("connect", "claude-code", "--yes", env=own).returncode == 0
+def test_settings_written_since_by_the_program_stay(alone: Run, own: dict[str, str], user: Path) -> None:
+    assert alone("connect", "claude-code", "--yes", "--no-check", "--model", "m", env=own).returncode == 0
     file = user / ".claude.json"
     file.write_text(json.dumps({"numStartups": 3, **json.loads(file.read_text())}))
     assert alone("disconnect", "claude-code", "--yes", env=own).returncode == 0
@@ -281,11 +279,9 @@ def test_settings_written_since_by_the_program_stay(
     assert not (user / ".claude" / "settings.json").exists()
 
 
-def test_the_last_connection_decides_what_a_program_has(
-    alone: Run, own: dict[str, str], user: Path, gateway: str
-) -> None:
-    assert alone("connect", "claude-code", "--yes", env=own).returncode == 0
-    assert alone("connect", "claude-code", "--yes", "--only", "tools", env=own).returncode == 0
+def test_the_last_connection_decides_what_a_program_has(alone: Run, own: dict[str, str], user: Path) -> None:
+    assert alone("connect", "claude-code", "--yes", "--no-check", "--model", "m", env=own).returncode == 0
+    assert alone("connect", "claude-code", "--yes", "--no-check", "--only", "tools", env=own).returncode == 0
     assert not (user / ".claude" / "settings.json").exists()
     assert (user / ".claude.json").exists()
     assert alone("disconnect", "claude-code", "--yes", env=own).returncode == 0
@@ -294,8 +290,8 @@ def test_the_last_connection_decides_what_a_program_has(
 
 def test_another_file_can_be_named(alone: Run, own: dict[str, str], user: Path) -> None:
     file = user / "project" / ".cursor" / "mcp.json"
-    assert alone("connect", "cursor", "--yes", env=own).returncode == 0
-    assert alone("connect", "cursor", "--yes", "--file", str(file), env=own).returncode == 0
+    assert alone("connect", "cursor", "--yes", "--no-check", env=own).returncode == 0
+    assert alone("connect", "cursor", "--yes", "--no-check", "--file", str(file), env=own).returncode == 0
     assert alone("disconnect", "cursor", "--yes", "--file", str(file), env=own).returncode == 0
     assert not file.exists()
     assert (user / ".cursor" / "mcp.json").exists()

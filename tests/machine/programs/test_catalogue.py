@@ -82,14 +82,15 @@ def files_of(name: str, places: Places) -> tuple[Path, ...]:
 def connected(name: str, places: Places, link: Link = LINK) -> tuple[FileRecord, ...]:
     plans = planning.connecting(PROGRAMS[name].parts(places, link))
     for plan in plans:
-        planning.carry_out(plan)
+        planning.keep_copy(plan)
+    planning.carry_out(plans)
     return tuple(FileRecord(str(p.path), p.language, p.change) for p in plans if p.change is not None)
 
 
 def disconnected(records: tuple[FileRecord, ...]) -> None:
-    for plan in planning.disconnecting(records):
-        assert not plan.differs
-        planning.carry_out(plan)
+    plans = planning.disconnecting(records)
+    assert not any(plan.differs for plan in plans)
+    planning.carry_out(plans)
 
 
 def test_the_table_is_of_every_program() -> None:
@@ -139,7 +140,8 @@ def test_another_url_takes_the_place_of_the_first_and_the_file_comes_back_as_it_
     other = replace(LINK, url="http://other:1", command=("/usr/bin/lmbridge", "mcp"))
     plans = planning.connecting(PROGRAMS[name].parts(places, other), first)
     for plan in plans:
-        planning.carry_out(plan)
+        planning.keep_copy(plan)
+    planning.carry_out(plans)
     assert before != [file.read_bytes() for file in files_of(name, places)]
     disconnected(tuple(FileRecord(str(p.path), p.language, p.change) for p in plans if p.change is not None))
     assert not any(file.exists() for file in files_of(name, places))

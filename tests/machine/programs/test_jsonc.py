@@ -99,6 +99,7 @@ def test_what_is_written_for_a_value_can_be_had_and_put_back() -> None:
         ('{"a": "\\x"}', 1, "string"),
         ('{"a": [1 2]}', 1, "`,` or `]`"),
         ('{"a": 1} x', 1, "the end"),
+        ('{"a":\nNaN}', 2, "value"),
         ('{"a": 1', 1, "missing"),
         ('{"a": "b', 1, "no use for"),
         ('{\n"a": ' + "[" * 400 + "]" * 400 + "}", 2, f"more than {DEEPEST}"),

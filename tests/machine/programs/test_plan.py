@@ -34,11 +34,11 @@ def test_parts_of_one_file_are_one_plan_and_looking_writes_nothing(tmp_path: Pat
 
 def test_a_part_that_is_not_wanted_any_more_goes(tmp_path: Path) -> None:
     (plan,) = planning.connecting([part(tmp_path / "x"), part(tmp_path / "x", "b")])
-    planning.carry_out(plan)
+    planning.carry_out([plan])
     assert plan.change is not None
     record = FileRecord(str(plan.path), plan.language, plan.change)
     (now,) = planning.connecting([part(tmp_path / "x", "b")], [record])
-    planning.carry_out(now)
+    planning.carry_out([now])
     assert (tmp_path / "x").read_text() == '{\n  "t": {\n    "b": "1"\n  }\n}\n'
 
 
@@ -62,6 +62,24 @@ def test_a_read_only_file_is_refused_before_anything_is_asked(tmp_path: Path) ->
     (tmp_path / "x").chmod(0o444)
     with pytest.raises(ConfigInvalid, match="read-only"):
         planning.connecting([part(tmp_path / "x")])
+
+
+def test_where_one_file_cannot_be_written_all_are_as_they_were(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("{}")
+    plans = planning.connecting([part(tmp_path / "x"), part(tmp_path / "new"), part(tmp_path / "y")])
+    (tmp_path / "y" / "in the way").mkdir(parents=True)
+    with pytest.raises(OSError, match="y"):
+        planning.carry_out(plans)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x", "y"]
+    assert (tmp_path / "x").read_text() == "{}"
+
+
+def test_what_is_nested_too_deep_is_told(tmp_path: Path) -> None:
+    deep = tmp_path / "x.toml"
+    deep.write_text("a = " + "[" * 100_000)
+    mine = Part(deep, "toml", (Setting(("b",), "1"),), "models")
+    with pytest.raises(ConfigInvalid, match="nested too deep"):
+        planning.connecting([mine])
 
 
 def test_keys_are_found_where_the_program_keeps_them(tmp_path: Path) -> None:

@@ -28,6 +28,16 @@ def test_equal_is_what_is_written_equal() -> None:
         assert not same(one, other)
 
 
+def test_what_is_repeated_without_end_is_compared_once() -> None:
+    def bomb() -> object:
+        value: object = ["x"]
+        for _ in range(60):
+            value = [value, value]
+        return value
+
+    assert same(bomb(), bomb())
+
+
 def test_a_digest_tells_values_apart_and_does_not_mind_the_order_of_names() -> None:
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
     assert digest("1") != digest(1)

@@ -250,9 +250,14 @@ async def _check(work: _Work, plans: tuple[FilePlan, ...]) -> None:
         if part.use == "models":
             url = planning.value_in(plans, part, part.url_at)
             key = planning.value_in(plans, part, part.key_at)
-            with suppress(*(() if work.program.takes_key else (Unauthorized,))):  # a person gives it the key
-                names = await asked.listed_soon(f"{url}{part.lists}", key if isinstance(key, str) else "")
-                work.checked["models"] = len(names)
+            ask = asked.listed_soon if work.made else asked.listed
+            try:
+                names = await ask(f"{url}{part.lists}", key if isinstance(key, str) else "")
+            except Unauthorized:
+                if work.program.takes_key:
+                    raise
+                continue  # a person gives it the key
+            work.checked["models"] = len(names)
         else:
             work.checked["server"] = await greet(work.link.command, work.link.environ)
 
@@ -260,7 +265,7 @@ async def _check(work: _Work, plans: tuple[FilePlan, ...]) -> None:
 def _carried_out(work: _Work, plans: tuple[FilePlan, ...]) -> tuple[Path | None, ...]:
     """Write the files, and remember what was done."""
     before = {each.path: each.backup for each in work.previous.files} if work.previous is not None else {}
-    copies = tuple(planning.carry_out(plan) if plan.changes else None for plan in plans)
+    copies = tuple(planning.keep_copy(plan) for plan in plans)
     files = tuple(
         FileRecord(str(plan.path), plan.language, plan.change, before.get(str(plan.path), str(copy or "")))
         for plan, copy in zip(plans, copies, strict=True)
@@ -268,7 +273,16 @@ def _carried_out(work: _Work, plans: tuple[FilePlan, ...]) -> tuple[Path | None,
     )
     link, made = work.link, work.made
     now = Connection(work.program.id, link.url, link.model, time.time(), files, made, work.uses)
-    Connections(work.config.home).put(now, work.previous)
+    connections = Connections(work.config.home)
+    # Remembered first: what was remembered and not written does no harm, and the other way round it would stay.
+    connections.put(now, work.previous)
+    try:
+        planning.carry_out(plans)
+    except BaseException:
+        connections.remove(now)
+        if work.previous is not None:
+            connections.put(work.previous)
+        raise
     if work.previous is not None and work.previous.key not in ("", made):
         revoked(work.config.home, work.previous.key)
     return copies
@@ -304,6 +318,9 @@ def _tell(work: _Work, plans: tuple[FilePlan, ...], copies: tuple[Path | None, .
         said.append(f"the MCP server answers as {work.checked['server']}")
     if said:
         render.sentence(f"Tried out: {', and '.join(said)}.")
+    for plan in plans:
+        if work.link.key and os.name == "posix" and plan.path.exists() and plan.path.stat().st_mode & 0o044:
+            render.note(f"Others on this computer can read {plan.path}, and the key in it.", "yellow")
     if work.wishes.key not in ("", "-") and not work.made and "models" in work.uses:
         render.note("No key was made: " + _why_no_key(work), "dim")
     if work.program.after:

@@ -72,9 +72,7 @@ def _planned(mine: tuple[Connection, ...], *, force: bool) -> tuple[FilePlan, ..
 
 
 def _take_back(connections: Connections, mine: tuple[Connection, ...], plans: tuple[FilePlan, ...]) -> None:
-    for plan in plans:
-        if plan.changes:
-            planning.carry_out(plan)
+    planning.carry_out(plans)
     for each in mine:
         connections.remove(each)
         if each.key:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -107,18 +107,39 @@ def _disconnecting(record: FileRecord, force: bool) -> FilePlan:
     return FilePlan(path, record.language, text, None if gone else after, differs=tuple(differs))
 
 
-def carry_out(plan: FilePlan) -> Path | None:
-    """Write one file, or remove it; returns the copy of what it was.
+def keep_copy(plan: FilePlan) -> Path | None:
+    """Put a copy of what a file is now beside it; None where there is none, or nothing is to be written.
 
     Raises:
-        OSError: it cannot be written; then it is as it was.
+        OSError: it cannot be written.
     """
-    if plan.after is None:
-        settings_file.remove(plan.path)
-        return None
-    copy = settings_file.backed_up(plan.path) if plan.change is not None else None
-    settings_file.write(plan.path, plan.after)
-    return copy
+    return settings_file.backed_up(plan.path) if plan.changes and plan.change is not None else None
+
+
+def carry_out(plans: Sequence[FilePlan]) -> None:
+    """Write the files, or remove them.
+
+    Raises:
+        OSError: one cannot be written; then all are as they were.
+    """
+    done: list[FilePlan] = []
+    try:
+        for plan in plans:
+            if plan.changes:
+                _put(plan.path, plan.after)
+                done.append(plan)
+    except BaseException:
+        for plan in done:
+            with suppress(OSError):
+                _put(plan.path, plan.before)
+        raise
+
+
+def _put(path: Path, text: str | None) -> None:
+    if text is None:
+        settings_file.remove(path)
+    else:
+        settings_file.write(path, text)
 
 
 def value_in(plans: Iterable[FilePlan], part: Part, path: values.Path, *, before: bool = False) -> object:
@@ -150,3 +171,5 @@ def _told(path: Path) -> Iterator[None]:
     except values.Broken as error:
         hint = "Mend it and try again; nothing was written."
         raise ConfigInvalid(str(path), str(error), hint=hint) from error
+    except RecursionError as error:
+        raise ConfigInvalid(str(path), "is nested too deep") from error

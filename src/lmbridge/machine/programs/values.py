@@ -64,12 +64,21 @@ def _merged_list(values: list[object], name: str, rest: Path, value: object) -> 
     return [*values[: there[-1]], new, *values[there[-1] + 1 :]] if there else [*values, new]
 
 
-def same(one: object, other: object) -> bool:
-    """Whether two values are equal: a NaN is equal to itself here, and true is not 1."""
+def same(one: object, other: object, seen: set[tuple[int, int]] | None = None) -> bool:
+    """Whether two values are equal: a NaN is equal to itself here, and true is not 1.
+
+    Args:
+        seen: pairs that are being compared already: what a YAML file repeats by reference is looked at once.
+    """
+    seen = set() if seen is None else seen
+    if isinstance(one, dict | list) and isinstance(other, dict | list):
+        if (id(one), id(other)) in seen:
+            return True
+        seen.add((id(one), id(other)))
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(value, other[name]) for name, value in one.items())
+        return one.keys() == other.keys() and all(same(value, other[name], seen) for name, value in one.items())
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same, one, other))
+        return len(one) == len(other) and all(same(*pair, seen) for pair in zip(one, other, strict=True))
     if isinstance(one, float) and isinstance(other, float):
         return one == other or (math.isnan(one) and math.isnan(other))
     return type(one) is type(other) and one == other

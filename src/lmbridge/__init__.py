@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from lmbridge.core.events import (
         Usage as Usage,
     )
+    from lmbridge.core.handle import ProviderHandle as ProviderHandle
     from lmbridge.core.hub import AnyHub as AnyHub
     from lmbridge.core.messages import (
         ChatMessage as ChatMessage,
@@ -162,6 +163,7 @@ _HOME = {
     "NamedTool": "core.requests",
     "Pause": "core.acting",
     "PromptProgress": "core.events",
+    "ProviderHandle": "core.handle",
     "ReasoningDelta": "core.events",
     "Sampling": "core.requests",
     "Schema": "core.requests",

@@ -263,3 +263,21 @@ async def test_a_wish_to_trim_is_passed_on_and_what_does_not_fit_tells_the_share
                 await hub.answer(ChatRequest("m", "x", truncate=truncate))
             assert caught.value.tool_tokens == 10
     assert [b'"truncation":"auto"' in body for body in asked] == [False, True, False, False]
+
+
+async def test_one_provider_of_the_gateway_is_asked_like_one_of_ours(hub: RemoteHub, upstream: FakeOpenAI) -> None:
+    server = hub.provider("server")
+    assert await server.is_configured()
+    assert (await server.state()).display_name == "OpenAI-compatible server"
+    assert (await server.capabilities()).models == ("fake-chat",)
+    answer = await server.complete("hello world")
+    assert (answer.stop_reason, answer.usage is not None) == ("end_turn", True)
+    assert list(await hub.refresh("server")) == list(await hub.models())
+    assert await hub.default_provider() == ""
+    assert not await hub.provider("nobody").is_configured()
+
+
+async def test_a_gateway_that_went_away_is_no_provider_and_raises_nothing() -> None:
+    async with RemoteHub("http://127.0.0.1:1", "") as hub:
+        assert not await hub.provider("server").is_configured()
+        assert (await hub.provider("server").state()).state == "unavailable"

@@ -190,11 +190,18 @@ def test_who_does_not_exist_is_told_with_the_nearest(alone: Run) -> None:
     assert "Did you mean 'embedded'?" in done.stderr
 
 
-def test_a_gateway_that_runs_must_begin_anew_and_that_is_said(alone: Run) -> None:
+def test_a_gateway_that_runs_must_begin_anew_and_that_is_said(alone: Run, server: FakeOpenAI) -> None:
+    alone("providers", "add", "other", "fake", "--url", server.url)
     assert alone("gateway", "start", "--port", "0").returncode == 0
     try:
-        done = alone("providers", "set-default", "embedded")
+        done = alone("providers", "set-default", "fake")
         assert "goes on with what it began with" in done.stderr
-        assert told(alone, "set-default", "--none")["restart_gateway"] is True
+        assert told(alone, "order", "fake")["restart_gateway"] is True
+        alone("gateway", "stop")
+        alone("gateway", "start", "--port", "0")
+        answer = json.loads(alone("chat", "-p", "Hello", "--gateway", "--json").stdout)
+        assert answer["provider"] == "fake"
+        states = json.loads(alone("status", "--json").stdout)["providers"]
+        assert [state["provider"] for state in states if state["default"]] == ["fake"]
     finally:
         alone("gateway", "stop")

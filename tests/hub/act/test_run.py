@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Unpack
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.fakes.provider import ScriptedTurns, called
-from tests.hub.act.conftest import Box, Broken
+from tests.hub.act.acting import ONE, TWO, acting, whole
+from tests.hub.act.conftest import Broken
 
 from lmbridge.core.acting import (
-    ActOptions,
-    ActResult,
     ActState,
-    Allow,
-    CallAnswered,
-    CallRequested,
-    Decision,
-    Deny,
-    Edit,
     Fragment,
-    InvalidCall,
     Pause,
 )
-from lmbridge.core.chat import Chat
-from lmbridge.core.errors import BrokenAnswer, InvalidRequest, ProviderUnavailable
+from lmbridge.core.errors import BrokenAnswer, ProviderUnavailable
 from lmbridge.core.events import (
     Event,
     Finished,
@@ -40,43 +28,8 @@ from lmbridge.core.events import (
 )
 from lmbridge.core.messages import Message
 from lmbridge.core.requests import NamedTool, Sampling, Schema
-from lmbridge.hub.hub import Hub
 
-ONE = called(("add", '{"a": 1}'))
-TWO = called(("add", '{"a": 1}'), ("wait", "{}"))
 SHAPE: dict[str, object] = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
-
-
-def whole(messages: Sequence[Message]) -> bool:
-    """Whether every call has its result, right behind it."""
-    wanted: list[str | None] = []
-    for message in messages:
-        if message.role == "tool":
-            if not wanted or message.tool_call_id != wanted.pop(0):
-                return False
-        elif wanted:
-            return False
-        wanted = [*wanted, *(call.id for call in message.tool_calls)]
-    return not wanted
-
-
-class Acting:
-    """A hub with a scripted provider, and what came of runs."""
-
-    def __init__(self, hub: Hub, provider: ScriptedTurns, box: Box) -> None:
-        self.hub, self.provider, self.box = hub, provider, box
-        self.chat = Chat(messages=[Message("user", "hi")])
-
-    async def run(self, chat: Chat | ActState | None = None, **options: Unpack[ActOptions]) -> ActResult:
-        model = await self.hub.model("talker")
-        return await model.act(chat or self.chat.copy(), [self.box], on_message=self.chat.append, **options)
-
-
-@asynccontextmanager
-async def acting(*turns: str | Sequence[Event] | Exception) -> AsyncIterator[Acting]:
-    provider = ScriptedTurns(*turns)  # type: ignore[arg-type]
-    async with Hub([provider]) as hub:
-        yield Acting(hub, provider, Box())
 
 
 # ---- rounds
@@ -140,15 +93,6 @@ async def test_without_an_ear_for_it_the_prompts_progress_is_not_asked_for() -> 
     async with acting("Hi") as at:
         await at.run()
     assert not at.provider.requests[0].progress
-
-
-async def test_calls_of_one_turn_are_made_at_the_same_time_or_one_by_one() -> None:
-    pair = called(("add", '{"a": 1}'), ("add", '{"a": 2}'))
-    for parallel, most in ((True, 2), (2, 2), (1, 1), (False, 1)):
-        async with acting(pair, "Done.") as at:
-            result = await at.run(parallel=parallel)
-            assert (at.box.most, len(at.box.called)) == (most, 1 if parallel is False else 2)
-            assert whole(result.state.messages)
 
 
 async def test_what_the_caller_wants_of_each_answer_is_asked_for() -> None:
@@ -234,6 +178,14 @@ async def test_a_tool_may_be_called_so_often() -> None:
     assert whole(result.state.messages)
 
 
+async def test_a_run_that_was_paused_begins_with_the_calls_that_wait() -> None:
+    async with acting(ONE, "Done.") as at:
+        first = await at.run(approve=lambda _: Pause())
+        second = await at.run(first.state)
+    assert (first.stop, first.rounds, second.stop, second.rounds) == ("paused", 1, "answered", 2)
+    assert at.chat.messages == second.state.messages
+
+
 # ---- going wrong
 
 
@@ -276,16 +228,6 @@ async def test_a_model_that_does_not_call_although_it_has_to_ends_the_run() -> N
     assert whole(at.chat.messages)
 
 
-async def test_who_is_asked_about_a_wrong_call_says_what_the_model_is_told() -> None:
-    async def better(invalid: InvalidCall) -> str:
-        return f"{invalid.call.name}, please"
-
-    for ask, said in ((better, "add, please"), (lambda invalid: None, "The arguments are not JSON")):
-        async with acting(called(("add", "nonsense")), ONE, "Done.") as at:
-            result = await at.run(on_invalid=ask)
-            assert said in result.messages[1].text
-
-
 async def test_a_broken_box_is_told_to_the_model() -> None:
     async with acting(ONE, "It is broken.") as at:
         at.box.failure = Broken("The box is broken.")
@@ -311,64 +253,6 @@ async def test_a_model_that_cannot_be_asked_is_an_error() -> None:
     async with acting(BrokenAnswer("scripted", "it is not JSON")) as at:
         with pytest.raises(BrokenAnswer):
             await at.run()
-
-
-# ---- approval
-
-
-async def test_a_call_is_made_with_the_arguments_that_were_approved() -> None:
-    decisions: list[Decision | bool] = [Allow(), True, Edit({"a": 7})]
-
-    async def approve(request: CallRequested) -> Decision | bool:
-        assert (request.box, request.tool) == ("box", "add")
-        return decisions.pop(0)
-
-    async with acting(ONE, called(("add", '{"a": 2}')), called(("add", '{"a": 3}')), "Done.") as at:
-        result = await at.run(approve=approve)
-    assert [arguments["a"] for _, arguments in at.box.called] == [1, 2, 7]
-    assert result.messages[4].tool_calls[0].arguments == '{"a":7}'
-
-
-async def test_a_call_that_is_denied_is_told_to_the_model_with_the_reason() -> None:
-    async with acting(called(("add", '{"a": 1}'), ("add", '{"a": 2}')), "Well.") as at:
-        result = await at.run(approve=lambda r: Deny("Not today.") if r.arguments["a"] == 1 else False)
-    assert [m.text for m in result.messages[1:3]] == [
-        "The user does not allow this call. Not today.",
-        "The user does not allow this call.",
-    ]
-    answered = [event for event in result.events if isinstance(event, CallAnswered)]
-    assert not any(event.carried_out for event in answered)
-    assert at.box.called == []
-
-
-async def test_a_call_that_is_denied_again_and_again_ends_the_run() -> None:
-    async with acting(ONE) as at:
-        assert (await at.run(approve=lambda _: False)).stop == "loop"
-
-
-async def test_what_is_no_decision_allows_nothing() -> None:
-    async with acting(ONE) as at:
-        with pytest.raises(InvalidRequest, match="no decision"):
-            await at.run(approve=lambda _: None)  # type: ignore[arg-type,return-value]
-        with pytest.raises(InvalidRequest, match="cannot be called so"):
-            await at.run(approve=lambda _: Edit({"a": "x"}))
-    assert at.box.called == []
-    assert len(at.chat) == 1
-
-
-async def test_a_run_that_pauses_goes_on_from_its_state_in_another_process() -> None:
-    async with acting(ONE, called(("add", '{"a": 2}')), "Done.") as at:
-        first = await at.run(approve=lambda r: True if r.arguments["a"] == 1 else Pause())
-        assert (first.stop, first.detail) == ("paused", "add waits for approval.")
-        assert whole(at.chat.messages)
-        assert at.box.called == [("add", {"a": 1})]
-        state = ActState.from_json(first.state.to_json())
-        assert state == first.state
-        second = await at.run(state, approve=lambda _: True)
-    assert (second.stop, second.rounds) == ("answered", 3)
-    assert [arguments for _, arguments in at.box.called] == [{"a": 1}, {"a": 2}]
-    assert at.chat.messages == second.state.messages
-    assert second.seconds >= first.seconds
 
 
 # ---- the shape of the answer

@@ -7,37 +7,26 @@ turn with calls comes with all results, or not at all.
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Mapping
 from time import perf_counter
-from typing import assert_never
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from lmbridge.core.acting import (
     ActResult,
     ActState,
-    Allow,
     Approve,
-    CallAnswered,
-    CallRequested,
-    Decision,
-    Deny,
-    Edit,
     FirstToken,
     Fragment,
-    InvalidCall,
     OnInvalid,
-    Pause,
     PromptRead,
     RoundEnded,
     RoundStarted,
     Said,
     Stop,
 )
-from lmbridge.core.errors import BrokenAnswer, InvalidRequest
+from lmbridge.core.errors import BrokenAnswer
 from lmbridge.core.events import (
     Answer,
     AnswerBuilder,
@@ -49,11 +38,12 @@ from lmbridge.core.events import (
     ToolCallDelta,
 )
 from lmbridge.core.hub import AnyHub
-from lmbridge.core.messages import Message, ToolCall
+from lmbridge.core.messages import Message
 from lmbridge.core.requests import ChatRequest, NamedTool, Sampling, Schema, ToolChoice
 from lmbridge.core.tools import ToolResult
 from lmbridge.hub.act import policy
-from lmbridge.hub.act.policy import Carry, Limits, Outcome, Plan, Step, Tell
+from lmbridge.hub.act.calls import Calls, Ended
+from lmbridge.hub.act.policy import Limits, Outcome, Plan, Step
 from lmbridge.hub.act.telling import Callbacks, Teller
 from lmbridge.hub.act.tooling import Tooling
 
@@ -71,13 +61,6 @@ class Asking(Struct, frozen=True, kw_only=True):
     extra: Mapping[str, object] = {}
     truncate: bool = False
     task: str = ""
-
-
-class Ended(Exception):
-    """The run is over."""
-
-    def __init__(self, stop: Stop, detail: str = "", value: object = None) -> None:
-        self.stop, self.detail, self.value = stop, detail, value
 
 
 class Run:
@@ -101,6 +84,13 @@ class Run:
         self._hub, self._model, self._tooling = hub, model, tooling
         self._limits, self._asking = limits, asking
         self._teller = Teller(callbacks)
+        self._calls = Calls(
+            tooling,
+            self._teller,
+            approve=asking.approve,
+            on_invalid=asking.on_invalid,
+            parallel=asking.parallel,
+        )
         self._state = state
         self._before_s, self._began = state.seconds, perf_counter()
         self._untold: list[Message] = []
@@ -282,10 +272,10 @@ class Run:
         """
         state = self._state
         plan = policy.plan(state, turn.tool_calls, self._tooling.tools, self._limits)
-        steps = await self._decided(plan)
+        steps = await self._calls.decided(plan, state.rounds)
         outcomes: dict[int, Outcome] = {}
         try:
-            await self._carry_out(steps, outcomes)
+            await self._calls.carry_out(steps, outcomes, state.rounds, self._left())
         except BaseException:
             if any(outcome.carried_out for outcome in outcomes.values()):
                 await self._settle(turn, steps, outcomes, plan, "The run was stopped.")
@@ -312,83 +302,6 @@ class Run:
         self._untold += self._state.messages[before:]
         await self._tell_turns()
 
-    async def _decided(self, plan: Plan) -> tuple[Step, ...]:
-        """The steps after who approves, and who is asked about invalid calls, had their say.
-
-        Raises:
-            Ended: to pause; nothing of the turn has been carried out then.
-        """
-        decided: list[Step] = []
-        for step in plan.steps:
-            if isinstance(step, Carry):
-                decided.append(await self._approved(step))
-            elif step.invalid:
-                decided.append(replace(step, reason=await self._told_of_invalid(step)))
-            else:
-                decided.append(step)
-        return tuple(decided)
-
-    async def _told_of_invalid(self, step: Tell) -> str:
-        invalid = InvalidCall(self._state.rounds, step.call, step.reason)
-        await self._teller.tell(invalid)
-        if self._asking.on_invalid is None:
-            return step.reason
-        said = self._asking.on_invalid(invalid)
-        if inspect.isawaitable(said):
-            said = await said
-        return said if isinstance(said, str) else step.reason
-
-    async def _approved(self, step: Carry) -> Step:
-        name = step.call.name
-        request = CallRequested(self._state.rounds, step.call, step.arguments, *self._tooling.whose(name))
-        await self._teller.tell(request)
-        if self._asking.approve is None:
-            return step
-        match await _decision(self._asking.approve, request):
-            case Allow():
-                return step
-            case Edit(arguments):
-                call = ToolCall(step.call.id, name, msgspec.json.encode(arguments).decode())
-                checked = policy.judged(call, self._tooling.tools)
-                if isinstance(checked, str):
-                    raise InvalidRequest(f"{name} cannot be called so. {checked}", param="arguments")
-                return Carry(call, checked)
-            case Deny(reason):
-                return Tell(step.call, f"The user does not allow this call. {reason}".rstrip())
-            case Pause():
-                raise Ended("paused", f"{name} waits for approval.")
-            case never:
-                assert_never(never)
-
-    async def _carry_out(self, steps: tuple[Step, ...], outcomes: dict[int, Outcome]) -> None:
-        """Make the calls, as many at a time as may be; what came of each is in *outcomes* as soon as it is known.
-
-        Fewer are in it afterwards if there was no time for all.
-        """
-        parallel = self._asking.parallel
-        turns = asyncio.Semaphore(len(steps) if parallel is True else max(1, int(parallel)))
-        try:
-            async with asyncio.timeout(self._left()), asyncio.TaskGroup() as tasks:
-                for at, step in enumerate(steps):
-                    tasks.create_task(self._carry(at, step, outcomes, turns))
-        except TimeoutError:
-            return  # ours: what a call or a callback raises comes in a group
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None
-
-    async def _carry(self, at: int, step: Step, outcomes: dict[int, Outcome], turns: asyncio.Semaphore) -> None:
-        async with turns:
-            began = perf_counter()
-            if isinstance(step, Carry):
-                result = await self._tooling.call(step.call.name, step.arguments)
-            else:
-                result = ToolResult(step.reason, is_error=True)
-            outcomes[at] = Outcome(step.call, result, isinstance(step, Carry))
-            took = perf_counter() - began
-            await self._teller.tell(
-                CallAnswered(self._state.rounds, step.call, result, took, isinstance(step, Carry))
-            )
-
 
 def _piece(event: Event, number: int) -> Fragment | PromptRead | None:
     match event:
@@ -400,22 +313,3 @@ def _piece(event: Event, number: int) -> Fragment | PromptRead | None:
             return PromptRead(number, done, total)
         case _:
             return None
-
-
-async def _decision(approve: Approve, request: CallRequested) -> Decision:
-    """What is decided of a call.
-
-    Raises:
-        InvalidRequest: it is no decision; an `approve` that forgets to return one allows nothing.
-    """
-    said = approve(request)
-    if inspect.isawaitable(said):
-        said = await said
-    if isinstance(said, bool):
-        return Allow() if said else Deny()
-    if isinstance(said, Allow | Edit | Deny | Pause):
-        return said
-    raise InvalidRequest(
-        f"`approve` returned {said!r:.100}, which is no decision.",
-        hint="Return True, False, Allow(), Edit(…), Deny(…).",
-    )

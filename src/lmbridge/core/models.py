@@ -155,8 +155,8 @@ class Endpoint(Struct, frozen=True):
         model: the name the runtime itself uses for the model.
         also: further names by which its answers may call the model. Where there are any, an answer that
             calls it by none of them is by another model, and an error.
-        language: the protocol spoken there; a door that speaks it too may relay bytes. `none`: nothing answers there,
-            and the provider is asked through its methods alone.
+        language: the protocol spoken there; a door that speaks it too may relay bytes. `none`: nothing answers
+            there, and the provider is asked through its methods alone.
         keep_alive: whether idle connections may be used again.
         patience: how long who asks there waits.
     """

@@ -113,3 +113,9 @@ async def test_calls_of_a_turn_that_ends_the_run_are_told_why_they_are_not_made(
     async with acting(called(("add", '{"a": 1}'), ("wait", "{}"))) as at:
         result = await at.run(max_calls={"wait": 0}, approve=lambda _: pytest.fail("nobody is asked"))
     assert [m.text for m in result.messages[1:]] == ["Not carried out. wait may be called 0 times."] * 2
+
+
+async def test_a_wrong_call_is_told_to_the_model_as_it_is_where_nobody_is_asked() -> None:
+    async with acting(called(("add", "nonsense")), ONE, "Done.") as at:
+        result = await at.run()
+    assert result.messages[1].text.startswith("The arguments are not JSON")

@@ -12,7 +12,6 @@ from lmbridge.hub.hub import Hub
 
 PROMPT = "Say yes."
 ANSWER = "answer"
-TASK = "lmbridge doctor"
 
 
 async def one_token(hub: Hub, name: str) -> Found:
@@ -22,8 +21,7 @@ async def one_token(hub: Hub, name: str) -> Found:
         BridgeError: whatever came instead.
     """
     begin = monotonic()
-    sampling = Sampling(temperature=0.0, max_tokens=1)
-    answer = await hub.answer(ChatRequest(name, PROMPT, sampling=sampling, task=TASK))
+    answer = await hub.answer(ChatRequest(name, PROMPT, sampling=Sampling(temperature=0.0, max_tokens=1)))
     counted = answer.finish.usage is not None and answer.finish.usage.completion_tokens > 0
     if not (answer.text or answer.message.reasoning or counted):
         raise BrokenAnswer(answer.provider, "it ended without a single token")
@@ -36,7 +34,7 @@ async def one_vector(hub: Hub, name: str) -> Found:
     Raises:
         BridgeError: whatever came instead.
     """
-    made = await hub.embed(EmbedRequest(name, (PROMPT,), task=TASK))
+    made = await hub.embed(EmbedRequest(name, (PROMPT,)))
     if not made.vectors or not made.vectors[0]:
         raise BrokenAnswer(made.provider, "it gave no vector")
     return Found(f"{made.model}, {len(made.vectors[0]):,} dimensions")

@@ -48,12 +48,13 @@ def _settings() -> tuple[Config, Hub, Found]:
         hub = build_hub(_looking(config))
     except ConfigInvalid as error:
         config = Config(home())
-        return config, build_hub(config), Found(error.message, "failed", error.hint)
+        return config, build_hub(replace(config, usage_days=0)), Found(error.message, "failed", error.hint)
     return config, hub, Found(config.source or f"the defaults, as there is no {config.home / 'lmbridge.toml'}")
 
 
 def _looking(config: Config) -> Config:
-    """The settings for who only looks: nothing is started or downloaded because somebody asks for it."""
+    """The settings for who only looks: nothing is started, downloaded or counted because somebody asks for it."""
+    config = replace(config, usage_days=0)
     if LMSTUDIO in config.disabled:
         return config
     table = {**config.providers.get(LMSTUDIO, {}), "autostart": False, "auto_download": False}

@@ -37,6 +37,7 @@ SAYS = {
     "watch.py": "request_started",
     "usage.py": "1 call for greetings",
     "one_provider.py": "It calls get_weather",
+    "echo_provider.py": "> Hello",
 }
 """A piece of what each example prints when it works."""
 

@@ -96,7 +96,8 @@ def _tell(
         if plan.before is None:
             render.sentence(f"{plan.path} is not there any more.")
         else:
-            render.sentence(f"{plan.path} is {'removed' if plan.after is None else 'free of it'}.")
+            gone = "is removed" if plan.after is None else "has nothing of lmbridge any more"
+            render.sentence(f"{plan.path} {gone}.")
     for key in keys:
         render.sentence(f"The key {key!r} is revoked.")
     render.sentence(f"{program.name} is disconnected.")

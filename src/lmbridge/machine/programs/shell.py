@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 from typing import Final
 
 from lmbridge.machine.lmstudio.home import Places
-from lmbridge.machine.programs.block import Dialect, line
+from lmbridge.machine.programs.block import Dialect
 from lmbridge.machine.programs.change import Setting
 from lmbridge.machine.programs.places import named_folder, xdg_folder
 from lmbridge.machine.programs.program import NO_KEY, Link, Part, Program
@@ -57,11 +57,6 @@ def profile(places: Places) -> Path:
     if shell == "bash":  # Terminal on macOS starts login shells, which do not read the other file
         return places.user_home / (".bash_profile" if places.system == "darwin" else ".bashrc")
     return places.user_home / ".profile"
-
-
-def printed(link: Link, dialect: Dialect) -> str:
-    """The lines to be evaluated by a shell."""
-    return "\n".join(line(dialect, name, value) for name, value in variables(link).items())
 
 
 def _shell(places: Places) -> str:

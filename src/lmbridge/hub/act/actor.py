@@ -13,9 +13,6 @@ from lmbridge.core.hub import AnyHub
 from lmbridge.core.json_schema import SchemaInvalid, check_schema
 from lmbridge.core.model import schema_of
 from lmbridge.core.requests import Schema
-from lmbridge.hub.act.policy import Limits
-from lmbridge.hub.act.run import Asking, Run
-from lmbridge.hub.act.telling import Callbacks
 from lmbridge.hub.act.tooling import ToolboxOf, Tooling, boxes_of
 
 
@@ -33,6 +30,11 @@ class HubActor:
         self, hub: AnyHub, model: str, state: ActState, tools: Sequence[AnyTool], options: ActOptions
     ) -> ActResult:
         """Run; see `Model.act`."""
+        # Most hubs never do this, and programs that ask one thing start some milliseconds sooner without it.
+        from lmbridge.hub.act.policy import Limits
+        from lmbridge.hub.act.run import Asking, Run
+        from lmbridge.hub.act.telling import Callbacks
+
         given: dict[str, object] = {**options}
         if "schema" in given:
             given["schema"] = _checked(schema_of(options["schema"]))

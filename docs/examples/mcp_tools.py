@@ -19,6 +19,7 @@ async def main() -> None:
         result = await model.act(
             "What is the weather in Paris?",
             [weather],
+            sampling=lmbridge.Sampling(temperature=0),
             on_tool_result=lambda answered: print(f"{answered.call.name} -> {answered.result.text}"),
         )
         print(result.text)

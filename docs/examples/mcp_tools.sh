@@ -4,4 +4,4 @@ lmbridge mcp servers list
 lmbridge mcp servers allow weather --all-tools --yes
 lmbridge mcp servers tools weather
 lmbridge mcp servers call weather get_weather '{"city": "Oslo"}'
-lmbridge chat lmbridge-tiny -p "What is the weather in Paris?" --mcp weather --yes
+lmbridge chat lmbridge-tiny -t 0 -p "What is the weather in Paris?" --mcp weather --yes

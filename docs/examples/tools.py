@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import lmbridge
-from lmbridge import ChatRequest, Message, Tool
+from lmbridge import ChatRequest, Message, Sampling, Tool
 
 WEATHER = Tool(
     "get_weather",
@@ -18,7 +18,8 @@ def get_weather(city: str) -> dict[str, object]:
 
 
 async def main() -> None:
-    request = ChatRequest("lmbridge-tiny", "What is the weather in Oslo?", tools=(WEATHER,))
+    question, greedy = "What is the weather in Oslo?", Sampling(temperature=0)
+    request = ChatRequest("lmbridge-tiny", question, tools=(WEATHER,), sampling=greedy)
     async with lmbridge.connect() as hub:
         answer = await hub.answer(request)
         turns = [*request.turns, answer.message]

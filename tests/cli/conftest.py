@@ -55,7 +55,8 @@ FOREIGN = ("LMBRIDGE_", "_LMBRIDGE", "LMSTUDIO_", "LM_API_", "LMS_", "CODEX_OSS_
 def environment(home: Path, **more: str) -> dict[str, str]:
     """The environment of the command; LM Studio is left alone, as whoever runs the tests may have one."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
-    own.pop("NO_COLOR", None)
+    for name in ("NO_COLOR", "COLUMNS", "LINES"):  # the last two are there where tests run on several workers
+        own.pop(name, None)
     return {**own, "LMBRIDGE_HOME": str(home), "TERM": "xterm", "LMBRIDGE_DISABLED": "lmstudio", **more}
 
 

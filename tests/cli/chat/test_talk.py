@@ -184,7 +184,7 @@ def test_a_conversation_is_saved_and_loaded_and_never_replaced_unasked(
     terminal.enter("more")
     terminal.wait_for("You said: more")
     terminal.enter(f"/save {file}")
-    terminal.wait_for("Replace it? [y/N]")
+    terminal.wait_for("[y/N]")
     terminal.enter("n")
     terminal.wait_for("Not saved.")
     assert file.read_text() == before
@@ -196,7 +196,7 @@ def test_a_conversation_is_saved_and_loaded_and_never_replaced_unasked(
     terminal.wait_for("You said: and on")
     assert [turn["content"] for turn in asked(server)[-1]] == ["hello", "You said: hello ", "and on"]
     terminal.enter(f"/save {file}")
-    terminal.wait_for("Replace it? [y/N]")
+    terminal.wait_for("[y/N]")
     terminal.enter("y")
     terminal.wait_for("Saved to")
     assert len(json.loads(file.read_text())["messages"]) == 4

@@ -38,7 +38,7 @@ def tools(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def terminal(home: Path, tools: Path) -> Iterator[Terminal]:
-    with Terminal(home, "chat", "lmbridge-tiny", "--tool", str(tools)) as open_terminal:
+    with Terminal(home, "chat", "lmbridge-tiny", "-t", "0", "--tool", str(tools)) as open_terminal:
         open_terminal.wait_for("tools.py: get_weather")
         open_terminal.wait_for(PROMPT)
         yield open_terminal
@@ -47,7 +47,17 @@ def terminal(home: Path, tools: Path) -> Iterator[Terminal]:
 def test_in_a_pipe_calls_are_carried_out_where_that_was_said(alone: Run, tools: Path, tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     done = alone(
-        "chat", "lmbridge-tiny", "-p", ASKED, "--tool", str(tools), "--files", str(tmp_path / "notes"), "--yes"
+        "chat",
+        "lmbridge-tiny",
+        "-t",
+        "0",
+        "-p",
+        ASKED,
+        "--tool",
+        str(tools),
+        "--files",
+        str(tmp_path / "notes"),
+        "--yes",
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "Here is the result: 18 degrees in Paris.\n"
@@ -58,14 +68,14 @@ def test_in_a_pipe_calls_are_carried_out_where_that_was_said(alone: Run, tools: 
 
 
 def test_in_a_pipe_nobody_can_be_asked_and_that_is_said_at_once(alone: Run, tools: Path) -> None:
-    done = alone("chat", "lmbridge-tiny", "-p", ASKED, "--tool", str(tools))
+    done = alone("chat", "lmbridge-tiny", "-t", "0", "-p", ASKED, "--tool", str(tools))
     assert done.returncode == 2
     assert "--yes allows them all" in done.stderr
     assert done.stdout == ""
 
 
 def test_as_json_the_answer_holds_the_tokens_of_all_rounds(alone: Run, tools: Path) -> None:
-    done = alone("chat", "lmbridge-tiny", "-p", ASKED, "--tool", str(tools), "--yes", "--json", "-t", "0")
+    done = alone("chat", "lmbridge-tiny", "-t", "0", "-p", ASKED, "--tool", str(tools), "--yes", "--json")
     told = json.loads(done.stdout)
     assert told["answer"] == "Here is the result: 18 degrees in Paris."
     assert (told["finish_reason"], told["provider"]) == ("stop", "embedded")
@@ -73,7 +83,9 @@ def test_as_json_the_answer_holds_the_tokens_of_all_rounds(alone: Run, tools: Pa
 
 
 def test_a_run_that_is_asked_to_be_short_says_so(alone: Run, tools: Path) -> None:
-    done = alone("chat", "lmbridge-tiny", "-p", ASKED, "--tool", str(tools), "--yes", "--max-rounds", "1")
+    done = alone(
+        "chat", "lmbridge-tiny", "-t", "0", "-p", ASKED, "--tool", str(tools), "--yes", "--max-rounds", "1"
+    )
     assert done.returncode == 0
     assert "--max-rounds allows more" in done.stderr
 
@@ -151,7 +163,7 @@ def test_ctrl_c_at_the_question_stops_the_run_and_the_conversation_goes_on(
 
 def test_ctrl_c_while_a_tool_works_stops_the_run(home: Path, tools: Path) -> None:
     tools.write_text(SLOW)
-    with Terminal(home, "chat", "lmbridge-tiny", "--tool", str(tools), "--yes") as terminal:
+    with Terminal(home, "chat", "lmbridge-tiny", "-t", "0", "--tool", str(tools), "--yes") as terminal:
         terminal.wait_for(PROMPT)
         terminal.enter(ASKED)
         terminal.wait_for("→ get_weather")

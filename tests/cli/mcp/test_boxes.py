@@ -24,7 +24,7 @@ def settings(home: Path) -> None:
 
 def test_a_model_uses_a_server_that_was_typed_and_so_agreed_to(alone: Run, env: dict[str, str]) -> None:
     line = f"{sys.executable} {SERVER}"
-    done = alone("chat", "lmbridge-tiny", "-p", QUESTION, "--mcp-command", line, "--yes", env=env)
+    done = alone("chat", "lmbridge-tiny", "-t", "0", "-p", QUESTION, "--mcp-command", line, "--yes", env=env)
     assert done.returncode == 0, done.stderr
     assert ANSWER in done.stdout
     assert "get_weather" in done.stderr
@@ -32,7 +32,7 @@ def test_a_model_uses_a_server_that_was_typed_and_so_agreed_to(alone: Run, env: 
 
 @pytest.mark.usefixtures("settings")
 def test_a_server_of_the_user_needs_his_agreement_and_no_yes_replaces_it(alone: Run, env: dict[str, str]) -> None:
-    ask = ("chat", "lmbridge-tiny", "-p", QUESTION, "--mcp", "weather")
+    ask = ("chat", "lmbridge-tiny", "-t", "0", "-p", QUESTION, "--mcp", "weather")
     refused = alone(*ask, "--yes", env=env)
     assert (refused.returncode, "lmbridge mcp servers allow weather" in refused.stderr) == (7, True)
     alone("mcp", "servers", "allow", "weather", "--yes", env=env)
@@ -46,7 +46,7 @@ def test_a_server_of_the_user_needs_his_agreement_and_no_yes_replaces_it(alone: 
 def test_on_a_terminal_the_server_is_asked_about_once_and_a_call_each_time(
     home: Path, env: dict[str, str]
 ) -> None:
-    arguments = ("chat", "lmbridge-tiny", "-p", QUESTION, "--mcp", "weather", "--no-gateway")
+    arguments = ("chat", "lmbridge-tiny", "-t", "0", "-p", QUESTION, "--mcp", "weather", "--no-gateway")
     with Terminal(home, *arguments, **env) as terminal:
         terminal.wait_for("now and in future? [y/N]:")
         terminal.enter("y")
@@ -62,7 +62,7 @@ def test_a_tool_that_is_always_allowed_is_not_asked_about_and_a_forbidden_one_no
     alone: Run, home: Path, env: dict[str, str]
 ) -> None:
     alone("mcp", "servers", "allow", "weather", "get_weather", "--yes", env=env)
-    arguments = ("chat", "lmbridge-tiny", "-p", QUESTION, "--mcp", "weather", "--no-gateway")
+    arguments = ("chat", "lmbridge-tiny", "-t", "0", "-p", QUESTION, "--mcp", "weather", "--no-gateway")
     with Terminal(home, *arguments, **env) as terminal:
         terminal.wait_for(ANSWER)
         assert terminal.wait_for_end() == 0

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.fakes.provider import ScriptedTurns, called
 from tests.hub.act.acting import ONE, TWO, acting, whole
-from tests.hub.act.conftest import Broken
+from tests.hub.act.conftest import broken
 
 from lmbridge.core.acting import (
     ActState,
@@ -230,7 +230,7 @@ async def test_a_model_that_does_not_call_although_it_has_to_ends_the_run() -> N
 
 async def test_a_broken_box_is_told_to_the_model() -> None:
     async with acting(ONE, "It is broken.") as at:
-        at.box.failure = Broken("The box is broken.")
+        at.box.failure = broken("The box is broken.")
         result = await at.run()
     assert (result.stop, result.messages[1].text) == ("answered", "The box is broken.")
 

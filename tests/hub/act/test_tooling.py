@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import pytest
-from tests.hub.act.conftest import ADD, WAIT, Box, Broken
+from tests.hub.act.conftest import ADD, WAIT, Box, broken
 
 from lmbridge.core.errors import InvalidRequest
 from lmbridge.core.messages import Tool
@@ -36,7 +36,7 @@ def test_boxes_of_one_name_and_long_names_are_no_obstacle() -> None:
 
 async def test_a_broken_box_gives_a_result_that_says_so() -> None:
     box = Box()
-    box.failure = Broken("It is broken.", hint="Mend it.")
+    box.failure = broken("It is broken.", hint="Mend it.")
     assert await (await Tooling.of([box])).call("add", {"a": 1}) == ToolResult("It is broken. Mend it.", True)
 
 

@@ -52,7 +52,7 @@ _COLUMNS: Final = 13
 _ROW: Final = f"({','.join('?' * _COLUMNS)})"
 # One statement for many rows: the thread would otherwise fight for the interpreter's lock after each of them, and
 # lose against a busy event loop. SQLite takes 999 values in one at least, 32766 since 3.32.
-_AT_A_TIME: Final = 500
+_AT_A_TIME: Final = 256
 _KEYS: Final[Mapping[UsageBy, str]] = MappingProxyType(
     {
         "model": "provider || ':' || model",
@@ -211,13 +211,14 @@ class Ledger:
     def _add(self, entries: list[_Entry]) -> None:
         connection = self._file.made()
         self._make_room(connection)
-        rows = min(_AT_A_TIME, connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // _COLUMNS)
+        most = min(_AT_A_TIME, connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // _COLUMNS)
         with connection:
             connection.execute("BEGIN IMMEDIATE")
-            for first in range(0, len(entries), rows):
-                part = entries[first : first + rows]
-                values = [value for entry in part for value in entry]
-                connection.execute(f"INSERT INTO calls VALUES {','.join([_ROW] * len(part))}", values)  # noqa: S608
+            first = 0
+            while rows := _rows(len(entries) - first, most):
+                values = [value for entry in entries[first : first + rows] for value in entry]
+                connection.execute(f"INSERT INTO calls VALUES {','.join([_ROW] * rows)}", values)  # noqa: S608
+                first += rows
 
     def _make_room(self, connection: sqlite3.Connection) -> None:
         while self._file.size(connection) > self._most_bytes:
@@ -251,6 +252,12 @@ class Ledger:
         if by in ("day", "hour"):
             rows.reverse()
         return UsageReport(by, tuple(rows), total, since, until)
+
+
+def _rows(left: int, most: int) -> int:
+    """How many of the entries that are left go into one statement: a power of two. The statement of each length is
+    kept in memory, and those of all lengths would be megabytes."""
+    return 1 << (min(left, most).bit_length() - 1) if left else 0
 
 
 def _fits(entry: _Entry) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lmbridge.core.messages import ImagePart, Message, Part, Tool
+from lmbridge.core.messages import Tool
+from lmbridge.core.openai_messages import to_openai
 from lmbridge.core.requests import ChatRequest, EmbedRequest, NamedTool, Sampling, Schema
 
 _CARRIED = (
@@ -28,7 +29,7 @@ def encode_chat(request: ChatRequest, model: str, *, stream: bool = True) -> dic
         model: the runtime's own name of the model.
         stream: whether to ask for events, and then for the token counts as well.
     """
-    body: dict[str, object] = {"model": model, "messages": [_message(turn) for turn in request.turns]}
+    body: dict[str, object] = {"model": model, "messages": to_openai(request.turns)}
     if stream:
         body["stream"] = True
         body["stream_options"] = {"include_usage": True}
@@ -62,32 +63,6 @@ def add_sampling(body: dict[str, object], sampling: Sampling) -> None:
         body["logprobs"] = True
         if sampling.logprobs:
             body["top_logprobs"] = sampling.logprobs
-
-
-def _message(turn: Message) -> dict[str, object]:
-    content = turn.content
-    message: dict[str, object] = {
-        "role": turn.role,
-        "content": [_part(part) for part in content] if isinstance(content, tuple) else content,
-    }
-    if turn.name is not None:
-        message["name"] = turn.name
-    if turn.reasoning is not None:
-        message["reasoning_content"] = turn.reasoning
-    if turn.tool_calls:
-        message["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in turn.tool_calls
-        ]
-    if turn.tool_call_id is not None:
-        message["tool_call_id"] = turn.tool_call_id
-    return message
-
-
-def _part(part: Part) -> dict[str, object]:
-    if isinstance(part, ImagePart):
-        return {"type": "image_url", "image_url": {"url": part.url}}
-    return {"type": "text", "text": part.text}
 
 
 def encode_tool(tool: Tool) -> dict[str, object]:

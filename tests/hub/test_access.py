@@ -28,6 +28,7 @@ from lmbridge.hub.access import (
     refuse_body,
     refuse_twice,
     safe_bind,
+    whose,
 )
 from lmbridge.hub.keys import SCOPES, KeyInfo, Scope
 
@@ -414,3 +415,22 @@ def test_a_second_port_of_loopback_is_one_of_our_names_there_alone() -> None:
         assert refuse(rules, {b"host": host}) is None
     for host in (b"192.0.2.1:1234", b"box:1234", b"127.0.0.1:1236"):
         assert refuse(rules, {b"host": host}) is not None
+
+
+@pytest.mark.parametrize(
+    ("access", "key", "mine"),
+    [
+        (CLOSED, b"lmb-infer", "infer"),
+        (CLOSED, b"lmb-models", "models"),
+        (CLOSED, b"lmb-admin", None),
+        (CLOSED, b"session", None),
+        (OPEN, b"", None),
+    ],
+)
+def test_a_key_is_for_what_was_stored_with_it_unless_it_looks_after_the_gateway(
+    access: Access, key: bytes, mine: str | None
+) -> None:
+    headers = {b"x-api-key": key}
+    assert whose(access, headers, authorise(access, headers, scope=mine or "admin")) == mine  # type: ignore[arg-type]
+    with pytest.raises(Unauthorized):
+        whose(CLOSED, {b"x-api-key": b"lmb-over"}, "over")

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import stat
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,13 @@ from lmbridge.hub.database import PAGE, Database
 
 
 def database(
-    path: Path, *, most_bytes: int = 2**20, tidied: list[str] | None = None, tidy_s: float = 0
+    path: Path,
+    *,
+    most_bytes: int = 2**20,
+    tidied: list[str] | None = None,
+    tidy_s: float = 0,
+    version: int = 2,
+    older: Mapping[int, str] = {},
 ) -> Database:
     def tidy(connection: sqlite3.Connection) -> None:
         if tidied is not None:
@@ -23,12 +30,13 @@ def database(
         path,
         "CREATE TABLE things (name TEXT);",
         application=77,
-        version=2,
+        version=version,
         most_bytes=most_bytes,
         what="the store of things",
         hint="Move it away.",
         tidy=tidy,
         tidy_s=tidy_s,
+        older=older,
     )
 
 
@@ -136,6 +144,21 @@ async def test_that_of_another_program_or_version_is_left_alone(path: Path, chan
     other.close()
     with pytest.raises(ConfigInvalid, match=why):
         await put(things, "b")
+
+
+async def test_that_of_an_older_version_becomes_one_of_this_with_all_that_is_in_it(path: Path) -> None:
+    old = database(path)
+    await put(old, "a")
+    await old.aclose()
+    older = {2: "ALTER TABLE things ADD COLUMN size INTEGER NOT NULL DEFAULT 7"}
+    several = [database(path, version=3, older=older) for _ in range(3)]
+    found = await asyncio.gather(*(one.run(lambda one=one: names(one)) for one in several))  # type: ignore[misc]
+    assert found == [["a"]] * 3
+    assert await several[0].run(lambda: several[0].made().execute("SELECT size FROM things").fetchall()) == [(7,)]
+    for one in several:
+        await one.aclose()
+    with pytest.raises(ConfigInvalid, match="another version"):
+        await put(old, "b")
 
 
 async def test_what_does_not_fit_is_told(path: Path) -> None:

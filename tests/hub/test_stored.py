@@ -49,7 +49,9 @@ async def stored(path: Path) -> AsyncIterator[Stored]:
     await stored.aclose()
 
 
-def made(question: str, previous: Turn | None = None, *, age_s: float = 0.0, system: str = "") -> Turn:
+def made(
+    question: str, previous: Turn | None = None, *, age_s: float = 0.0, system: str = "", caller: str = ""
+) -> Turn:
     return Turn(
         id=new_id(),
         previous=previous.id if previous else None,
@@ -57,6 +59,7 @@ def made(question: str, previous: Turn | None = None, *, age_s: float = 0.0, sys
         provider="p",
         created=time.time() - age_s,
         system=system,
+        caller=caller,
         messages=(Message("user", question),),
         answer=Message("assistant", f"{question}!"),
         body=f'{{"said":"{question}"}}'.encode(),
@@ -286,6 +289,41 @@ async def test_who_stops_storing_gets_rid_of_what_is_there(stored: Stored, path:
     await other.purge()
     assert not on_disk(path, SECRET)
     await other.aclose()
+
+
+async def test_a_turn_is_there_for_the_key_it_was_made_with_and_for_who_may_use_all(stored: Stored) -> None:
+    mine, nobodys = made("mine", caller="ada"), made("nobody's")
+    for turn in (mine, nobodys):
+        await stored.put(turn)
+    for caller in ("ada", None):
+        assert await stored.get(mine.id, caller) == mine
+        assert words(await stored.history(mine.id, caller)) == ["mine", "mine!"]
+    for refused in (stored.get(mine.id, "eve"), stored.delete(mine.id, "eve")):
+        with pytest.raises(ResponseNotFound):
+            await refused
+    with pytest.raises(PreviousResponseNotFound):
+        await stored.history(mine.id, "eve")
+    assert await stored.get(nobodys.id, "eve") == nobodys
+    later = made("later", nobodys, caller="eve")
+    await stored.put(later)
+    assert words(await stored.history(later.id, "eve")) == ["nobody's", "nobody's!", "later", "later!"]
+    await stored.delete(mine.id, "ada")
+    with pytest.raises(ResponseNotFound):
+        await stored.get(mine.id)
+
+
+async def test_a_store_of_the_version_before_keeps_its_turns_which_are_nobodys(stored: Stored, path: Path) -> None:
+    turn = await put(stored, "a")
+    await stored.aclose()
+    with sqlite3.connect(path) as older:
+        older.execute("ALTER TABLE turns DROP COLUMN caller")
+        older.execute("PRAGMA user_version = 1")
+    older.close()
+    assert await stored.get(turn.id, "ada") == turn
+    mine = made("b", turn, caller="ada")
+    await stored.put(mine)
+    with pytest.raises(ResponseNotFound):
+        await stored.get(mine.id, "eve")
 
 
 async def test_who_wants_no_store_finds_nothing_in_it() -> None:

@@ -274,6 +274,19 @@ def authorise(access: Access, headers: Headers, *, scope: Scope = "infer", sessi
     return known.name
 
 
+def whose(access: Access, headers: Headers, caller: str) -> str | None:
+    """Whose stored answers a caller that was let in may use: the name of his key; None for everybody's.
+
+    Raises:
+        Unauthorized: the time of his key is over since.
+    """
+    try:
+        authorise(access, headers, scope="admin")
+    except Forbidden:
+        return caller
+    return None
+
+
 def _presented(headers: Headers) -> bytes | None:
     """The key a caller shows, None if he shows none, or two that differ."""
     shown = {headers[name].strip() for name in KEY_HEADERS if name in headers}

@@ -12,7 +12,7 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -41,6 +41,7 @@ class Database:
         tables: SQL that makes them.
         application, version: marks in the file, so that another program's, or another version's, is left alone.
         most_bytes: beyond twice this size nothing is written; who uses it makes room before that.
+        older: a statement that makes the tables of an older version those of this one, by that version.
         what: it is, for errors. hint: what to do where it cannot be used.
         tidy: drops what is too old; called now and then, `tidy_s` seconds apart, when the file is used.
     """
@@ -57,8 +58,9 @@ class Database:
         hint: str,
         tidy: Callable[[sqlite3.Connection], None],
         tidy_s: float = TIDY_S,
+        older: Mapping[int, str] = {},
     ) -> None:
-        self.path = path
+        self.path, self._older = path, older
         self._tables, self._application, self._version = tables, application, version
         self._most_bytes, self._what, self._hint = most_bytes, what, hint
         self._tidy, self._tidy_s, self._next_tidy = tidy, tidy_s, 0.0
@@ -153,10 +155,10 @@ class Database:
         )
         try:
             application = connection.execute("PRAGMA application_id").fetchone()[0]
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
             if application != self._application:
                 raise sqlite3.DatabaseError("it belongs to another program")
-            if version != self._version:
+            self._bring_up(connection)
+            if _version_of(connection) != self._version:
                 raise sqlite3.DatabaseError("another version of lmbridge made it")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA secure_delete = ON")
@@ -167,7 +169,22 @@ class Database:
             raise
         return connection
 
+    def _bring_up(self, connection: sqlite3.Connection) -> None:
+        """Make an older file one of this version. Another process may do the same: the first one does it."""
+        if _version_of(connection) == self._version:
+            return
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            if change := self._older.get(_version_of(connection)):
+                connection.execute(change)
+                connection.execute(f"PRAGMA user_version = {self._version}")
+
     def _close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _version_of(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version

@@ -3,6 +3,9 @@
 Every turn names the one before it. Whoever goes on from an earlier turn makes a branch; nothing that was said is
 ever changed. The turns are in one SQLite file, readable by its owner only, that several processes may use.
 
+A turn belongs to the key that it was made with: with another one it is as if it were not there. What was made
+where no key was needed belongs to nobody, and is there for every key.
+
 A turn that was deleted or is too old can be neither shown nor continued. What was said in it stays for as long as
 a later turn of the conversation needs it, and no longer: then it is overwritten (`secure_delete`), and the log
 that SQLite writes ahead is emptied.
@@ -31,24 +34,25 @@ MOST_BYTES: Final = 2 * 2**30
 """Size of the file beyond which the oldest turns make room for new ones."""
 
 _APPLICATION: Final = 0x4C4D4272  # so that another program's database is not taken for ours
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 # The blobs stand last in a row: what comes after them would be slow to reach.
 _TABLES: Final = """
 CREATE TABLE turns (
     id TEXT PRIMARY KEY, previous TEXT, created REAL NOT NULL, deleted INTEGER NOT NULL DEFAULT 0,
-    model TEXT NOT NULL, provider TEXT NOT NULL, system TEXT NOT NULL,
+    model TEXT NOT NULL, provider TEXT NOT NULL, system TEXT NOT NULL, caller TEXT NOT NULL,
     messages BLOB NOT NULL, answer BLOB NOT NULL, body BLOB NOT NULL
 );
 CREATE INDEX turns_created ON turns (created, deleted, id);
 """
+_OLDER: Final = {1: "ALTER TABLE turns ADD COLUMN caller TEXT NOT NULL DEFAULT ''"}
 _PUT: Final = (
-    "INSERT INTO turns (id, previous, created, model, provider, system, messages, answer, body)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO turns (id, previous, created, model, provider, system, caller, messages, answer, body)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _GET: Final = (
-    "SELECT id, previous, created, model, provider, system, messages, answer, body FROM turns"
-    " WHERE id = ? AND deleted = 0 AND created >= ?"
+    "SELECT id, previous, created, model, provider, system, caller, messages, answer, body FROM turns"
+    " WHERE deleted = 0 AND id = ?1 AND created >= ?2 AND (?3 IS NULL OR caller IN ('', ?3))"
 )
 _NEWEST: Final = (
     "SELECT id, previous, created, model, provider, messages FROM turns"
@@ -56,7 +60,8 @@ _NEWEST: Final = (
 )
 _CHAIN: Final = """
 WITH RECURSIVE chain (id, depth) AS (
-    SELECT id, 0 FROM turns WHERE id = ? AND deleted = 0 AND created >= ?
+    SELECT id, 0 FROM turns
+    WHERE deleted = 0 AND id = ?1 AND created >= ?2 AND (?3 IS NULL OR caller IN ('', ?3))
     UNION ALL
     SELECT turns.previous, depth + 1 FROM chain JOIN turns ON turns.id = chain.id WHERE turns.previous IS NOT NULL
 )
@@ -85,6 +90,7 @@ class Turn(Struct, frozen=True, kw_only=True):
         id: `resp_` and 48 hexadecimal digits, see `new_id`. previous: the turn it goes on from.
         model, provider: who answered. created: seconds since 1970.
         system: the system prompt, where the API says that later turns inherit it (LM Studio's); "" for none.
+        caller: the name of the key it was made with, "" where none was needed.
         messages: what this turn added to the conversation, without what came before.
         answer: what the model said.
         body: the answer as OpenAI's response object, in JSON; empty where another API was spoken.
@@ -96,6 +102,7 @@ class Turn(Struct, frozen=True, kw_only=True):
     provider: str
     created: float
     system: str = ""
+    caller: str = ""
     messages: tuple[Message, ...]
     answer: Message
     body: bytes = b""
@@ -144,6 +151,7 @@ class _Row(Struct, array_like=True):
     model: str
     provider: str
     system: str
+    caller: str
     messages: bytes
     answer: bytes
     body: bytes
@@ -177,6 +185,7 @@ class Stored:
     """The stored turns of one home folder.
 
     All work is done in one thread of its own, so that the event loop never waits for the disk; see `Database`.
+    Whose turns a method may use is told by the name of a key; None stands for everybody's.
 
     Args:
         path: the file. keep_s: seconds that a turn is kept; 0 stores nothing.
@@ -203,6 +212,7 @@ class Stored:
             _TABLES,
             application=_APPLICATION,
             version=_VERSION,
+            older=_OLDER,
             most_bytes=most_bytes,
             what="the store of answers",
             hint="Move the file away, or set `gateway.store_days` to 0.",
@@ -219,33 +229,33 @@ class Stored:
         """Store a turn. When this returns, its id can be used."""
         await self._file.run(lambda: self._put(turn))
 
-    async def get(self, id: str) -> Turn:
+    async def get(self, id: str, caller: str | None = None) -> Turn:
         """A turn as it was put.
 
         Raises:
             ResponseNotFound.
         """
-        return await self._file.run(lambda: self._get(id))
+        return await self._file.run(lambda: self._get(id, caller))
 
     async def newest(self, most: int) -> tuple[Brief, ...]:
         """The newest turns that can be used, the newest first."""
         return await self._file.run(lambda: self._newest(most))
 
-    async def history(self, id: str) -> History:
+    async def history(self, id: str, caller: str | None = None) -> History:
         """The whole conversation, up to and with this turn.
 
         Raises:
             PreviousResponseNotFound: it cannot be continued.
         """
-        return await self._file.run(lambda: self._history(id))
+        return await self._file.run(lambda: self._history(id, caller))
 
-    async def delete(self, id: str) -> None:
+    async def delete(self, id: str, caller: str | None = None) -> None:
         """Delete a turn. Later turns of the conversation keep what they need.
 
         Raises:
             ResponseNotFound.
         """
-        await self._file.run(lambda: self._delete(id))
+        await self._file.run(lambda: self._delete(id, caller))
 
     async def clear(self) -> int:
         """Delete every turn; tells how many could still be used."""
@@ -270,12 +280,13 @@ class Stored:
         connection = self._file.made()
         self._make_room(connection)
         said = (_encode(turn.messages), _encode(turn.answer), turn.body)
-        about = (turn.id, turn.previous, turn.created, turn.model, turn.provider, turn.system)
+        about = (turn.id, turn.previous, turn.created, turn.model, turn.provider, turn.system, turn.caller)
         connection.execute(_PUT, (*about, *said))
 
-    def _get(self, id: str) -> Turn:
+    def _get(self, id: str, caller: str | None) -> Turn:
         connection = self._file.there()
-        found = None if connection is None else connection.execute(_GET, (id, self._oldest())).fetchone()
+        which = (id, self._oldest(), caller)
+        found = None if connection is None else connection.execute(_GET, which).fetchone()
         if found is None:
             raise ResponseNotFound(id)
         row = msgspec.convert(found, _Row)
@@ -286,6 +297,7 @@ class Stored:
             provider=row.provider,
             created=row.created,
             system=row.system,
+            caller=row.caller,
             messages=_messages(row.messages),
             answer=_message(row.answer),
             body=row.body,
@@ -299,9 +311,10 @@ class Stored:
             for line in msgspec.convert(found, list[_Line])
         )
 
-    def _history(self, id: str) -> History:
+    def _history(self, id: str, caller: str | None) -> History:
         connection = self._file.there()
-        found = [] if connection is None else connection.execute(_CHAIN, (id, self._oldest())).fetchall()
+        which = (id, self._oldest(), caller)
+        found = [] if connection is None else connection.execute(_CHAIN, which).fetchall()
         if not found:
             raise PreviousResponseNotFound(id)
         system, messages = "", list[Message]()
@@ -313,9 +326,10 @@ class Stored:
             messages += (*_messages(link.messages), _message(link.answer))
         return History(tuple(messages), system)
 
-    def _delete(self, id: str) -> None:
+    def _delete(self, id: str, caller: str | None) -> None:
         connection = self._file.there()
-        if connection is None or not self._erase(connection, "id = ? AND created >= ?", (id, self._oldest())):
+        which = "id = ?1 AND created >= ?2 AND (?3 IS NULL OR caller IN ('', ?3))"
+        if connection is None or not self._erase(connection, which, (id, self._oldest(), caller)):
             raise ResponseNotFound(id)
 
     def _clear(self) -> int:

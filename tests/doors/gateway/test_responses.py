@@ -18,6 +18,7 @@ from lmbridge.core.messages import Message
 from lmbridge.core.models import ModelInfo
 from lmbridge.doors.gateway import GatewaySettings
 from lmbridge.doors.gateway import responses as door_file
+from lmbridge.hub.keys import KeyRing, Scope
 from lmbridge.hub.stored import Stored, Turn, new_id
 from lmbridge.providers.openai import OpenAIProvider
 
@@ -218,6 +219,68 @@ async def test_who_waits_for_a_model_hears_how_it_stands(tmp_path: Path) -> None
     assert told[0] == "response.created"
     assert told.count("response.created") == 1
     assert told[-1] == "response.completed"
+
+
+# ---- whose they are
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> dict[str, dict[str, str]]:
+    """Headers with a key of each of some people; from now on keys are needed."""
+    ring = KeyRing(tmp_path / "keys.json")
+    scopes: dict[str, tuple[Scope, ...]] = {
+        "ada": ("infer",),
+        "eve": ("infer", "models"),
+        "root": ("infer", "admin"),
+    }
+    return {name: {"x-api-key": ring.create(name, scopes=each)} for name, each in scopes.items()}
+
+
+async def test_an_answer_is_there_for_the_key_it_was_made_with_and_for_who_looks_after_the_gateway(
+    keys: dict[str, dict[str, str]], door: Running
+) -> None:
+    made = (await door.post(ROUTE, asked("Mine."), keys["ada"])).json
+    path, more = f"{ROUTE}/{made['id']}", asked("And?", previous_response_id=made["id"])
+    native = {"model": "fake-chat", "input": "And?", "previous_response_id": made["id"]}
+    for name, status in (("eve", 404), ("ada", 200), ("root", 200)):
+        who = keys[name]
+        assert [(await door.get(one, who)).status for one in (path, f"{path}/input_items")] == [status] * 2
+        for route, body in ((ROUTE, more), ("/api/v1/chat", native)):
+            assert (await door.post(route, body, who)).status == (400 if status == 404 else 200)
+        counted = await door.post(f"{ROUTE}/input_tokens", more, who)
+        assert (counted.code == "previous_response_not_found") == (status == 404)
+    assert (await door.post(f"{path}/cancel", {}, keys["eve"])).status == 404
+    assert (await ask(door.port, "DELETE", path, headers=keys["eve"])).status == 404
+    assert (await ask(door.port, "DELETE", path, headers=keys["ada"])).status == 200
+
+
+async def test_an_answer_in_the_background_is_nobody_elses_either(
+    keys: dict[str, dict[str, str]], door: Running, upstream: FakeOpenAI
+) -> None:
+    upstream.models = [{"id": "fault:mute", "object": "model"}]
+    body = asked("Mine.", background=True, model="fault:mute")
+    made = (await door.post(ROUTE, body, keys["ada"])).json
+    path, more = f"{ROUTE}/{made['id']}", asked("And?", previous_response_id=made["id"])
+    assert (await door.get(path, keys["eve"])).status == 404
+    assert (await door.get(f"{path}/input_items", keys["eve"])).status == 404
+    assert (await door.post(f"{path}/cancel", {}, keys["eve"])).status == 404
+    assert (await ask(door.port, "DELETE", path, headers=keys["eve"])).status == 404
+    assert (await door.post(ROUTE, more, keys["eve"])).code == "previous_response_not_found"
+    assert (await door.get(path, keys["ada"])).json["status"] in ("queued", "in_progress")
+    assert (await door.post(ROUTE, more, keys["ada"])).code == "invalid_request"
+    assert (await door.post(f"{path}/cancel", {}, keys["root"])).json["status"] == "cancelled"
+
+
+async def test_what_was_made_where_no_key_was_needed_is_for_every_key(
+    provider: OpenAIProvider, tmp_path: Path
+) -> None:
+    async with running([provider], tmp_path) as open_to_all:
+        made = await create(open_to_all)
+        assert (await open_to_all.get(f"{ROUTE}/{made['id']}")).status == 200
+    key = KeyRing(tmp_path / "keys.json").create("ada", scopes=("infer",))
+    async with running([provider], tmp_path) as closed:
+        assert (await closed.get(f"{ROUTE}/{made['id']}")).status == 401
+        assert (await closed.get(f"{ROUTE}/{made['id']}", {"x-api-key": key})).json["id"] == made["id"]
 
 
 # ---- a gateway that stores nothing

@@ -40,6 +40,7 @@ from lmbridge.hub.access import (
     refuse_body,
     refuse_twice,
     safe_bind,
+    whose,
 )
 from lmbridge.hub.hub import Hub
 from lmbridge.hub.keys import KeyRing
@@ -101,9 +102,9 @@ class Gateway:
         self._openai = OpenAIRoutes(hub, settings)
         self._anthropic = AnthropicRoutes(hub, settings)
         self.stand_in = StandIn(settings.max_body)
-        self._lmstudio = LMStudioRoutes(hub, settings, self._stored, servers)
+        self._lmstudio = LMStudioRoutes(hub, settings, self._stored, self._whose, servers)
         self._ollama = OllamaRoutes(hub, settings, version)
-        self._responses = ResponsesRoutes(hub, settings, self._stored)
+        self._responses = ResponsesRoutes(hub, settings, self._stored, self._whose)
         self._feed = Feed(hub, settings)
         doors = (
             self._openai,
@@ -239,6 +240,9 @@ class Gateway:
         if route.asks is not None and (error := refuse_body(headers)):
             raise error
         return route.handler
+
+    def _whose(self, request: Request) -> str | None:
+        return whose(self._access, request.headers, request.caller)
 
     def _find(self, request: Request) -> Route:
         """The route of a path that is not in the table as it is, or of a method that is not."""

@@ -59,6 +59,10 @@ class Connection(Protocol):
         """Write a whole answer at once; False when the slow way has to be taken."""
 
 
+Whose: TypeAlias = "Callable[[Request], str | None]"
+"""Whose stored answers a request may use: the name of its key; None for everybody's."""
+
+
 class Request:
     """A request, and the answer to it as far as it was given.
 

@@ -18,7 +18,7 @@ from lmbridge.core.events import Answer, Finished
 from lmbridge.core.messages import Message
 from lmbridge.core.requests import ChatRequest
 from lmbridge.core.turns import Facts
-from lmbridge.doors.gateway.asgi import JSON, NOSNIFF, Request
+from lmbridge.doors.gateway.asgi import JSON, NOSNIFF, Request, Whose
 from lmbridge.doors.gateway.heartbeat import comment
 from lmbridge.doors.gateway.routes import Paths, Route
 from lmbridge.doors.gateway.settings import GatewaySettings
@@ -86,9 +86,11 @@ class _Job(Struct):
     """An answer that is made in the background.
 
     Attributes:
-        body: the response object as it is now. task: None when it has ended without an answer.
+        caller: the name of the key that it is made with. body: the response object as it is now.
+        task: None when it has ended without an answer.
     """
 
+    caller: str
     body: bytes
     messages: tuple[Message, ...]
     encoder: ResponseEncoder
@@ -107,10 +109,11 @@ class ResponsesRoutes:
 
     Args:
         stored: the turns of conversations; shared with LM Studio's chat, whose ids mean the same.
+        whose: whose turns a request may use.
     """
 
-    def __init__(self, hub: Hub, settings: GatewaySettings, stored: Stored) -> None:
-        self._hub, self._settings, self._stored = hub, settings, stored
+    def __init__(self, hub: Hub, settings: GatewaySettings, stored: Stored, whose: Whose) -> None:
+        self._hub, self._settings, self._stored, self._whose = hub, settings, stored, whose
         self._translator = Translator(hub, settings.heartbeat_s)
         self._background = Background()
         self._jobs: dict[str, _Job] = {}
@@ -152,7 +155,7 @@ class ResponsesRoutes:
         """`POST /v1/responses`"""
         body, question = decode_response_body(await request.body(self._settings.max_body))
         keeps = self._keeps(body)
-        before = await self._before(body.previous_response_id)
+        before = await self._before(request, body.previous_response_id)
         chat = question.after(before.messages, before.system)
         if keeps:
             await self._stored.check()
@@ -161,9 +164,10 @@ class ResponsesRoutes:
         response = begun(body, question, id=id, created=created, stored=keeps, quirks=quirks)
         encoder = ResponseEncoder(response, comment, question.tools.names, quirks=quirks)
         ask = Ask(chat=chat, route="responses", stream=body.streamed, options=body.options)
-        keep = self._keeping(response, question, encoder) if keeps else None
+        keep = self._keeping(response, question, encoder, request.caller) if keeps else None
         if body.background and keep is not None:
-            await self._begin(request, ask, encoder, keep, _Job(b"", question.messages, encoder), id)
+            job = _Job(request.caller, encoder.unfinished("in_progress"), question.messages, encoder)
+            await self._begin(request, ask, encoder, keep, job, id)
             return
         request.family = replace(request.family, event=encoder.fail)
         await self._translator.answer(request, ask, encoder, keep)
@@ -181,18 +185,21 @@ class ResponsesRoutes:
             )
         return body.stored and self._stored.enabled
 
-    async def _before(self, id: str | None) -> History:
+    async def _before(self, request: Request, id: str | None) -> History:
         if id is None:
             return History()
-        if id in self._jobs:
+        whose = self._whose(request)
+        if self._job(id, whose) is not None:
             raise InvalidRequest(
                 f"The response {id!r} has no answer to go on from, or not yet.",
                 hint=f"GET /v1/responses/{id} tells how it stands.",
                 param="previous_response_id",
             )
-        return await self._stored.history(id)
+        return await self._stored.history(id, whose)
 
-    def _keeping(self, response: ResponseObject, question: Question, encoder: ResponseEncoder) -> Keep:
+    def _keeping(
+        self, response: ResponseObject, question: Question, encoder: ResponseEncoder, caller: str
+    ) -> Keep:
         async def keep(answer: Answer, facts: Facts) -> None:
             await self._stored.put(
                 Turn(
@@ -201,6 +208,7 @@ class ResponsesRoutes:
                     model=answer.model,
                     provider=facts.model.provider,
                     created=response.created_at,
+                    caller=caller,
                     messages=question.messages,
                     answer=answer.message,
                     body=encoder.whole(answer, facts),
@@ -212,7 +220,7 @@ class ResponsesRoutes:
     async def count(self, request: Request) -> None:
         """`POST /v1/responses/input_tokens`"""
         body, question = decode_count_body(await request.body(self._settings.max_body))
-        before = await self._before(body.previous_response_id)
+        before = await self._before(request, body.previous_response_id)
         chat = question.after(before.messages, before.system)
         tokens = await self._hub.count(chat)
         if tokens is None:
@@ -232,7 +240,6 @@ class ResponsesRoutes:
         at_work = sum(each.task is not None for each in self._jobs.values())
         if at_work >= MOST_AT_WORK:
             raise ModelBusy(ask.chat.model, at_work)
-        job.body = encoder.unfinished("in_progress")
         self._jobs[id] = job
         job.task = self._background.start(self._work(request, ask, keep, job, id))
         await request.reply(200, (JSON, NOSNIFF), encoder.unfinished("queued"))
@@ -276,32 +283,37 @@ class ResponsesRoutes:
         query = request.query
         if query.get("stream", "false") != "false" or "starting_after" in query:
             raise UnsupportedParameter("stream", "Answers are streamed while they are made, and not again.")
-        await request.reply(200, (JSON, NOSNIFF), await self._body(request.params["id"]))
+        await request.reply(200, (JSON, NOSNIFF), await self._body(request.params["id"], self._whose(request)))
 
-    async def _body(self, id: str) -> bytes:
+    def _job(self, id: str, whose: str | None) -> _Job | None:
+        """An answer in the background that *whose* may use, as `Stored` has it of those that are stored."""
         job = self._jobs.get(id)
+        return job if job is not None and (whose is None or job.caller in ("", whose)) else None
+
+    async def _body(self, id: str, whose: str | None) -> bytes:
+        job = self._job(id, whose)
         if job is not None:
             return job.body
-        turn = await self._stored.get(id)
+        turn = await self._stored.get(id, whose)
         return turn.body or _in_this_language(turn)
 
     async def delete(self, request: Request) -> None:
         """`DELETE /v1/responses/{id}`"""
-        id = request.params["id"]
-        job = self._jobs.get(id)
+        id, whose = request.params["id"], self._whose(request)
+        job = self._job(id, whose)
         if job is not None:
             await self._stop(job)
-        if self._jobs.pop(id, None) is None:
-            await self._stored.delete(id)
+        if job is None or self._jobs.pop(id, None) is None:  # it may have ended well meanwhile
+            await self._stored.delete(id, whose)
         await request.reply_json(DeletedResponse(id))
 
     async def cancel(self, request: Request) -> None:
         """`POST /v1/responses/{id}/cancel`"""
-        id = request.params["id"]
-        job = self._jobs.get(id)
+        id, whose = request.params["id"], self._whose(request)
+        job = self._job(id, whose)
         if job is not None:
             await self._stop(job)
-        body = await self._body(id)
+        body = await self._body(id, whose)
         if not _decode_stored(body).background:
             raise InvalidRequest(
                 "Only an answer in the background can be cancelled.",
@@ -312,9 +324,9 @@ class ResponsesRoutes:
 
     async def items(self, request: Request) -> None:
         """`GET /v1/responses/{id}/input_items`"""
-        id = request.params["id"]
-        job = self._jobs.get(id)
-        messages = (await self._stored.get(id)).messages if job is None else job.messages
+        id, whose = request.params["id"], self._whose(request)
+        job = self._job(id, whose)
+        messages = (await self._stored.get(id, whose)).messages if job is None else job.messages
         await request.reply_json(_listed(input_items(id, messages), request.query))
 
 

@@ -14,6 +14,7 @@ from tests.fakes.provider import ScriptedCounter, ScriptedProvider
 
 from lmbridge.core.models import ModelInfo
 from lmbridge.doors.gateway import GatewaySettings
+from lmbridge.hub.keys import KeyRing
 from lmbridge.providers.openai import OpenAIProvider
 
 PATH = "/api/v1/chat"
@@ -38,6 +39,24 @@ async def test_an_answer_is_kept_and_can_be_gone_on_from(door: Running, upstream
         ("assistant", "You said: My name is Ada. "),
         ("user", "Who am I?"),
     ]
+
+
+async def test_a_conversation_is_gone_on_from_with_the_key_it_was_begun_with(
+    provider: OpenAIProvider, tmp_path: Path
+) -> None:
+    ring = KeyRing(tmp_path / "keys.json")
+    ada, eve, root = (
+        {"authorization": f"Bearer {ring.create(name, scopes=scopes)}"}
+        for name, scopes in (("ada", ("infer",)), ("eve", ("infer",)), ("root", ("infer", "admin")))
+    )
+    async with running([provider], tmp_path) as door:
+        first = (await door.post(PATH, asking("My name is Ada."), ada)).json["response_id"]
+        refused = await door.post(PATH, asking("Who am I?", previous_response_id=first), eve)
+        assert (refused.status, refused.error["param"]) == (400, "previous_response_id")
+        for who in (ada, root):
+            assert (await door.post(PATH, asking("Who am I?", previous_response_id=first), who)).status == 200
+        path = f"/v1/responses/{first}"
+        assert [(await door.get(path, who)).status for who in (eve, ada, root)] == [404, 200, 200]
 
 
 async def test_any_earlier_answer_can_be_gone_on_from_so_that_conversations_branch(

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from lmbridge.core.events import Answer
 from lmbridge.core.messages import Message
 from lmbridge.core.turns import Facts
-from lmbridge.doors.gateway.asgi import Request
+from lmbridge.doors.gateway.asgi import Request, Whose
 from lmbridge.doors.gateway.lmstudio.acting import Acting, KeepTurns
 from lmbridge.doors.gateway.lmstudio.integrations import Integrations, ToolServers
 from lmbridge.doors.gateway.settings import GatewaySettings
@@ -27,13 +27,19 @@ class NativeChat:
 
     Args:
         stored: the turns of conversations; shared with `/v1/responses`, whose ids mean the same.
+        whose: whose turns a request may go on from.
         servers: who knows MCP servers; None for nobody.
     """
 
     def __init__(
-        self, hub: Hub, settings: GatewaySettings, stored: Stored, servers: ToolServers | None = None
+        self,
+        hub: Hub,
+        settings: GatewaySettings,
+        stored: Stored,
+        whose: Whose,
+        servers: ToolServers | None = None,
     ) -> None:
-        self._hub, self._settings, self._stored = hub, settings, stored
+        self._hub, self._settings, self._stored, self._whose = hub, settings, stored, whose
         self._translator = Translator(hub, settings.heartbeat_s)
         self._acting = Acting(hub, settings.heartbeat_s)
         self._integrations = Integrations(settings, servers)
@@ -45,7 +51,7 @@ class NativeChat:
         self._integrations.check(wanted, request.caller)
         # Everything that can be refused is refused before the stream begins, with a status of its own.
         model = await self._hub.resolve(body.model)
-        before = await self._before(body)
+        before = await self._before(request, body)
         ask = Ask(
             chat=body.request(model, before.system, before.messages),
             route="native",
@@ -59,18 +65,18 @@ class NativeChat:
         encoder = kind(model.id, id, quirks=self._settings.lmstudio_quirks)
         family = request.family
         request.family = replace(family, body=lambda error: family.body(as_asked(error)), event=encoder.failed)
-        keep = self._keeping(id, body) if id else None
+        keep = self._keeping(id, body, request.caller) if id else None
         if not isinstance(encoder, ActingChatEncoder):
             await self._translator.answer(request, ask, encoder, _last_alone(keep))
             return
         async with self._integrations.open(wanted) as boxes:
             await self._acting.answer(request, ask, encoder, boxes, keep)
 
-    async def _before(self, body: NativeChatBody) -> History:
+    async def _before(self, request: Request, body: NativeChatBody) -> History:
         id = body.previous_response_id
-        return History() if id is None else await self._stored.history(id)
+        return History() if id is None else await self._stored.history(id, self._whose(request))
 
-    def _keeping(self, id: str, body: NativeChatBody) -> KeepTurns:
+    def _keeping(self, id: str, body: NativeChatBody, caller: str) -> KeepTurns:
         async def keep(turns: tuple[Message, ...], answer: Answer, facts: Facts) -> None:
             await self._stored.put(
                 Turn(
@@ -80,6 +86,7 @@ class NativeChat:
                     provider=facts.model.provider,
                     created=time.time(),
                     system=body.system_prompt or "",
+                    caller=caller,
                     messages=(body.question, *turns),
                     answer=answer.message,
                 )

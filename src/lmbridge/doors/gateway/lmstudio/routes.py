@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from lmbridge.clients.lmstudio.identity import GATEWAY_HEADER, OURSELVES
 from lmbridge.core.errors import ModelNotFound
-from lmbridge.doors.gateway.asgi import JSON, NOSNIFF, Header, Request
+from lmbridge.doors.gateway.asgi import JSON, NOSNIFF, Header, Request, Whose
 from lmbridge.doors.gateway.lmstudio.chat import NativeChat
 from lmbridge.doors.gateway.lmstudio.downloads import Jobs
 from lmbridge.doors.gateway.lmstudio.families import FAITHFUL, LMSTUDIO
@@ -63,18 +63,24 @@ class LMStudioRoutes:
     """`/lmstudio-greeting`, `/api/v1/…`, and the lists of `/api/v0/…`.
 
     Args:
-        stored: the turns of conversations. servers: who knows MCP servers; None for nobody.
+        stored: the turns of conversations. whose: whose turns a request may go on from.
+        servers: who knows MCP servers; None for nobody.
     """
 
     def __init__(
-        self, hub: Hub, settings: GatewaySettings, stored: Stored, servers: ToolServers | None = None
+        self,
+        hub: Hub,
+        settings: GatewaySettings,
+        stored: Stored,
+        whose: Whose,
+        servers: ToolServers | None = None,
     ) -> None:
         self._hub, self._limit = hub, settings.max_body
         hub.substitutes = settings.lmstudio_quirks
         self._family = FAITHFUL if settings.lmstudio_quirks else LMSTUDIO
         self._jobs = Jobs(hub)
         self._servers = servers
-        self._chat = NativeChat(hub, settings, stored, servers)
+        self._chat = NativeChat(hub, settings, stored, whose, servers)
 
     def routes(self) -> Paths:
         """The paths with their methods."""

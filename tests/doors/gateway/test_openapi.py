@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -8,6 +11,7 @@ import pytest
 from tests.doors.gateway.asking import Running
 
 from lmbridge.core.errors import ModelNotFound
+from lmbridge.doors.gateway import Gateway
 from lmbridge.doors.gateway.family import ErrorBody
 from lmbridge.doors.gateway.status import STATUS
 from lmbridge.wire.openai.errors import error_body
@@ -42,8 +46,8 @@ async def test_the_document_has_the_parts_that_openapi_requires(description: dic
             names.append(operation["operationId"])
             assert all(answer["description"] for answer in operation["responses"].values())
             for parameter in operation.get("parameters", []):
-                assert parameter["in"] == "path"
-                assert parameter["required"] is True
+                assert parameter["required"] is (parameter["in"] == "path")
+                assert "null" not in str(parameter["schema"])
     assert len(names) == len(set(names))
 
 
@@ -73,6 +77,29 @@ async def test_what_is_described_is_what_is_decoded(description: dict[str, Any])
     assert set(described["properties"]) == set(ChatBody.__struct_fields__)
     assert described["additionalProperties"] is False
     assert described["required"] == ["messages"]
+
+
+async def test_what_may_follow_an_address_is_described_as_its_route_reads_it(
+    door: Running, description: dict[str, Any]
+) -> None:
+    told: dict[str, set[str]] = {}
+    for path, methods in door.gateway.routes.items():
+        for method, route in methods.items():
+            read = re.findall(r"\basked\((\w+)\)", inspect.getsource(route.handler))
+            assert read == ([] if route.query is None else [route.query.__name__]), path
+            parameters = description["paths"][path][method.lower()].get("parameters", [])
+            names = {each["name"] for each in parameters if each["in"] == "query"}
+            assert names == set(() if route.query is None else route.query.__struct_encode_fields__)
+            if names:
+                told[path] = names
+    assert told == {
+        "/api/lmbridge/usage": {"by", "since", "until", "model"},
+        "/v1/responses/{id}": {"stream", "starting_after"},
+        "/v1/responses/{id}/input_items": {"order", "after", "limit"},
+    }
+    folder = Path(inspect.getfile(Gateway)).parent
+    reading = {file.name for file in folder.rglob("*.py") if "query_string" in file.read_text("utf-8")}
+    assert reading == {"asgi.py", "protocol.py"}  # nobody reads an address in another way
 
 
 async def test_errors_are_as_described(description: dict[str, Any]) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
+from msgspec import Struct
 
-from lmbridge.core.errors import BridgeError, RequestTooLarge
+from lmbridge.core.errors import BridgeError, InvalidRequest, RequestTooLarge
 from lmbridge.doors.gateway.family import OPENAI, Family
 from lmbridge.doors.gateway.status import headers_of
 from lmbridge.hub.activity import Turn
@@ -23,6 +24,7 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Header: TypeAlias = tuple[bytes, bytes]
+AskT = TypeVar("AskT", bound=Struct)
 
 CONNECTION: Final = "lmbridge.connection"
 """Where the server leaves the connection in the scope."""
@@ -117,10 +119,27 @@ class Request:
         self._unread = True
         self._scope, self._receive, self._send = scope, receive, send
 
-    @property
-    def query(self) -> dict[str, str]:
-        """What follows the `?` in its address; of a repeated name the last value."""
-        return dict(parse_qsl(self._scope["query_string"].decode("latin-1"), keep_blank_values=True))
+    def asked(self, shape: type[AskT]) -> AskT:
+        """What follows the `?` in its address; of a repeated name the last value.
+
+        Args:
+            shape: the `query` of its route.
+
+        Raises:
+            InvalidRequest: a value that cannot be, or a name that is not there where *shape* forbids others.
+        """
+        given = dict(parse_qsl(self._scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        try:
+            return msgspec.convert(given, shape, strict=False)
+        except msgspec.ValidationError as error:
+            said, _, where = str(error).partition(" - at `$.")
+            param = where.rstrip("`") or None
+            names = ", ".join(f"`{name}`" for name in shape.__struct_encode_fields__)
+            raise InvalidRequest(
+                f"What follows the `?` is wrong{f' at `{param}`' if param else ''}: {said}.",
+                hint=f"It may have {names}; /openapi.json tells what each of them may be.",
+                param=param,
+            ) from error
 
     async def body(self, limit: int) -> bytes:
         """The whole body.

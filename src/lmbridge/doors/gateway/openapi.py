@@ -94,13 +94,35 @@ def _operation(path: str, method: str, route: Route, refs: Mapping[type[Struct],
     }
     if route.asks is not None:
         made["requestBody"] = {"required": True, "content": {"application/json": {"schema": refs[route.asks]}}}
-    if names := re.findall(r"\{(\w+)\}", path):
-        made["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
-        ]
+    if parameters := [*_in_path(path), *_in_query(route.query)]:
+        made["parameters"] = parameters
     if route.key == "open":
         made["security"] = []
     return made
+
+
+def _in_path(path: str) -> list[Schema]:
+    names = re.findall(r"\{(\w+)\}", path)
+    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+
+
+def _in_query(shape: type[Struct] | None) -> list[Schema]:
+    if shape is None:
+        return []
+    (root,), parts = msgspec.json.schema_components([shape], ref_template="{name}")
+    told = parts[root["$ref"]]["properties"]
+    return [
+        {"name": name, "in": "query", "required": False, "schema": _never_null(schema)}
+        for name, schema in told.items()
+    ]
+
+
+def _never_null(schema: Schema) -> Schema:
+    """The schema of what may be left out, and can be no `null`: an address has none."""
+    if "anyOf" not in schema:
+        return schema
+    (choice,) = (each for each in schema["anyOf"] if each != {"type": "null"})
+    return {**{key: value for key, value in schema.items() if key not in ("anyOf", "default")}, **choice}
 
 
 def _one_of(structs: Sequence[type[Struct]], refs: Mapping[type[Struct], Schema]) -> Schema:

@@ -6,11 +6,10 @@ import asyncio
 import logging
 import time
 from asyncio import CancelledError, Task
-from collections.abc import Mapping
-from typing import Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from lmbridge.core.errors import BridgeError, InvalidRequest, ModelBusy, UnsupportedParameter
@@ -101,6 +100,21 @@ class _Stored(Struct):
     background: bool = False
 
 
+class RetrieveAsk(Struct, frozen=True):
+    """How a stored answer is wanted, in the address."""
+
+    stream: Annotated[bool, Meta(description="Must be false: an answer is streamed once.")] = False
+    starting_after: Annotated[int | None, Meta(description="Refused: it is for streams.")] = None
+
+
+class ItemsAsk(Struct, frozen=True):
+    """Which piece of a list, in the address, as OpenAI cuts lists."""
+
+    order: Annotated[Literal["asc", "desc"], Meta(description="Oldest or newest first.")] = "desc"
+    after: Annotated[str | None, Meta(description="Id of the item before the first one.")] = None
+    limit: Annotated[int, Meta(ge=1, le=MOST_ITEMS, description="Most items of the piece.")] = 20
+
+
 _decode_stored: Final = msgspec.json.Decoder(_Stored).decode
 
 
@@ -134,14 +148,14 @@ class ResponsesRoutes:
                 "POST": Route(self.count, "Count the tokens of a prompt.", asks=CountBody, answers=InputTokens)
             },
             "/v1/responses/{id}": {
-                "GET": Route(self.retrieve, "A stored answer.", answers=ResponseObject),
+                "GET": Route(self.retrieve, "A stored answer.", answers=ResponseObject, query=RetrieveAsk),
                 "DELETE": Route(self.delete, "Delete a stored answer.", answers=DeletedResponse),
             },
             "/v1/responses/{id}/cancel": {
                 "POST": Route(self.cancel, "Stop an answer in the background.", answers=ResponseObject)
             },
             "/v1/responses/{id}/input_items": {
-                "GET": Route(self.items, "What a stored answer was asked.", answers=InputItems)
+                "GET": Route(self.items, "What a stored answer was asked.", answers=InputItems, query=ItemsAsk)
             },
         }
 
@@ -280,8 +294,8 @@ class ResponsesRoutes:
 
     async def retrieve(self, request: Request) -> None:
         """`GET /v1/responses/{id}`"""
-        query = request.query
-        if query.get("stream", "false") != "false" or "starting_after" in query:
+        ask = request.asked(RetrieveAsk)
+        if ask.stream or ask.starting_after is not None:
             raise UnsupportedParameter("stream", "Answers are streamed while they are made, and not again.")
         await request.reply(200, (JSON, NOSNIFF), await self._body(request.params["id"], self._whose(request)))
 
@@ -324,10 +338,10 @@ class ResponsesRoutes:
 
     async def items(self, request: Request) -> None:
         """`GET /v1/responses/{id}/input_items`"""
-        id, whose = request.params["id"], self._whose(request)
+        ask, id, whose = request.asked(ItemsAsk), request.params["id"], self._whose(request)
         job = self._job(id, whose)
         messages = (await self._stored.get(id, whose)).messages if job is None else job.messages
-        await request.reply_json(_listed(input_items(id, messages), request.query))
+        await request.reply_json(_listed(input_items(id, messages), ask))
 
 
 def _in_this_language(turn: Turn) -> bytes:
@@ -340,24 +354,19 @@ def _in_this_language(turn: Turn) -> bytes:
     return ResponseEncoder(response, comment, clock=lambda: created).whole(answer)
 
 
-def _listed(items: list[_Fields], query: Mapping[str, str]) -> InputItems:
-    """A piece of the list, as OpenAI cuts lists: `order`, `after`, `limit`.
+def _listed(items: list[_Fields], ask: ItemsAsk) -> InputItems:
+    """A piece of the list.
 
     Raises:
-        InvalidRequest: one of them is wrong.
+        InvalidRequest: it begins after an item that is not there.
     """
-    order, after, limit = query.get("order", "desc"), query.get("after"), query.get("limit", "20")
-    if order not in ("asc", "desc"):
-        raise InvalidRequest("`order` must be asc or desc.", param="order")
-    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= MOST_ITEMS:
-        raise InvalidRequest(f"`limit` must be 1 to {MOST_ITEMS}.", param="limit")
-    if order == "desc":
+    if ask.order == "desc":
         items = items[::-1]
-    if after is not None:
-        places = [place for place, item in enumerate(items) if item["id"] == after]
+    if ask.after is not None:
+        places = [place for place, item in enumerate(items) if item["id"] == ask.after]
         if not places:
-            raise InvalidRequest(f"There is no item {after[:100]!r}.", param="after")
+            raise InvalidRequest(f"There is no item {ask.after[:100]!r}.", param="after")
         items = items[places[0] + 1 :]
-    shown = items[: int(limit)]
+    shown = items[: ask.limit]
     first, last = (str(shown[0]["id"]), str(shown[-1]["id"])) if shown else (None, None)
     return InputItems(data=shown, first_id=first, last_id=last, has_more=len(items) > len(shown))

@@ -28,6 +28,7 @@ class Route(Struct, frozen=True):
         answers: struct of the answer, or those it may be, or the media type of one that is not JSON.
         events: structs of the events, if the answer may be or is a stream. media: content type of that stream.
         status: of the answer.
+        query: struct of what may follow a `?` in its address; None where nothing may.
     """
 
     handler: Handler
@@ -40,6 +41,7 @@ class Route(Struct, frozen=True):
     events: tuple[type[Struct], ...] = ()
     media: str = "text/event-stream"
     status: int = 200
+    query: type[Struct] | None = None
 
 
 Methods: TypeAlias = Mapping[str, Route]

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
-import msgspec
 from msgspec import Meta, Struct
 
-from lmbridge.core.errors import InvalidRequest
 from lmbridge.core.usage import UsageBy, UsageReport
 from lmbridge.doors.gateway.asgi import Request
 from lmbridge.doors.gateway.routes import Paths, Route
 from lmbridge.hub.hub import Hub
 
-HINT: Final = "It takes `by`, `since` and `until` in seconds since 1970, and `model`."
-
-Moment = Annotated[float, Meta(ge=0)]
+Moment = Annotated[float, Meta(ge=0, description="Seconds since 1970.")]
 
 
 class UsageAsk(Struct, frozen=True, forbid_unknown_fields=True):
-    """The parameters, in the address.
+    """The parameters, in the address."""
 
-    Attributes:
-        since, until: seconds since 1970. model: only models whose `PROVIDER:NAME` contains this.
-    """
-
-    by: UsageBy = "model"
+    by: Annotated[UsageBy, Meta(description="What is added up.")] = "model"
     since: Moment | None = None
     until: Moment | None = None
-    model: str = ""
+    model: Annotated[str, Meta(description="Only models whose `PROVIDER:NAME` contains this.")] = ""
 
 
 class UsageRoutes:
@@ -46,15 +38,13 @@ class UsageRoutes:
                     "Calls, tokens and times, added up by model, day, hour, provider, task, caller or where.",
                     scope="admin",
                     answers=UsageReport,
+                    query=UsageAsk,
                 )
             }
         }
 
     async def usage(self, request: Request) -> None:
         """`GET /api/lmbridge/usage`"""
-        try:
-            ask = msgspec.convert(request.query, UsageAsk, strict=False)
-        except msgspec.ValidationError as error:
-            raise InvalidRequest(f"That cannot be asked of the ledger: {error}.", hint=HINT) from error
+        ask = request.asked(UsageAsk)
         report = await self._hub.usage(ask.by, since=ask.since, until=ask.until, model=ask.model)
         await request.reply_json(report)

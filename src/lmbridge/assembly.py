@@ -174,4 +174,4 @@ def tool_servers(config: Config) -> Lending:
     """The same for callers of the gateway, where nobody can be asked."""
     from lmbridge.tools.mcp.lending import Lending
 
-    return Lending(mcp_servers(config))
+    return Lending(mcp_servers(config), config.gateway.mcp_idle_s)

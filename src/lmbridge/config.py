@@ -49,6 +49,7 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True):
         stand_in_port: where that is, on 127.0.0.1.
         lmstudio_quirks: answer as LM Studio does also where that is a trap for its clients.
         mcp: let callers with a key use the MCP servers of this user (`integrations` of `/api/v1/chat`).
+        mcp_idle_s: seconds that such a server may be idle before it is ended; 0: not before the gateway stops.
         ephemeral_mcp: let them name servers on the internet by their URL, over HTTPS.
         ephemeral_mcp_local: such servers may be on this machine and in private networks, too.
     """
@@ -66,6 +67,7 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True):
     stand_in_port: Annotated[int, Meta(ge=1, le=65535)] = 1234
     lmstudio_quirks: bool = False
     mcp: bool = False
+    mcp_idle_s: Annotated[float, Meta(ge=0)] = 600.0
     ephemeral_mcp: bool = False
     ephemeral_mcp_local: bool = False
 

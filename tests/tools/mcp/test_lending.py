@@ -1,12 +1,18 @@
 """Servers for callers of the gateway: shared, narrowed to what is wanted, and as the user last said."""
 
+import asyncio
+import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 from tests.tools.mcp.conftest import ARGUMENTS, ROOT
+from tests.tools.mcp.test_box import until
 
 from lmbridge.core.errors import ToolServerNotAllowed, ToolServerNotFound, ToolServerUnavailable
+from lmbridge.core.tools import Toolbox
+from lmbridge.machine.processes import exists
 from lmbridge.tools.mcp.lending import Lending
 from lmbridge.tools.mcp.servers import MCPServers
 
@@ -27,13 +33,97 @@ async def test_one_connection_serves_all_callers_each_with_his_own_tools(servers
     assert [tool.name for tool in await second.tools()] == ["add"]
     assert (await second.call("pid", {})).is_error
     pid = (await first.call("pid", {})).text
-    await first.aclose()  # the box is shared, and stays
     third = await lending.of_user("fake", ["pid", "dotted.name/with letters"])
     assert [tool.name for tool in await third.tools()] == ["dotted_name_with_letters", "pid"]
     assert (await third.call("pid", {})).text == pid
     await lending.aclose()
     with pytest.raises(ToolServerUnavailable, match="closed"):
         await first.call("pid", {})
+
+
+async def pid_of(box: Toolbox) -> int:
+    return int((await box.call("pid", {})).text)
+
+
+async def ended(pid: int) -> None:
+    await until(lambda: not exists(pid))
+
+
+async def test_a_server_that_nobody_uses_is_ended_and_started_anew_for_the_next(servers: MCPServers) -> None:
+    lending = Lending(servers, 0.01)
+    first, second = await lending.of_user("fake", None), await lending.of_user("fake", None)
+    pid = await pid_of(first)
+    await first.aclose()
+    await first.aclose()  # once is once: the other one has it still
+    for _ in range(20):
+        assert await pid_of(second) == pid
+    await second.aclose()
+    await ended(pid)
+    again = await lending.of_user("fake", None)
+    assert await pid_of(again) != pid
+    await lending.aclose()
+
+
+async def test_whoever_comes_while_it_ends_gets_one_that_works(servers: MCPServers) -> None:
+    lending, pids = Lending(servers, 0.001), set[int]()
+
+    async def use(times: int) -> None:
+        for number in range(times):
+            box = await lending.of_user("fake", None)
+            try:
+                assert (await box.call("add", {"a": number, "b": 1})).text == str(number + 1)
+                pids.add(await pid_of(box))
+            finally:
+                await box.aclose()
+            await asyncio.sleep(0.001 * (number % 3))
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(3):
+            tasks.create_task(use(4))
+    await lending.aclose()
+    for pid in pids:
+        await ended(pid)
+
+
+async def test_one_that_may_be_idle_for_ever_stays(servers: MCPServers) -> None:
+    lending = Lending(servers, 0)
+    box = await lending.of_user("fake", None)
+    pid = await pid_of(box)
+    await box.aclose()
+    again = await lending.of_user("fake", None)
+    assert await pid_of(again) == pid
+    await lending.aclose()
+    await ended(pid)
+
+
+async def test_one_that_was_killed_is_started_anew_for_the_next(servers: MCPServers) -> None:
+    lending = Lending(servers)
+    box = await lending.of_user("fake", None)
+    pid = await pid_of(box)
+    os.kill(pid, signal.SIGKILL)
+    await ended(pid)
+    assert await pid_of(box) != pid
+    await lending.aclose()
+
+
+async def test_a_changed_entry_is_started_anew_while_who_has_the_old_one_keeps_it(servers: MCPServers) -> None:
+    lending = Lending(servers)
+    old = await lending.of_user("fake", None)
+    pid = await pid_of(old)
+    tables: dict[str, object] = servers._tables  # type: ignore[assignment]
+    tables["fake"] = {**TABLE, "env": {"FAKE_SECRET": "another"}}
+    servers.consents.allow(servers.entry("fake"))
+    new = await lending.of_user("fake", None)
+    assert await pid_of(new) != pid
+    assert await pid_of(old) == pid
+    await old.aclose()
+    await ended(pid)
+    await new.aclose()
+    tables["fake"] = TABLE
+    servers.consents.allow(servers.entry("fake"))
+    unused = await lending.of_user("fake", None)
+    assert (await unused.call("add", {"a": 1, "b": 1})).text == "2"
+    await lending.aclose()
 
 
 async def test_what_the_user_takes_back_is_gone_at_once(servers: MCPServers) -> None:

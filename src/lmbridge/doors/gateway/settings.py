@@ -26,6 +26,7 @@ class GatewaySettings(Struct, frozen=True):
         lmstudio_quirks: answer as LM Studio does also where that is a trap: status 200 for unknown paths, an
             answer by another model than the one that was asked for, and others.
         mcp: callers with a key may use the MCP servers of this user.
+        mcp_idle_s: seconds that such a server may be idle before it is ended; 0: not before the gateway stops.
         ephemeral_mcp: callers with a key may name MCP servers by their URL, on the internet and over HTTPS.
         ephemeral_mcp_local: such servers may be on this machine and in private networks, too.
     """
@@ -44,5 +45,6 @@ class GatewaySettings(Struct, frozen=True):
     stand_in_port: int = 1234
     lmstudio_quirks: bool = False
     mcp: bool = False
+    mcp_idle_s: float = 600.0
     ephemeral_mcp: bool = False
     ephemeral_mcp_local: bool = False

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.doors.gateway.asking import SESSION, Running, running
+from tests.doors.gateway.asking import SESSION, Running, running, until
 from tests.doors.gateway.lmstudio.streams import frames, words
 from tests.fakes.provider import ScriptedProvider
 from tests.tools.mcp.conftest import ARGUMENTS, ROOT
@@ -20,6 +20,7 @@ from lmbridge.core.events import Event, Finished, PromptProgress, Started, TextD
 from lmbridge.core.models import Instance, ModelInfo
 from lmbridge.core.requests import ChatRequest
 from lmbridge.doors.gateway import GatewaySettings
+from lmbridge.machine.processes import exists
 from lmbridge.tools.mcp.lending import Lending
 from lmbridge.tools.mcp.servers import MCPServers
 
@@ -159,6 +160,21 @@ async def test_a_server_that_crashes_in_a_call_is_told_to_the_model_and_used_aga
     assert kinds(output) == ["tool_call", "tool_call", "message"]
     assert "ended with status 3" in output[0]["output"]
     assert output[1]["output"] == '[{"type":"text","text":"2"}]'
+
+
+async def test_a_server_that_no_request_uses_any_more_is_ended_and_the_next_one_starts_it_anew(
+    actor: Acting, servers: MCPServers, tmp_path: Path
+) -> None:
+    pids = set[int]()
+    async with running([actor], tmp_path, OPEN, servers=Lending(servers, 0.01)) as up:
+        for _ in range(2):
+            actor.calls("pid", {})
+            got = (await up.post(PATH, asking("mcp/fake"), KEY)).json
+            output: Any = got["output"]
+            pid = int(json.loads(output[0]["output"])[0]["text"])
+            await until(lambda pid=pid: not exists(pid))  # type: ignore[misc]
+            pids.add(pid)
+    assert len(pids) == 2
 
 
 async def test_who_leaves_in_the_middle_of_a_call_ends_it(up: Running, actor: Acting, tmp_path: Path) -> None:

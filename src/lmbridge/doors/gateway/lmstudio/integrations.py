@@ -16,7 +16,7 @@ from lmbridge.core.errors import BridgeError, Forbidden, InvalidRequest, ToolSer
 from lmbridge.core.messages import Tool
 from lmbridge.core.tools import Toolbox
 from lmbridge.doors.gateway.settings import GatewaySettings
-from lmbridge.wire.lmstudio.serving.asked import EphemeralAsked, PluginAsked, ServerAsked
+from lmbridge.wire.lmstudio.serving.asked import PluginAsked, ServerAsked
 from lmbridge.wire.lmstudio.serving.events import EphemeralInfo, PluginInfo, ProviderInfo
 
 PLUGIN: Final = "mcp/"
@@ -27,7 +27,7 @@ class ToolServers(Protocol):
     """Who knows MCP servers. Only tools that the user lets be called without asking are in their boxes."""
 
     async def of_user(self, name: str, only: Sequence[str] | None) -> Toolbox:
-        """The tools of one of the user's servers; it stays open, whatever becomes of the box.
+        """The tools of one of the user's servers; the box is the caller's to close, and the server may stay.
 
         Raises:
             ToolServerNotFound, ToolServerNotAllowed, ToolServerUnavailable, MissingExtra.
@@ -95,7 +95,7 @@ class Integrations:
 
     @asynccontextmanager
     async def open(self, wanted: Sequence[ServerAsked]) -> AsyncIterator[list[Wanted]]:
-        """The boxes of what is wanted, connected; those that are the request's own end with it.
+        """The boxes of what is wanted, connected; they are closed in the end.
 
         Raises:
             BridgeError: one cannot be had; `integrations` is to blame.
@@ -114,17 +114,13 @@ class Integrations:
         assert self._servers is not None  # noqa: S101 - `check` saw to it
         if isinstance(one, PluginAsked):
             box = await self._servers.of_user(one.id.removeprefix(PLUGIN), one.allowed_tools)
-            return Wanted(box, PluginInfo(one.id))
-        box = await self._remote(one)
+        else:
+            local = self._settings.ephemeral_mcp_local
+            box = await self._servers.at(
+                one.server_label, one.server_url, one.headers or {}, one.allowed_tools, local=local
+            )
         opened.push_async_callback(box.aclose)
-        return Wanted(box, EphemeralInfo(one.server_label))
-
-    async def _remote(self, one: EphemeralAsked) -> Toolbox:
-        assert self._servers is not None  # noqa: S101 - `check` saw to it
-        local = self._settings.ephemeral_mcp_local
-        return await self._servers.at(
-            one.server_label, one.server_url, one.headers or {}, one.allowed_tools, local=local
-        )
+        return Wanted(box, PluginInfo(one.id) if isinstance(one, PluginAsked) else EphemeralInfo(one.server_label))
 
 
 def _refuse_if_empty(wanted: Wanted, tools: Sequence[Tool]) -> None:

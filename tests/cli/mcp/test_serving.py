@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
+from mcp_types import TextContent
 from tests.doors.gateway.asking import until
 from tests.doors.mcp.asking import MODES, error_of, text_of
 from tests.doors.mcp.test_stdio import CALL, INITIALIZE, LIST
@@ -72,6 +73,20 @@ async def test_a_host_gets_answers_of_the_engine(env: dict[str, str], mode: str)
     assert len(vectors.structured_content["vectors"]) == 2
     assert "lmbridge://models/embedded:lmbridge-tiny" in uris
     assert error_of(wrong)["code"] == "model_not_found"
+
+
+@modes
+async def test_the_presets_of_the_user_are_prompts(env: dict[str, str], tmp_path: Path, mode: str) -> None:
+    folder = tmp_path / "presets"
+    folder.mkdir()
+    (folder / "reviewer.toml").write_text('description = "Strict"\nsystem = "Say what is wrong."\n')
+    async with connected(env, mode) as client:
+        assert [(one.name, one.description) for one in (await client.list_prompts()).prompts] == [
+            ("reviewer", "Strict")
+        ]
+        (message,) = (await client.get_prompt("reviewer", {"input": "x = 1"})).messages
+    assert isinstance(message.content, TextContent)
+    assert message.content.text == "Say what is wrong.\n\nx = 1"
 
 
 @modes

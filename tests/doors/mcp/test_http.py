@@ -24,9 +24,10 @@ from lmbridge.core.provider import Provider
 from lmbridge.doors.gateway import GatewaySettings
 from lmbridge.doors.gateway.server import bind
 from lmbridge.doors.mcp.http import PATH, serve
+from lmbridge.doors.mcp.offer import Offer
 from lmbridge.doors.mcp.server import make_server
 from lmbridge.hub.hub import Hub
-from lmbridge.hub.keys import KeyRing, Scope
+from lmbridge.hub.keys import KeyRing
 from lmbridge.providers.openai import OpenAIProvider
 
 modes = pytest.mark.parametrize("mode", MODES)
@@ -73,7 +74,8 @@ async def served(
     providers: Sequence[object],
     folder: Path,
     settings: GatewaySettings = GatewaySettings(),
-    scopes: Sequence[Scope] = (),
+    *,
+    offer: Offer = OFFER,
 ) -> AsyncIterator[Served]:
     """Serve for the length of the `async with`."""
     ready = asyncio.Event()
@@ -81,7 +83,7 @@ async def served(
     async with Hub(cast("Sequence[Provider]", providers)) as hub:
         listening = bind("127.0.0.1", 0)
         port: int = listening.getsockname()[1]
-        make = partial(make_server, lending(hub), OFFER)
+        make = partial(make_server, lending(hub), offer)
         serving = asyncio.ensure_future(
             serve(make, settings, ring, listening, max_body=settings.max_body, on_ready=ready.set)
         )

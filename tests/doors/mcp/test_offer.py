@@ -13,8 +13,9 @@ from mcp.client._memory import InMemoryTransport
 from mcp.shared.message import SessionMessage
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 from tests.doors.mcp.asking import OFFER, lending
+from tests.doors.mcp.test_prompts import WITH_PROMPTS
 
-from lmbridge.doors.mcp.offer import MODERN, VERSIONS, greeting
+from lmbridge.doors.mcp.offer import MODERN, VERSIONS, Offer, greeting
 from lmbridge.doors.mcp.server import make_server
 from lmbridge.hub.hub import Hub
 
@@ -25,9 +26,9 @@ ENVELOPE = {
 }
 
 
-async def answer_of_the_package(*asked: dict[str, Any]) -> Any:
+async def answer_of_the_package(*asked: dict[str, Any], offer: Offer = OFFER) -> Any:
     """What the official server answers to the last of some requests."""
-    async with Hub([]) as hub, InMemoryTransport(make_server(lending(hub), OFFER)) as (read, write):
+    async with Hub([]) as hub, InMemoryTransport(make_server(lending(hub), offer)) as (read, write):
         with anyio.fail_after(20):
             for number, request in enumerate(asked):
                 message = types.JSONRPCRequest(jsonrpc="2.0", id=number, **request)
@@ -64,6 +65,15 @@ async def test_the_newer_way_to_begin_is_answered_as_the_package_does() -> None:
     ours = greeting(OFFER, discover)
     assert ours is not None
     assert {**ours, "supportedVersions": list(MODERN)} == await answer_of_the_package(discover)
+
+
+async def test_a_server_with_prompts_says_so_from_the_beginning_as_the_package_does() -> None:
+    begin, discover = initialize(VERSIONS[-1]), {"method": "server/discover", "params": {"_meta": ENVELOPE}}
+    assert greeting(WITH_PROMPTS, begin) == await answer_of_the_package(begin, offer=WITH_PROMPTS)
+    ours = greeting(WITH_PROMPTS, discover)
+    assert ours is not None
+    theirs = await answer_of_the_package(discover, offer=WITH_PROMPTS)
+    assert {**ours, "supportedVersions": list(MODERN)} == theirs
 
 
 async def test_tools_and_ping_are_answered_as_the_package_does() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
+from lmbridge.cli.mcp.prompting import PresetPrompts
 from lmbridge.doors.mcp.offer import Offer
 from lmbridge.doors.mcp.stdio import Pipe, need_mcp, open_pipe
 from lmbridge.version import __version__
@@ -27,7 +28,7 @@ INSTRUCTIONS: Final = (
 
 def offer_of(*, manage: bool) -> Offer:
     """What the server of `lmbridge mcp` says of itself."""
-    return Offer(NAME, "lmbridge", __version__, INSTRUCTIONS, manage)
+    return Offer(NAME, "lmbridge", __version__, INSTRUCTIONS, manage, PresetPrompts())
 
 
 def over_stdio(offer: Offer, follow: Callable[[], Following]) -> None:

@@ -10,9 +10,12 @@ which newer hosts begin, version 2026-07-28.
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from lmbridge.doors.mcp.prompts import Prompts
 
 JSON: TypeAlias = dict[str, object]
 
@@ -32,6 +35,7 @@ class Offer(Struct, frozen=True):
     Attributes:
         name: for programs. title: for people. instructions: what a host may tell its model.
         manage: whether there are tools that change which models are in memory.
+        prompts: who knows the user's prompts; None for a server without prompts.
     """
 
     name: str
@@ -39,6 +43,12 @@ class Offer(Struct, frozen=True):
     version: str
     instructions: str
     manage: bool = False
+    prompts: Prompts | None = None
+
+    @property
+    def capabilities(self) -> JSON:
+        """What the server can do."""
+        return CAPABILITIES if self.prompts is None else {"prompts": {"listChanged": False}, **CAPABILITIES}
 
 
 def greeting(offer: Offer, message: JSON) -> JSON | None:
@@ -72,7 +82,7 @@ def _welcome(offer: Offer, params: JSON) -> JSON | None:
         }:
             return {
                 "protocolVersion": asked if asked in VERSIONS else VERSIONS[-1],
-                "capabilities": CAPABILITIES,
+                "capabilities": offer.capabilities,
                 "serverInfo": _who(offer),
                 "instructions": offer.instructions,
             }
@@ -88,7 +98,7 @@ def _discovery(offer: Offer, meta: JSON) -> JSON | None:
         } if asked in MODERN:
             return {
                 "supportedVersions": MODERN,
-                "capabilities": CAPABILITIES,
+                "capabilities": offer.capabilities,
                 "instructions": offer.instructions,
                 "resultType": "complete",
                 "ttlMs": 0,

@@ -1,4 +1,4 @@
-"""The MCP server: the official package's, with our tools and resources. Importing this imports the package, late.
+"""The MCP server: the official package's, with our tools, resources, prompts. Importing this imports it, late.
 
 A call runs in a task of its own: the package cancels with anyio's scopes, which would strike again at every await
 of the hub's cleaning up.
@@ -26,6 +26,7 @@ from lmbridge.doors.mcp.catalogue import BY_NAME, offered
 from lmbridge.doors.mcp.codes import INVALID_PARAMS, code_of, details_of
 from lmbridge.doors.mcp.lending import ASKED, Lender, Wanted
 from lmbridge.doors.mcp.offer import Offer
+from lmbridge.doors.mcp.prompts import INPUT, INPUT_IS, Prompts
 from lmbridge.doors.mcp.shapes import Chatted, Completed, Result
 from lmbridge.doors.mcp.telling import telling
 from lmbridge.doors.mcp.tools import Borrow, Caller, Tools
@@ -120,6 +121,31 @@ class _Handlers:
         contents = types.TextResourceContents(uri=params.uri, mime_type=shelf.MEDIA, text=text)
         return types.ReadResourceResult(contents=[contents])
 
+    async def list_prompts(
+        self, context: Context, params: types.PaginatedRequestParams | None
+    ) -> types.ListPromptsResult:
+        _check_first_page(params)
+        with _as_rpc():
+            found = await asyncio.to_thread(self._prompts.all)
+        argument = types.PromptArgument(name=INPUT, description=INPUT_IS, required=False)
+        return types.ListPromptsResult(
+            prompts=[
+                types.Prompt(name=one.name, description=one.description, arguments=[argument]) for one in found
+            ]
+        )
+
+    async def get_prompt(self, context: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
+        with _as_rpc():
+            prompt = await asyncio.to_thread(self._prompts.get, params.name)
+            text = prompt.filled(params.arguments or {})
+        message = types.PromptMessage(role="user", content=types.TextContent(type="text", text=text))
+        return types.GetPromptResult(description=prompt.description, messages=[message])
+
+    @property
+    def _prompts(self) -> Prompts:
+        assert self._offer.prompts is not None  # noqa: S101 - these two are there only with prompts
+        return self._offer.prompts
+
     async def _read(self, uri: str) -> str:
         with _as_rpc():
             async with self._borrow() as hub:
@@ -133,6 +159,7 @@ def make_server(borrow: Borrow, offer: Offer, check_manage: CheckManage = everyb
         borrow: gives the hub to ask, for each call anew.
     """
     handlers = _Handlers(borrow, offer, check_manage)
+    has_prompts = offer.prompts is not None
     return Server(
         offer.name,
         version=offer.version,
@@ -143,6 +170,8 @@ def make_server(borrow: Borrow, offer: Offer, check_manage: CheckManage = everyb
         on_list_resources=handlers.list_resources,
         on_list_resource_templates=handlers.list_templates,
         on_read_resource=handlers.read_resource,
+        on_list_prompts=handlers.list_prompts if has_prompts else None,
+        on_get_prompt=handlers.get_prompt if has_prompts else None,
     )
 
 

@@ -429,6 +429,7 @@ async def test_an_answer_that_is_none_is_an_error(provider: OpenAIProvider, tmp_
         (SAYS + b"\n\ndata: [DONE]\n\n", b"data: [DONE]\n\n"),
         (SAYS + b"\r\n\r\ndata: [DONE]\r\n\r\n", b"data: [DONE]\r\n\r\n"),
         (SAYS + b"\n\ndata:[DONE]\n\n", b"data:[DONE]\n\n"),
+        (SAYS + b"\n\ndata:[DONE]\n", b"data: [DONE]\n\n"),
         (b": ping\n\n" + SAYS + b"\n\ndata: [DONE]\n\n", b"data: [DONE]\n\n"),
     ],
 )

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.fakes.openai_server import streamed_answer
 
 from lmbridge.core.errors import BridgeError, BrokenAnswer, ProviderRefused
+from lmbridge.core.events import Usage
 from lmbridge.wire.openai.relayed import (
     ChatAnswer,
     ChatPiece,
@@ -20,6 +23,22 @@ from lmbridge.wire.sse import MAX_EVENT
 
 PIECE = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
 DONE = b"data: [DONE]\n\n"
+
+
+def event(body: object) -> bytes:
+    return b"data: " + json.dumps(body).encode() + b"\n\n"
+
+
+STREAMED = [
+    event(chunk)
+    for chunk in streamed_answer(
+        {
+            "model": "m",
+            "messages": [{"role": "user", "content": 'say "usage":{ and [DONE] and data: twice\n\ndata: x'}],
+            "stream_options": {"include_usage": True},
+        }
+    )
+]
 
 
 def chat(**message: object) -> bytes:
@@ -87,6 +106,51 @@ def test_good_events_pass_as_they_are() -> None:
     for piece in (PIECE, b": comment\n\n", b"event: x\r\nid: 7\r\n" + PIECE, b"", b"data: {\ndata: }\n\n", DONE):
         assert events.feed(piece) == (piece, None)
     assert events.ended
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b'data: {"choices":[]\n}\n\n',
+        b'data: {"choices":[]\r}\n\n',
+        b'data: {"choices":[{"delta":{"vendor":"\xff"}}]}\n\n',
+        b'data: {"error":"no"}\n\n',
+    ],
+)
+def test_the_quick_look_lets_nothing_pass_that_a_closer_one_would_not(odd: bytes) -> None:
+    passed, error = RelayedEvents(ChatPiece, "p").feed(odd)
+    assert passed == b""
+    assert isinstance(error, BridgeError)
+
+
+@given(st.lists(st.integers(0, len(STREAMED))))
+def test_any_grouping_of_the_events_tells_the_same(cuts: list[int]) -> None:
+    events = RelayedEvents(ChatPiece, "p")
+    for begin, end in pairwise(sorted({0, *cuts, len(STREAMED)})):
+        piece = b"".join(STREAMED[begin:end])
+        assert events.feed(piece) == (piece, None)
+    assert events.finished
+    assert events.usage is not None
+    assert events.usage.cached_tokens == 2
+    assert events.feed(DONE) == (DONE, None)
+    assert events.ended
+
+
+def test_a_stream_cut_off_has_not_finished() -> None:
+    events = RelayedEvents(ChatPiece, "p")
+    for piece in STREAMED[:3]:
+        events.feed(piece)
+    assert (events.ended, events.finished, events.usage) == (False, False, None)
+
+
+def test_the_last_counts_count() -> None:
+    def counted(tokens: int) -> bytes:
+        return event({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": tokens}})
+
+    events = RelayedEvents(ChatPiece, "p")
+    for piece in (counted(1), counted(2), event({"usage": None}), event({"timings": {}})):
+        events.feed(piece)
+    assert events.usage == Usage(1, 2)
 
 
 def test_what_comes_before_a_wrong_event_passes() -> None:

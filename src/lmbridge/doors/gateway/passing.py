@@ -14,17 +14,20 @@ from msgspec import Struct
 
 from lmbridge.clients.http import Response
 from lmbridge.core.errors import BridgeError, BrokenAnswer
+from lmbridge.core.events import Usage
 from lmbridge.doors.gateway.asgi import Request
 from lmbridge.doors.gateway.heartbeat import Heartbeat
 from lmbridge.hub.lease import Lease
 from lmbridge.wire.openai.progress import without_progress
 from lmbridge.wire.openai.relayed import ChatPiece, RelayedEvents, TextPiece
-from lmbridge.wire.openai.tap import UsageTap
 from lmbridge.wire.openai.thinking import ThoughtsApart
 from lmbridge.wire.sse import MAX_EVENT
 
 DRAIN_S: Final = 0.25
 """Seconds in which a provider has to end a stream after its `[DONE]`; only then its connection is kept."""
+
+DONE: Final = b"data: [DONE]\n\n"
+"""How a stream of OpenAI's ends."""
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -44,7 +47,7 @@ class Passing:
         apart: takes thoughts apart from the answer, where the provider may not have.
     """
 
-    __slots__ = ("_apart", "_checked", "_endpoint", "_held", "_provider", "_request", "_response", "_role", "tap")
+    __slots__ = ("_apart", "_checked", "_endpoint", "_held", "_provider", "_request", "_response", "_role")
 
     def __init__(
         self,
@@ -60,7 +63,11 @@ class Passing:
         self._provider, self._endpoint = lease.provider.id, lease.instance.endpoint
         self._held = b""
         self._checked = RelayedEvents(piece, self._provider)
-        self.tap = UsageTap(self._provider)
+
+    @property
+    def usage(self) -> Usage | None:
+        """Tokens, as far as the provider has told them."""
+        return self._checked.usage
 
     async def pass_first(self, heart: Heartbeat, *, measured: bool) -> None:
         """Wait for the first event and pass it on; until then the status can still tell of an error.
@@ -105,12 +112,12 @@ class Passing:
         await self._end()
 
     def _done(self) -> bool:
-        return self.tap.done
+        return self._checked.ended
 
     async def _end(self) -> None:
         if not self._done():
-            if self._lacks_done():
-                await self._request.send(b"data: [DONE]\n\n")
+            self._check_end()
+            await self._request.send(DONE)
         elif not self._response.ended:
             with suppress(TimeoutError, BrokenAnswer):
                 async with asyncio.timeout(DRAIN_S):
@@ -118,22 +125,18 @@ class Passing:
                         pass
         await self._request.send(b"", more=False)
 
-    def _lacks_done(self) -> bool:
-        """Whether a whole answer has ended without `[DONE]`, as some servers do.
+    def _check_end(self) -> None:
+        """Make sure that a stream is whole that ended without `[DONE]` or the blank line after it, as some do.
 
         Raises:
             BrokenAnswer: it was not whole.
         """
-        self.tap.close()
-        if self._done():
-            return False
-        if self._held or not self.tap.finished:
+        cut = self._held.strip() not in (b"", b"data: [DONE]", b"data:[DONE]")
+        if cut or not self._checked.finished:
             raise BrokenAnswer(self._provider, "the stream ended before the answer did")
-        return True
 
     def _whole(self, data: bytes) -> bytes:
         """The events that are complete now; the rest is kept for the next time."""
-        self.tap.feed(data)
         if self._held:
             data = self._held + data
         if data.endswith(b"\n\n"):
@@ -149,19 +152,14 @@ class Passing:
 
     def _until_error(self, events: bytes) -> tuple[bytes, BridgeError | None]:
         """The events before one that is wrong or reports an error, and that error in our form."""
-        events, error = self._checked.feed(events)
+        checked = self._checked
+        events, error = checked.feed(events)
         if self._apart is not None:
             events = self._apart.feed(events)
-        return self._until_end(events) if error is None else (events, error)
-
-    def _until_end(self, events: bytes) -> tuple[bytes, BridgeError | None]:
-        """The same events, or those before an end that comes without a reason: then the answer was cut short."""
-        if self.tap.done or self._checked.ended:
-            self.tap.close()
-            if not self.tap.finished:
-                broken = BrokenAnswer(self._provider, "the stream ended without a reason to finish")
-                return events.removesuffix(b"data: [DONE]\n\n"), broken
-        return events, None
+        if error is None and checked.ended and not checked.finished:  # the answer was cut short
+            error = BrokenAnswer(self._provider, "the stream ended without a reason to finish")
+            return events.removesuffix(DONE), error
+        return events, error
 
 
 def answerer(events: bytes) -> object:

@@ -1,6 +1,6 @@
 """Relaying: the caller's language is the endpoint's own, so bytes pass untouched under a lease.
 
-A tap reads along to count tokens and to notice an answer that is not whole. Four things are not left to
+They are read along to count tokens and to notice an answer that is not whole. Four things are not left to
 the provider: what clients read has the types that the API gives it, an error gets our form and status, a
 stream that breaks ends with an error event and never looks finished, and a caller who goes away ends the
 work: the connection to the engine is closed at once.
@@ -237,8 +237,7 @@ class Relay:
                 use.first_event()
                 await stream.pass_rest()
             finally:
-                stream.tap.close()
-                use.count(stream.tap.usage)
+                use.count(stream.usage)
 
     async def _pass_choices(
         self, request: Request, language: Language, ask: Ask, use: Use, heart: Heartbeat | None

@@ -1,7 +1,7 @@
 """The OpenAI language, and what llama.cpp adds to it.
 
 `requests` decodes and checks bodies, `fields` says which fields are ignored or refused, `encode` writes
-bodies, `answers` reads answers, `errors` reads and writes errors, `tap` reads along while bytes pass.
+bodies, `answers` reads answers, `errors` reads and writes errors, `relayed` reads along while bytes pass.
 """
 
 from lmbridge.wire.openai.encode import encode_chat, encode_embed
@@ -14,13 +14,11 @@ from lmbridge.wire.openai.requests import (
     decode_completion_body,
     decode_embedding_body,
 )
-from lmbridge.wire.openai.tap import UsageTap
 
 __all__ = [
     "ChatBody",
     "CompletionBody",
     "EmbeddingBody",
-    "UsageTap",
     "decode_chat_body",
     "decode_completion_body",
     "decode_embedding_body",

@@ -8,14 +8,17 @@ it, in JSON and in UTF-8, so that no client falls over what a server has made up
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from typing import Annotated, Final, TypeVar
 
 from msgspec import Meta, Raw, Struct
+from msgspec.json import Decoder
 
 from lmbridge.core.errors import BridgeError, BrokenAnswer
+from lmbridge.core.events import Usage
 from lmbridge.wire.openai.answers import MAX_CALLS, decode_as
 from lmbridge.wire.openai.errors import decode_error, is_error
-from lmbridge.wire.openai.usage import Count, TimingFields, UsageFields
+from lmbridge.wire.openai.usage import Count, TimingFields, UsageFields, to_usage
 from lmbridge.wire.sse import SSEDecoder, SSEError, SSEEvent
 
 _EVENT: Final = re.compile(rb".*?(?:\r\n\r\n|\n\n)", re.DOTALL)
@@ -38,7 +41,7 @@ class _Call(Struct, gc=False):
     function: _Function | None = None
 
 
-class _Said(Struct):
+class _Said(Struct, gc=False):
     role: str | None = None
     content: str | None = None
     reasoning_content: str | None = None
@@ -47,7 +50,7 @@ class _Said(Struct):
     tool_calls: list[_Call] | None = None
 
 
-class _Choice(Struct):
+class _Choice(Struct, gc=False):
     index: _Place = 0
     finish_reason: str | None = None
     logprobs: dict[str, Raw] | None = None
@@ -65,7 +68,7 @@ class _Text(_Choice):
     text: str | None = None
 
 
-class Relayed(Struct, kw_only=True):
+class Relayed(Struct, kw_only=True, gc=False):
     """What all answers have.
 
     Attributes:
@@ -132,6 +135,12 @@ def check(data: bytes, shape: type[_T], provider: str) -> _T:
     return answer
 
 
+_decode_piece: Final[Mapping[type[ChatPiece | TextPiece], Callable[[bytes], ChatPiece | TextPiece]]] = {
+    ChatPiece: Decoder(ChatPiece).decode,
+    TextPiece: Decoder(TextPiece).decode,
+}
+
+
 class RelayedEvents:
     """The events of a stream that is passed on: give it pieces that end with an event.
 
@@ -140,19 +149,24 @@ class RelayedEvents:
 
     Attributes:
         ended: whether `[DONE]` has come; what follows it is dropped.
+        finished: whether a reason to finish has come, which tells how far a cut stream got.
+        usage: tokens, None if they were not told.
     """
 
-    __slots__ = ("_decoder", "_provider", "_shape", "ended")
+    __slots__ = ("_decode", "_decoder", "_provider", "_shape", "ended", "finished", "usage")
 
-    def __init__(self, shape: type[Relayed], provider: str) -> None:
+    def __init__(self, shape: type[ChatPiece | TextPiece], provider: str) -> None:
         self._shape, self._provider = shape, provider
-        self._decoder = SSEDecoder()
-        self.ended = False
+        self._decode, self._decoder = _decode_piece[shape], SSEDecoder()
+        self.ended = self.finished = False
+        self.usage: Usage | None = None
 
     def feed(self, events: bytes) -> tuple[bytes, BridgeError | None]:
         """The events that may pass, and the error that comes instead of the next one, if there is one."""
         if self.ended:
             return b"", None
+        if self._passes_at_once(events):
+            return events, None
         try:
             if all(self._passes(event) for event in self._decoder.feed(events)) and b"error:" not in events:
                 return events, None
@@ -160,6 +174,28 @@ class RelayedEvents:
             self._decoder = SSEDecoder()
         self.ended = False
         return self._one_by_one(events)
+
+    def _passes_at_once(self, events: bytes) -> bool:
+        """Whether this is one event in one line, as nearly all are, and a good one. If not, others look closer."""
+        if not events.startswith(b"data: {") or events.find(b"\n") != len(events) - 2 or b"\r" in events:
+            return False
+        data = events[6:-2]
+        try:
+            data.decode()  # all of it, as `decode_as` does
+            piece = self._decode(data)
+        except (ValueError, RecursionError):
+            return False
+        if piece.error and is_error(piece.error):
+            return False
+        self._note(piece)
+        return True
+
+    def _note(self, piece: ChatPiece | TextPiece) -> None:
+        for choice in piece.choices:
+            if choice.finish_reason is not None:
+                self.finished = True
+        if piece.usage is not None or piece.timings is not None:
+            self.usage = to_usage(piece.usage, piece.timings) or self.usage
 
     def _one_by_one(self, events: bytes) -> tuple[bytes, BridgeError | None]:
         good: list[bytes] = []
@@ -187,5 +223,5 @@ class RelayedEvents:
         elif event.name == "error":
             raise decode_error(None, event.data, self._provider)
         else:
-            check(event.data, self._shape, self._provider)
+            self._note(check(event.data, self._shape, self._provider))
         return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from lmbridge.cli.chat.approval import Approval, brief, whole
 from lmbridge.core.acting import Allow, CallRequested
 from lmbridge.core.messages import ToolCall
@@ -13,8 +15,8 @@ def request(**arguments: object) -> CallRequested:
 
 
 class Ruled(FunctionTools):
-    def policy_of(self, name: str) -> str:
-        return "always" if name == "save" else "ask"
+    def policy_of(self, name: str, arguments: Mapping[str, object] = {}) -> str:
+        return "always" if name == "save" and arguments == {"a": 1} else "ask"
 
 
 async def test_what_a_boxs_rules_always_allow_is_not_asked_about() -> None:

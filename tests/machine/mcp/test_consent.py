@@ -57,6 +57,18 @@ def test_answers_about_tools_win_over_settings(tmp_path: Path) -> None:
     assert consents.may_start(entry) is None
 
 
+def test_the_first_name_that_anything_is_said_of_counts_and_answers_before_settings(tmp_path: Path) -> None:
+    consents = Consents(tmp_path)
+    entry = Entry(name="files", command="npx", policy={"memo://today": "never", "read_resource": "always"})
+    read = ("read_resource",)
+    assert consents.policy_of(entry, "memo://today", *read) == "never"
+    assert consents.policy_of(entry, "memo://other", *read) == "always"
+    consents.set_tools(entry, ["memo://other"], "ask")
+    assert consents.policy_of(entry, "memo://other", *read) == "ask"
+    consents.set_tools(entry, ["*"], "never")
+    assert consents.policy_of(entry, "memo://third", *read) == "never"
+
+
 def test_a_file_that_cannot_be_read_allows_nothing(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text("{")
     with pytest.raises(ConfigInvalid, match="cannot be understood"):

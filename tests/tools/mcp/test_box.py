@@ -8,7 +8,7 @@ import pytest
 from tests.tools.mcp.conftest import box_of, entry
 
 from lmbridge.core.depth import deeper
-from lmbridge.core.errors import InvalidRequest, MissingExtra, ToolServerUnavailable
+from lmbridge.core.errors import InvalidRequest, MissingExtra, ToolServerNotAllowed, ToolServerUnavailable
 from lmbridge.core.messages import ImagePart, TextPart
 from lmbridge.core.tools import Toolbox
 from lmbridge.machine.mcp.entries import Entry
@@ -145,6 +145,29 @@ async def test_resources_and_prompts_can_be_had() -> None:
         assert (turn.role, turn.text) == ("user", "Greet Eva in one word.")
         with pytest.raises(InvalidRequest, match="said"):
             await box.prompt("greet", {})
+
+
+async def test_whoever_reads_a_resource_or_gets_a_prompt_keeps_to_the_rules() -> None:
+    policy = {"memo://today": "never", "memo://picture": "always", "get_prompt": "never"}
+    async with box_of(entry(policy=policy)) as box:
+        assert [each.name for each in await box.resources()] == ["memo://today", "memo://picture"]
+        await box.tools()
+        assert box.policy_of("read_resource") == "ask"
+        assert box.policy_of("read_resource", {"uri": "memo://picture"}) == "always"
+        with pytest.raises(ToolServerNotAllowed, match=r"'memo://today' is not allowed.*allow fake read_resource"):
+            await box.read_resource("memo://today")
+        refused = await box.call("read_resource", {"uri": "memo://today"})
+        assert (refused.text, refused.is_error) == ("The user does not allow this call of read_resource.", True)
+        assert isinstance((await box.read_resource("memo://picture")).content, tuple)
+        assert not (await box.call("read_resource", {"uri": "memo://picture"})).is_error
+        with pytest.raises(ToolServerNotAllowed, match="'greet' is not allowed"):
+            await box.prompt("greet", {"name": "Eva"})
+    async with box_of(entry(allowed_tools=("add",))) as narrow:
+        with pytest.raises(ToolServerNotAllowed, match="allowed_tools"):
+            await narrow.read_resource("memo://today")
+    async with box_of(entry(policy="ask"), rules=Rules.of(entry(policy="ask"), attended=False)) as alone:
+        with pytest.raises(ToolServerNotAllowed):
+            await alone.read_resource("memo://today")
 
 
 async def test_what_a_server_prints_besides_messages_does_not_disturb() -> None:

@@ -17,6 +17,18 @@ def test_only_allowed_tools_exist_and_a_request_narrows_them_further() -> None:
     assert rules.policy_of("delete") == "never"
 
 
+def test_a_resource_has_a_rule_of_its_own_or_that_of_reading_any() -> None:
+    entry = Entry(name="x", command="a", policy={"memo://today": "always", "memo://tax": "never"})
+    rules, alone = Rules.of(entry), Rules.of(entry, attended=False)
+    uris = ("memo://today", "memo://tax", "memo://other")
+    assert [rules.policy_of_resource(uri) for uri in uris] == ["always", "never", "ask"]
+    assert [alone.policy_of_resource(uri) for uri in uris] == ["always", "never", "never"]
+    assert Rules.of(ENTRY).policy_of_resource("memo://today") == "never"  # its list has no `read_resource`
+    assert Rules.of(ENTRY, only=["read_resource"]).policy_of_resource("memo://today") == "never"
+    named = Entry(name="x", command="a", allowed_tools=("memo://today",))
+    assert [Rules.of(named).policy_of_resource(uri) for uri in uris] == ["ask", "never", "never"]
+
+
 def test_where_nobody_can_be_asked_what_is_to_be_asked_for_is_never_called() -> None:
     assert Rules.of(ENTRY).policy_of("write") == "ask"
     alone = Rules.of(ENTRY, attended=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from prompt_toolkit import PromptSession
@@ -24,7 +24,7 @@ MOST_LINES = 20
 class Ruled(Protocol):
     """A box with rules of its own for its tools."""
 
-    def policy_of(self, name: str) -> str:
+    def policy_of(self, name: str, arguments: Mapping[str, object] = {}) -> str:
         """`always`, `ask` or `never`."""
 
 
@@ -53,7 +53,7 @@ class Approval:
     async def _asked(self, request: CallRequested) -> Decision:
         rule = self._rules.get(request.box)
         if (request.box, request.tool) in self._always or (
-            rule is not None and rule.policy_of(request.tool) == "always"
+            rule is not None and rule.policy_of(request.tool, request.arguments) == "always"
         ):
             return Allow()
         render.note(whole(request), hang=2)

@@ -99,6 +99,8 @@ def tools(name: str, as_json: bool) -> None:
     """List its tools, resources and prompts."""
 
     async def work(box: MCPBox) -> None:
+        from lmbridge.tools.mcp.rules import PROMPT
+
         offered = [(tool, box.policy_of(tool.name)) for tool in await box.tools()]
         resources, prompts = await box.resources(), await box.prompts()
         if as_json:
@@ -114,16 +116,22 @@ def tools(name: str, as_json: bool) -> None:
                         for tool, policy in offered
                     ],
                     "left_out": box.left_out,
-                    "resources": [_of(each) for each in resources],
-                    "prompts": [{**_of(each), "arguments": list(each.arguments)} for each in prompts],
+                    "resources": [
+                        {**_of(each), "policy": box.rules.policy_of_resource(each.name)} for each in resources
+                    ],
+                    "prompts": [
+                        {**_of(each), "policy": box.rules.policy_of(PROMPT), "arguments": list(each.arguments)}
+                        for each in prompts
+                    ],
                 }
             )
             return
         rows: list[tuple[str, str, str, str]] = []
         rows += [("tool", tool.name, policy, _short(tool.description)) for tool, policy in offered]
         rows += [("tool", name, f"not offered: {why}", "") for name, why in box.left_out.items()]
-        rows += [("resource", each.name, "", _short(each.description)) for each in resources]
-        rows += [("prompt", each.name, "", _short(each.description)) for each in prompts]
+        read, got = box.rules.policy_of_resource, box.rules.policy_of(PROMPT)
+        rows += [("resource", each.name, read(each.name), _short(each.description)) for each in resources]
+        rows += [("prompt", each.name, got, _short(each.description)) for each in prompts]
         render.table(("KIND", "NAME", "CALLED", "WHAT IT IS"), rows)
 
     _with_box(name, work)
@@ -226,7 +234,7 @@ def call(name: str, tool: str, arguments: str, as_json: bool) -> int:
     given = _arguments(arguments)
 
     async def work(box: MCPBox) -> ToolResult:
-        return await box.call(tool, given, lambda share, word: _progress(share, word) if not as_json else None)
+        return await box.call(tool, given, None if as_json else _progress)
 
     result = _with_box(name, work)
     pictures = 0 if isinstance(result.content, str) else sum(hasattr(part, "url") for part in result.content)
@@ -263,7 +271,7 @@ def _arguments(text: str) -> dict[str, object]:
     return found
 
 
-def _progress(share: float | None, word: str) -> None:
+def _progress(share: float | None, word: str = "", /) -> None:
     part = "" if share is None else f"{share:.0%} "
     render.note(render.printable(f"{part}{word}"), "dim")
 

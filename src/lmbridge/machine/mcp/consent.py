@@ -78,10 +78,15 @@ class Consents:
         if not allowed:
             raise ToolServerNotAllowed(entry.name, f"The MCP server {entry.name!r} is forbidden.")
 
-    def policy_of(self, entry: Entry, tool: str) -> Policy:
-        """What becomes of calls of a tool: what the user answered; else what the settings say."""
+    def policy_of(self, entry: Entry, *names: str) -> Policy:
+        """What becomes of calls of a tool: what the user answered; else what the settings say.
+
+        Args:
+            names: of the tool; the first one that anything is said of counts.
+        """
         told = self.answer(entry).tools
-        return told.get(tool) or told.get(EVERY) or entry.policy_of(tool)
+        answered = next((told[name] for name in (*names, EVERY) if name in told), None)
+        return answered or entry.policy_of(*names)
 
     def allow(self, entry: Entry, *, start: bool = True) -> None:
         """Remember that it may be started, or must not be."""

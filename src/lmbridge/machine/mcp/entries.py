@@ -39,7 +39,7 @@ class Entry(Struct, frozen=True, kw_only=True):
         command, args, env, cwd: a program that is started and speaks over its standard input and output.
         url, headers: or a server that is asked over streamable HTTP.
         allowed_tools: the only tools of it that exist here; None allows all.
-        policy: one for all its tools, or by their names (`*` for the others).
+        policy: one for all its tools, or by their names (`*` for the others), or by the address of a resource.
         start_timeout_s: seconds until it must be ready. call_timeout_s: seconds that a call may take.
         problem: why it cannot be used; "" if it can. ignored: fields that mean nothing here.
     """
@@ -83,11 +83,11 @@ class Entry(Struct, frozen=True, kw_only=True):
             what = [self.url, [name.lower() for name in self.variables]]
         return sha256(json.dumps(what).encode()).hexdigest()
 
-    def policy_of(self, tool: str) -> Policy:
-        """What the settings say of a tool."""
+    def policy_of(self, *names: str) -> Policy:
+        """What the settings say of a tool: by the first of its names that they have."""
         if isinstance(self.policy, str):
             return self.policy
-        return self.policy.get(tool, self.policy.get(EVERY, "ask"))
+        return next((self.policy[name] for name in (*names, EVERY) if name in self.policy), "ask")
 
 
 def shown_url(url: str) -> str:

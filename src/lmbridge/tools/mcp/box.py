@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from lmbridge.core.depth import META, depth
-from lmbridge.core.errors import InvalidRequest, ToolServerUnavailable
+from lmbridge.core.errors import InvalidRequest, ToolServerNotAllowed, ToolServerUnavailable
 from lmbridge.core.messages import Message, Tool
 from lmbridge.core.tools import ToolProgress, ToolResult
 from lmbridge.machine.mcp.entries import Entry, Policy
@@ -26,7 +26,7 @@ from lmbridge.tools.mcp.connection import MOST_WORDS, Connection
 from lmbridge.tools.mcp.extra import need_mcp
 from lmbridge.tools.mcp.names import accepted
 from lmbridge.tools.mcp.results import of_call, of_prompt, of_resource
-from lmbridge.tools.mcp.rules import Rules
+from lmbridge.tools.mcp.rules import PROMPT, READ, Rules
 
 if TYPE_CHECKING:
     import mcp_types
@@ -50,7 +50,7 @@ RESOURCE_TOOLS: Final = (
         "List the resources that can be read: their addresses (uri) and what they are.",
         {"type": "object", "properties": {}},
     ),
-    Tool("read_resource", "Read a resource by its address (uri), as list_resources tells it.", _URI),
+    Tool(READ, "Read a resource by its address (uri), as list_resources tells it.", _URI),
 )
 """Added to the tools of a server that has resources."""
 
@@ -153,15 +153,21 @@ class MCPBox:
             why = self.left_out.get(name)
             said = f"{name} is not to be called: {why}." if why else f"There is no tool {name[:200]!r} here."
             return ToolResult(said, is_error=True)
-        if self.policy_of(name) == "never":
-            return ToolResult(f"The user does not allow calls of {name}.", is_error=True)
+        if self.policy_of(name, arguments) == "never":
+            return ToolResult(f"The user does not allow this call of {name}.", is_error=True)
         limit = self._entry.call_timeout_s + AFTER_S
         return await self._asked(
             lambda client: self._call(client, name, arguments, progress), limit, lost=self._lost
         )
 
-    def policy_of(self, name: str) -> Policy:
-        """What becomes of a call: of a tool as `tools` names it."""
+    def policy_of(self, name: str, arguments: Mapping[str, object] = {}) -> Policy:
+        """What becomes of a call: of a tool as `tools` names it.
+
+        Args:
+            arguments: a resource that they name may have a rule of its own.
+        """
+        if name == READ and name in self._own:
+            return self.rules.policy_of_resource(str(arguments.get("uri", "")))
         return self.rules.policy_of(self.real_name(name))
 
     def real_name(self, name: str) -> str:
@@ -189,7 +195,10 @@ class MCPBox:
 
         Raises:
             InvalidRequest: the server does not have it. ToolServerUnavailable.
+            ToolServerNotAllowed: the user forbade it, or calls of `read_resource`.
         """
+        if self.rules.policy_of_resource(uri) == "never":
+            raise self._forbidden(f"reading {uri[:200]!r}", READ)
 
         async def read(client: Client) -> ToolResult:
             return of_resource(await client.read_resource(uri))
@@ -209,12 +218,21 @@ class MCPBox:
 
         Raises:
             InvalidRequest: there is no such prompt, or an argument is missing. ToolServerUnavailable.
+            ToolServerNotAllowed: the user forbade calls of `get_prompt`.
         """
+        if self.rules.policy_of(PROMPT) == "never":
+            raise self._forbidden(f"the prompt {name[:200]!r}", PROMPT)
 
         async def get(client: Client) -> tuple[Message, ...]:
             return of_prompt(await client.get_prompt(name, dict(arguments or {})))
 
         return await self._asked(get)
+
+    def _forbidden(self, what: str, tool: str) -> ToolServerNotAllowed:
+        hint = f"`lmbridge mcp servers allow {self.name} {tool}` allows it, if its `allowed_tools` do."
+        return ToolServerNotAllowed(
+            self.name, f"Of the MCP server {self.name!r} {what} is not allowed.", hint=hint
+        )
 
     # ---- the connection
 

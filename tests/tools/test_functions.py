@@ -14,7 +14,7 @@ import pytest
 
 from lmbridge.core.errors import InvalidRequest, NotRunning
 from lmbridge.core.messages import ImagePart, TextPart
-from lmbridge.core.tools import Toolbox, ToolResult
+from lmbridge.core.tools import Toolbox, ToolProgress, ToolResult
 from lmbridge.tools.functions import FunctionTools, in_thread, result_of, tool
 
 PICTURE = ImagePart("data:image/png;base64,AA==")
@@ -116,6 +116,72 @@ async def test_whatever_comes_of_a_call_is_a_result(
     name: str, arguments: dict[str, object], result: ToolResult
 ) -> None:
     assert await BOX.call(name, arguments) == result
+
+
+def counts(to: int, progress: ToolProgress) -> str:
+    """Count in a thread."""
+    for number in range(1, to + 1):
+        progress(number / to, f"number {number}")
+    return "counted"
+
+
+async def waits(progress: ToolProgress) -> str:
+    """Tell without waiting."""
+    progress(None)
+    return "waited"
+
+
+@tool(schema={"type": "object"})
+def anyhow(progress: ToolProgress | None = None, **given: object) -> object:
+    """Take anything, and tell."""
+    assert progress is not None
+    progress(1)
+    return given
+
+
+def tells_nonsense(progress: ToolProgress) -> None:
+    """Tell what is no number."""
+    progress("half")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "told", "result"),
+    [
+        ("counts", {"to": 2}, [(0.5, "number 1"), (1.0, "number 2")], "counted"),
+        ("waits", {}, [(None, "")], "waited"),
+        ("anyhow", {"progress": 7, "x": 1}, [(1.0, "")], '{"x":1}'),
+        ("tells_nonsense", {}, [], "ValueError: could not convert string to float: 'half'"),
+    ],
+)
+async def test_a_function_tells_how_far_it_is(
+    name: str, arguments: dict[str, object], told: list[tuple[float | None, str]], result: str
+) -> None:
+    box, heard = FunctionTools([counts, waits, anyhow, tells_nonsense]), list[tuple[float | None, str]]()
+    found = await box.call(name, arguments, lambda fraction, text="": heard.append((fraction, text)))
+    assert (heard, found.text) == (told, result)
+
+
+async def test_a_function_may_tell_where_nobody_listens() -> None:
+    assert (await FunctionTools([counts]).call("counts", {"to": 1})).text == "counted"
+
+
+def test_a_thread_may_tell_after_its_loop_has_ended() -> None:
+    may, told = threading.Event(), threading.Event()
+
+    def late(progress: ToolProgress) -> None:
+        """Tell too late."""
+        may.wait(30)
+        progress(1.0)
+        told.set()
+
+    async def begin() -> None:
+        asyncio.ensure_future(FunctionTools([late]).call("late", {}, lambda *_: None))  # noqa: RUF006
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    asyncio.run(begin())
+    may.set()
+    assert told.wait(30)
 
 
 async def test_a_thread_knows_who_asked() -> None:

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from lmbridge.core.errors import InvalidRequest
 from lmbridge.core.json_schema import check_schema
+from lmbridge.core.tools import ToolProgress
 from lmbridge.tools.docstrings import Documented
 from lmbridge.tools.signature import BadArguments, encoded, given_schema, read_signature
 
@@ -219,9 +220,34 @@ def test_a_note_that_is_no_text_describes_nothing() -> None:
 
 
 def test_a_schema_that_somebody_wrote_passes_arguments_as_they_are() -> None:
-    signature = given_schema("f", {"type": "object", "properties": {"a": {"type": "integer"}}})
+    signature = given_schema("f", {"type": "object", "properties": {"a": {"type": "integer"}}}, of_nowhere)
     assert signature.bound({"a": 1, "more": [2]}) == ([], {"a": 1, "more": [2]})
     with pytest.raises(InvalidRequest, match="cannot be used"):
-        given_schema("f", {"type": "robot"})
+        given_schema("f", {"type": "robot"}, of_nowhere)
     with pytest.raises(InvalidRequest, match="none of an object"):
-        given_schema("f", {"type": "string"})
+        given_schema("f", {"type": "string"}, of_nowhere)
+
+
+def test_no_model_is_told_of_the_parameter_that_takes_the_progress() -> None:
+    def function(a: int, tell: ToolProgress, b: int = 1) -> None:
+        pass
+
+    def optional(tell: ToolProgress | None = None) -> None:
+        pass
+
+    signature = read_signature(function, Documented())
+    assert list(signature.schema["properties"]) == ["a", "b"]  # type: ignore[call-overload]
+    assert signature.schema["required"] == ["a"]
+    assert (signature.progress, signature.bound({"a": 1})) == ("tell", ([], {"a": 1}))
+    with pytest.raises(BadArguments):
+        signature.bound({"a": 1, "tell": 2})
+    assert read_signature(optional, Documented()).progress == "tell"
+    assert given_schema("f", {"type": "object"}, function).progress == "tell"
+
+
+def test_the_parameter_that_takes_the_progress_must_have_a_name() -> None:
+    def function(tell: ToolProgress, /) -> None:
+        pass
+
+    with pytest.raises(InvalidRequest, match="must have a name"):
+        read_signature(function, Documented())

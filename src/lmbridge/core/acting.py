@@ -113,6 +113,20 @@ class CallRequested(Struct, frozen=True, tag="call_requested"):
     tool: str = ""
 
 
+class CallProgressed(Struct, frozen=True, tag="call_progressed"):
+    """A tool tells how far it is. Of what it tells faster than it is heard, only the newest is here.
+
+    Attributes:
+        fraction: 0 to 1; None where it does not say how far.
+        text: a word for people.
+    """
+
+    round: int
+    call: ToolCall
+    fraction: float | None = None
+    text: str = ""
+
+
 class CallAnswered(Struct, frozen=True, tag="call_answered"):
     """What came of a call.
 
@@ -156,6 +170,7 @@ ActEvent: TypeAlias = (
     | FirstToken
     | Fragment
     | CallRequested
+    | CallProgressed
     | CallAnswered
     | InvalidCall
     | Said
@@ -300,7 +315,8 @@ class ActCallbacks(TypedDict, total=False):
     on_prediction_fragment: what the model writes, while it does (`f.content`; thoughts have `f.reasoning`).
     on_first_token, on_prompt_progress, on_round_start, on_round_end: `FirstToken`, `PromptRead`, `RoundStarted`,
         `RoundEnded`.
-    on_tool_call, on_tool_result: `CallRequested` before approval, `CallAnswered`.
+    on_tool_call, on_tool_progress, on_tool_result: `CallRequested` before approval; `CallProgressed` while a tool
+        works, where it tells; `CallAnswered`.
     on_state: where the run stands, whenever that changes: to be kept, and gone on from after a crash.
     """
 
@@ -311,6 +327,7 @@ class ActCallbacks(TypedDict, total=False):
     on_round_start: Told[RoundStarted]
     on_round_end: Told[RoundEnded]
     on_tool_call: Told[CallRequested]
+    on_tool_progress: Told[CallProgressed]
     on_tool_result: Told[CallAnswered]
     on_state: Told[ActState]
 
@@ -323,6 +340,8 @@ class ActOptions(ActCallbacks, total=False):
     max_rounds: how often the model is asked at most. max_tokens: that it writes in all rounds together.
     max_seconds: for all of it. A budget that is used up ends the run, with what there is.
     max_calls: of each tool, or by its name.
+    max_result_chars: of what a tool gives back in words (50,000). The rest is left out, and the model is told how
+        much; None for no limit.
     identical_calls: the so-many-th call that equals the ones before, which all gave the same result, is not
         carried out and ends the run.
     parallel: whether the calls of one turn are made at the same time; a number is how many at most.
@@ -337,6 +356,7 @@ class ActOptions(ActCallbacks, total=False):
     max_tokens: int | None
     max_seconds: float | None
     max_calls: int | Mapping[str, int] | None
+    max_result_chars: int | None
     identical_calls: int
     parallel: bool | int
     schema: Schema | Mapping[str, object] | None

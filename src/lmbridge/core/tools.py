@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, TypeAlias, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
 from lmbridge.core.messages import Part, Tool
 
-ToolProgress: TypeAlias = Callable[[float | None, str], None]
-"""Called while a tool works: 0 to 1, None where it does not tell how far it is; and a word for people."""
+
+class ToolProgress(Protocol):
+    """Called while a tool works, by the tool: how far it is.
+
+    A function gets one for a parameter that is annotated with this, of which no model is told.
+    """
+
+    def __call__(self, fraction: float | None, text: str = "", /) -> None:
+        """Tell it.
+
+        Args:
+            fraction: 0 to 1; None where it is not known how far it is.
+            text: a word for people.
+        """
 
 
 class ToolResult(Struct, frozen=True):
@@ -53,6 +65,7 @@ class Toolbox(Protocol):
 
         Args:
             arguments: they passed the tool's schema.
+            progress: to be called in the event loop, if at all.
 
         Raises:
             BridgeError: the box itself is broken, so that no call can be carried out.

@@ -137,16 +137,18 @@ class FunctionTool:
         self._signature: Signature = (
             read_signature(function, said, of_class=of_class)
             if told.schema is None
-            else given_schema(name, told.schema)
+            else given_schema(name, told.schema, function)
         )
         self.tool = Tool(name, description, self._signature.schema)
 
-    async def call(self, arguments: Mapping[str, object]) -> ToolResult:
+    async def call(self, arguments: Mapping[str, object], progress: ToolProgress | None = None) -> ToolResult:
         """Call it; whatever goes wrong is a result that says so."""
         try:
             by_position, by_name = self._signature.bound(arguments)
         except BadArguments as error:
             return ToolResult(f"The arguments of {self.tool.name} are wrong: {error}", is_error=True)
+        if self._signature.progress:
+            by_name[self._signature.progress] = _told_in_loop(progress)
         try:
             async with asyncio.timeout(self._timeout) as limit:
                 return result_of(await self._run(by_position, by_name))
@@ -197,7 +199,7 @@ class FunctionTools:
         """Call one. Whatever goes wrong is a result that says so."""
         if name not in self._tools:
             return ToolResult(f"There is no tool {name!r}.", is_error=True)
-        return await self._tools[name].call(arguments)
+        return await self._tools[name].call(arguments, progress)
 
     async def aclose(self) -> None:
         """Nothing was started."""
@@ -238,6 +240,26 @@ def _as_json(value: object) -> str:
             return str(inner)
 
     return msgspec.json.encode(value, enc_hook=shown).decode()
+
+
+def _told_in_loop(progress: ToolProgress | None) -> ToolProgress:
+    """What a function calls, from whichever thread, to tell how far it is."""
+    loop, home = asyncio.get_running_loop(), threading.get_ident()
+
+    def tell(fraction: float | None, text: str = "", /) -> None:
+        if progress is None:
+            return
+        # What is no number is an error here, where the function called it.
+        fraction, text = None if fraction is None else float(fraction), str(text)
+        if threading.get_ident() == home:
+            progress(fraction, text)
+            return
+        try:
+            loop.call_soon_threadsafe(progress, fraction, text)
+        except RuntimeError:
+            return  # the loop is gone, and so is who listened
+
+    return tell
 
 
 async def in_thread(work: Callable[[], object]) -> object:

@@ -18,6 +18,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from lmbridge.core.errors import InvalidRequest
 from lmbridge.core.json_schema import SchemaInvalid, check_schema
+from lmbridge.core.tools import ToolProgress
 from lmbridge.tools.docstrings import Documented
 
 Function = Callable[..., object]
@@ -37,11 +38,13 @@ class Signature(Struct, frozen=True):
         schema: of its arguments.
         shape: the struct they are decoded into; None where the schema was given, and they are passed as they are.
         positional: names that cannot be passed by name.
+        progress: the parameter that takes a `ToolProgress`, of which no model is told; "" for none.
     """
 
     schema: dict[str, object]
     shape: type[Struct] | None = None
     positional: tuple[str, ...] = ()
+    progress: str = ""
 
     def bound(self, arguments: Mapping[str, object]) -> tuple[list[object], dict[str, object]]:
         """The arguments as the function takes them, by position and by name.
@@ -73,6 +76,8 @@ def read_signature(function: Function, said: Documented, *, of_class: bool = Fal
     """
     parameters = list(inspect.signature(function).parameters.values())[1 if of_class else 0 :]
     hints = _hints(function)
+    progress = _progress(function, hints)
+    parameters = [parameter for parameter in parameters if parameter.name != progress]
     fields: list[tuple[str, Any, Any]] = []
     described: dict[str, str] = {}
     for parameter in parameters:
@@ -89,10 +94,10 @@ def read_signature(function: Function, said: Documented, *, of_class: bool = Fal
         described[parameter.name] = _annotated(annotation) or said.parameters.get(parameter.name, "")
     shape = msgspec.defstruct("Arguments", fields, kw_only=True, forbid_unknown_fields=True)
     schema = _schema(function, shape, parameters, described)
-    return Signature(schema, shape, tuple(p.name for p in parameters if p.kind is p.POSITIONAL_ONLY))
+    return Signature(schema, shape, tuple(p.name for p in parameters if p.kind is p.POSITIONAL_ONLY), progress)
 
 
-def given_schema(name: str, schema: Mapping[str, object]) -> Signature:
+def given_schema(name: str, schema: Mapping[str, object], function: Function) -> Signature:
     """A schema that somebody wrote.
 
     Raises:
@@ -106,7 +111,28 @@ def given_schema(name: str, schema: Mapping[str, object]) -> Signature:
         ) from error
     if schema.get("type", "object") != "object":
         raise InvalidRequest(f"The schema of the tool {name!r} is none of an object.", param="schema")
-    return Signature(dict(schema))
+    try:
+        progress = _progress(function, _hints(function))
+    except InvalidRequest:  # its annotations are nobody's business here
+        progress = ""
+    return Signature(dict(schema), progress=progress)
+
+
+def _progress(function: Function, hints: Mapping[str, object]) -> str:
+    """The parameter by which a function tells how far it is; "" for none.
+
+    Raises:
+        InvalidRequest: it cannot be passed by name.
+    """
+    for name, parameter in inspect.signature(function).parameters.items():
+        if hints.get(name) in (ToolProgress, ToolProgress | None):
+            if parameter.kind is parameter.POSITIONAL_ONLY:
+                raise InvalidRequest(
+                    f"The parameter {name!r} of {_name(function)!r} takes the progress, and must have a name.",
+                    hint="Put it behind the `/`.",
+                )
+            return name
+    return ""
 
 
 def _hints(function: Function) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class Box:
         self.results = ["1"]
         self.failure: Exception | None = None
         self.now = self.most = 0
+        self.steps: list[tuple[float | None, str]] = []  # told by `add`
 
     async def tools(self) -> Sequence[Tool]:
         return [ADD, WAIT]
@@ -43,6 +44,10 @@ class Box:
                 self.waiting.set()
                 await self.may.wait()
                 return ToolResult("waited")
+            for step in self.steps:
+                assert progress is not None
+                progress(*step)
+                await asyncio.sleep(0)
             await asyncio.sleep(0)
             if self.failure is not None:
                 raise self.failure

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from tests.fakes.provider import called
 from tests.hub.act.acting import ONE, TWO, acting, whole
 
 from lmbridge.core.acting import (
+    ActResult,
     ActState,
     Allow,
     CallAnswered,
+    CallProgressed,
     CallRequested,
     Decision,
     Deny,
@@ -99,6 +103,49 @@ async def test_time_that_is_up_leaves_out_what_is_not_done() -> None:
         result = await at.run(max_seconds=0.2)
     assert result.stop == "seconds"
     assert whole(result.state.messages)
+
+
+async def test_how_far_a_call_is_is_told_before_what_came_of_it() -> None:
+    told: list[object] = []
+
+    async def tell(event: CallProgressed | CallAnswered) -> None:
+        await asyncio.sleep(0)
+        told.append((event.fraction, event.text) if isinstance(event, CallProgressed) else event.result.text)
+
+    async with acting(ONE, "Done.") as at:
+        at.box.steps = [(0.5, "half"), (1.0, "whole")]
+        result = await at.run(on_tool_progress=tell, on_tool_result=tell)
+    assert told == [(0.5, "half"), (1.0, "whole"), "1"]
+    kept = ActResult.from_json(result.to_json())
+    assert [event.text for event in kept.events if isinstance(event, CallProgressed)] == ["half", "whole"]
+
+
+async def test_who_fails_on_being_told_how_far_a_call_is_ends_the_run() -> None:
+    def fail(event: CallProgressed) -> None:
+        raise ZeroDivisionError("a fault")
+
+    async with acting(called(("add", '{"a": 1}'), ("wait", "{}"))) as at:
+        at.box.steps = [(0.5, "half"), (1.0, "whole")]
+        with pytest.raises(ZeroDivisionError):
+            await at.run(on_tool_progress=fail)
+        assert at.box.now == 0
+        assert whole(at.chat.messages)
+
+
+async def test_a_result_too_large_is_cut_and_the_model_told_so() -> None:
+    for most, length in ((None, 60_000), (10, 89)):
+        async with acting(ONE, "Done.") as at:
+            at.box.results = ["x" * 60_000]
+            result = await at.run(max_result_chars=most)
+            said = result.messages[1].text
+            assert len(said) == length
+            answered = next(event for event in result.events if isinstance(event, CallAnswered))
+            assert answered.result.text == said
+    assert said.startswith("xxxxxxxxxx\n[Cut here: 59,990 of 60,000 characters are left out.")
+    async with acting(ONE, "Done.") as at:
+        at.box.results = ["x" * 50_000_000]
+        result = await at.run()
+        assert len(result.to_json()) < 200_000
 
 
 async def test_a_fault_of_one_call_stops_the_others() -> None:

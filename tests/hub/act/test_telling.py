@@ -29,6 +29,7 @@ def callbacks(told: list[object]) -> ActCallbacks:
         "on_round_start": told.append,
         "on_round_end": told.append,
         "on_tool_call": told.append,
+        "on_tool_progress": told.append,
         "on_tool_result": told.append,
     }
 
@@ -37,7 +38,9 @@ async def test_a_run_that_was_kept_calls_back_as_it_did_then() -> None:
     told: list[object] = []
     async with Hub([ScriptedTurns(*TURNS)]) as hub:
         model = await hub.model("talker")
-        result = await model.act("hi", [Box()], schema={"type": "object"}, **callbacks(told))
+        box = Box()
+        box.steps = [(0.5, "half"), (None, "nearly")]
+        result = await model.act("hi", [box], schema={"type": "object"}, **callbacks(told))
     kept = ActResult.from_json(result.to_json())
     assert kept == result
     again: list[object] = []

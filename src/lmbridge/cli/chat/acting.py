@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 
@@ -10,7 +11,7 @@ from lmbridge.cli.chat.approval import brief
 from lmbridge.cli.chat.figures import Stopwatch
 from lmbridge.cli.chat.screens import Screen
 from lmbridge.cli.chat.tooling import Equipment
-from lmbridge.core.acting import ActResult, CallAnswered, CallRequested, Fragment, RoundStarted
+from lmbridge.core.acting import ActResult, CallAnswered, CallProgressed, CallRequested, Fragment, RoundStarted
 from lmbridge.core.events import Finished, ReasoningDelta, TextDelta
 from lmbridge.core.hub import AnyHub
 from lmbridge.core.messages import Message
@@ -45,6 +46,7 @@ class Acting:
         self._tools, self._screen, self._watch = tools, screen, watch
         self._stack = ExitStack()
         self._shown: Screen | None = None
+        self._line: Callable[[str], None] | None = None
         self.turns: list[Message] = []
         self.words = ""
         self.finish: Finished | None = None
@@ -67,6 +69,7 @@ class Acting:
                 on_round_start=self._on_round,
                 on_prediction_fragment=self._on_fragment,
                 on_tool_call=self._on_call,
+                on_tool_progress=self._on_progress,
                 on_tool_result=self._on_result,
                 max_rounds=self._tools.max_rounds,
                 task=request.task,
@@ -85,7 +88,7 @@ class Acting:
 
     def _close(self) -> None:
         self._stack.close()
-        self._shown = None
+        self._shown = self._line = None
 
     def _on_message(self, message: Message) -> None:
         self.turns.append(message)
@@ -103,6 +106,15 @@ class Acting:
         self._close()
         if self._tools.approve is None:
             render.note(f"→ {brief(request)}", "cyan", hang=2)
+
+    def _on_progress(self, told: CallProgressed) -> None:
+        """One line that changes, gone with the next thing that happens; nothing where nobody looks."""
+        if not render.can_redraw(sys.stderr):
+            return
+        if self._line is None:
+            self._line = self._stack.enter_context(render.changing_line())
+        share = "" if told.fraction is None else f"{render.bar(told.fraction)} {told.fraction:4.0%} "
+        self._line(f"{share}{render.printable(' '.join(f'{told.call.name} {told.text}'.split()))}")
 
     def _on_result(self, answered: CallAnswered) -> None:
         self._close()

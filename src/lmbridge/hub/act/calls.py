@@ -14,6 +14,7 @@ from lmbridge.core.acting import (
     Allow,
     Approve,
     CallAnswered,
+    CallProgressed,
     CallRequested,
     Decision,
     Deny,
@@ -28,6 +29,7 @@ from lmbridge.core.messages import ToolCall
 from lmbridge.core.tools import ToolResult
 from lmbridge.hub.act import policy
 from lmbridge.hub.act.policy import Carry, Outcome, Plan, Step, Tell
+from lmbridge.hub.act.reports import Reports
 from lmbridge.hub.act.telling import Teller
 from lmbridge.hub.act.tooling import Tooling
 
@@ -44,6 +46,7 @@ class Calls:
 
     Args:
         parallel: whether calls are made at the same time; a number is how many at most.
+        max_result_chars: of what one gives back.
     """
 
     def __init__(
@@ -54,8 +57,9 @@ class Calls:
         approve: Approve | None = None,
         on_invalid: OnInvalid | None = None,
         parallel: bool | int = True,
+        max_result_chars: int | None = policy.MAX_RESULT_CHARS,
     ) -> None:
-        self._tooling, self._teller = tooling, teller
+        self._tooling, self._teller, self._most_chars = tooling, teller, max_result_chars
         self._approve, self._on_invalid, self._parallel = approve, on_invalid, parallel
 
     async def decided(self, plan: Plan, round: int) -> tuple[Step, ...]:
@@ -127,7 +131,10 @@ class Calls:
         except TimeoutError:
             return  # ours: what a call or a callback raises comes in a group
         except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None
+            error: BaseException = group
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
+            raise error from None
 
     async def _carry(
         self, at: int, step: Step, outcomes: dict[int, Outcome], turns: asyncio.Semaphore, round: int
@@ -135,12 +142,27 @@ class Calls:
         async with turns:
             began = perf_counter()
             if isinstance(step, Carry):
-                result = await self._tooling.call(step.call.name, step.arguments)
+                result = await self._carried(step, round)
             else:
                 result = ToolResult(step.reason, is_error=True)
+            result = policy.cut(result, self._most_chars)
             outcomes[at] = Outcome(step.call, result, isinstance(step, Carry))
             took = perf_counter() - began
             await self._teller.tell(CallAnswered(round, step.call, result, took, isinstance(step, Carry)))
+
+    async def _carried(self, step: Carry, round: int) -> ToolResult:
+        """What comes of a call; what the tool tells meanwhile is told before it."""
+        reports = Reports()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._tell_on(reports, step.call, round))
+            try:
+                return await self._tooling.call(step.call.name, step.arguments, reports)
+            finally:
+                reports.close()
+
+    async def _tell_on(self, reports: Reports, call: ToolCall, round: int) -> None:
+        async for fraction, text in reports:
+            await self._teller.tell(CallProgressed(round, call, fraction, text))
 
 
 async def _decision(approve: Approve, request: CallRequested) -> Decision:

@@ -22,6 +22,8 @@ from lmbridge.core.tools import ToolResult
 
 MAX_ROUNDS: Final = 32
 IDENTICAL_CALLS: Final = 3
+MAX_RESULT_CHARS: Final = 50_000
+"""About 12,000 tokens: much of the context of most local models, and as much as any of them reads well at once."""
 _MOST_PROBLEMS: Final = 3
 
 
@@ -32,6 +34,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None
     max_seconds: float | None = None
     max_calls: int | Mapping[str, int] | None = None
+    max_result_chars: int | None = MAX_RESULT_CHARS
     identical_calls: int = IDENTICAL_CALLS
 
     def check(self) -> None:
@@ -40,7 +43,8 @@ class Limits(Struct, frozen=True, kw_only=True):
         Raises:
             InvalidRequest: naming the one that is not.
         """
-        for name, least in (("max_rounds", 1), ("max_tokens", 1), ("identical_calls", 2)):
+        least_of = {"max_rounds": 1, "max_tokens": 1, "max_result_chars": 1, "identical_calls": 2}
+        for name, least in least_of.items():
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InvalidRequest(f"`{name}` is {value}, and must be at least {least}.", param=name)
@@ -196,6 +200,23 @@ def _given_up(step: Step, detail: str) -> Tell:
 def not_carried_out(why: str) -> str:
     """What the model is told of a call that nobody made."""
     return f"Not carried out. {why}".rstrip()
+
+
+def cut(result: ToolResult, most: int | None) -> ToolResult:
+    """A result with no more than *most* characters of text, and what the model is told of the rest."""
+    whole = len(result.text)
+    if most is None or whole <= most:
+        return result
+    told = f"\n[Cut here: {whole - most:,} of {whole:,} characters are left out. Ask for less if you can.]"
+    if isinstance(result.content, str):
+        return replace(result, content=result.content[:most] + told)
+    kept: list[Part] = []
+    for part in result.content:
+        if isinstance(part, TextPart):
+            part, most = TextPart(part.text[:most]), max(0, most - len(part.text))
+        if part != TextPart(""):
+            kept.append(part)
+    return replace(result, content=(*kept, TextPart(told)))
 
 
 def _retry(wrong: Sequence[Tell], tools: Mapping[str, Tool]) -> str:

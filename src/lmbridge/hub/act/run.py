@@ -90,6 +90,7 @@ class Run:
             approve=asking.approve,
             on_invalid=asking.on_invalid,
             parallel=asking.parallel,
+            max_result_chars=limits.max_result_chars,
         )
         self._state = state
         self._before_s, self._began = state.seconds, perf_counter()

@@ -14,6 +14,7 @@ from lmbridge.core.acting import (
     ActResult,
     ActState,
     CallAnswered,
+    CallProgressed,
     CallRequested,
     FirstToken,
     Fragment,
@@ -37,6 +38,7 @@ class Callbacks(Struct, frozen=True, kw_only=True):
     on_round_start: Told[RoundStarted] | None = None
     on_round_end: Told[RoundEnded] | None = None
     on_tool_call: Told[CallRequested] | None = None
+    on_tool_progress: Told[CallProgressed] | None = None
     on_tool_result: Told[CallAnswered] | None = None
     on_state: Told[ActState] | None = None
 
@@ -75,6 +77,8 @@ class Teller:
                 await _call(self._to.on_prompt_progress, event)
             case CallRequested():
                 await _call(self._to.on_tool_call, event)
+            case CallProgressed():
+                await _call(self._to.on_tool_progress, event)
             case CallAnswered():
                 await _call(self._to.on_tool_result, event)
             case InvalidCall():

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from lmbridge.core.acting import AnyTool
 from lmbridge.core.errors import BridgeError, InvalidRequest
 from lmbridge.core.messages import Tool
-from lmbridge.core.tools import Toolbox, ToolResult
+from lmbridge.core.tools import Toolbox, ToolProgress, ToolResult
 
 ToolboxOf: TypeAlias = Callable[[Sequence[Callable[..., object]]], Toolbox]
 """Makes a box of Python functions; `assembly` knows how."""
@@ -57,11 +57,13 @@ class Tooling:
         box, own = self._whose[name]
         return box.name, own
 
-    async def call(self, name: str, arguments: Mapping[str, object]) -> ToolResult:
+    async def call(
+        self, name: str, arguments: Mapping[str, object], progress: ToolProgress | None = None
+    ) -> ToolResult:
         """Carry a call out. A box that is broken is told to the model, which may do without it."""
         box, own = self._whose[name]
         try:
-            return await box.call(own, arguments)
+            return await box.call(own, arguments, progress)
         except BridgeError as error:
             return ToolResult(str(error), is_error=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import secrets
 import socket
@@ -110,6 +111,7 @@ async def _serve(config: Config, settings: GatewayConfig, models: tuple[str, ...
         mine = GatewayFile.of_this_process(url, key, __version__)
         mine.write(config.home)
         file.set_result(mine)
+        gc.freeze()  # what is here stays here: to look through it for garbage would hold up every stream for 20 ms
 
     async with build_hub(config, [Path(name) for name in models if os.path.isabs(name)], place="gateway") as hub:
         log = RequestLog(requests_log(config.home)) if settings.log else None

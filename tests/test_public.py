@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import subprocess
 import sys
+from typing import get_args, get_type_hints
 
 import pytest
 
 import lmbridge
 from lmbridge.clients.lmbridge import RemoteHub
+from lmbridge.core.acting import ActCallbacks, Approve, OnInvalid
 from lmbridge.core.hub import AnyHub
 from lmbridge.core.model import Model
 from lmbridge.hub.hub import Hub
@@ -27,6 +30,20 @@ def test_every_public_name_loads_and_the_list_is_sorted() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="nonsense"):
         lmbridge.nonsense  # noqa: B018
+
+
+def test_type_checkers_see_the_public_names_and_no_others() -> None:
+    body = ast.parse(inspect.getsource(lmbridge)).body
+    seen = [each for each in body if isinstance(each, ast.If) and ast.unparse(each.test) == "TYPE_CHECKING"]
+    imported = [each for part in seen for each in part.body if isinstance(each, ast.ImportFrom)]
+    assert {alias.asname for each in imported for alias in each.names} == set(lmbridge.__all__)
+    assert "__getattr__" not in [each.name for each in body if isinstance(each, ast.FunctionDef)]
+
+
+def test_what_a_run_with_tools_calls_back_with_is_public() -> None:
+    called = [*get_type_hints(ActCallbacks).values(), Approve, OnInvalid]
+    taken = {get_args(each)[0][0].__name__ for each in called}
+    assert taken <= set(lmbridge.__all__)
 
 
 def test_importing_lmbridge_loads_nothing_heavy() -> None:

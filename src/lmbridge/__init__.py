@@ -25,9 +25,18 @@ if TYPE_CHECKING:
     from lmbridge.core.acting import ActResult as ActResult
     from lmbridge.core.acting import ActState as ActState
     from lmbridge.core.acting import Allow as Allow
+    from lmbridge.core.acting import CallAnswered as CallAnswered
+    from lmbridge.core.acting import CallProgressed as CallProgressed
+    from lmbridge.core.acting import CallRequested as CallRequested
     from lmbridge.core.acting import Deny as Deny
     from lmbridge.core.acting import Edit as Edit
+    from lmbridge.core.acting import FirstToken as FirstToken
+    from lmbridge.core.acting import Fragment as Fragment
+    from lmbridge.core.acting import InvalidCall as InvalidCall
     from lmbridge.core.acting import Pause as Pause
+    from lmbridge.core.acting import PromptRead as PromptRead
+    from lmbridge.core.acting import RoundEnded as RoundEnded
+    from lmbridge.core.acting import RoundStarted as RoundStarted
     from lmbridge.core.chat import Chat as Chat
     from lmbridge.core.errors import BridgeError as BridgeError
     from lmbridge.core.events import (
@@ -115,6 +124,7 @@ if TYPE_CHECKING:
         Schema as Schema,
     )
     from lmbridge.core.tools import Toolbox as Toolbox
+    from lmbridge.core.tools import ToolProgress as ToolProgress
     from lmbridge.core.tools import ToolResult as ToolResult
     from lmbridge.hub.act.telling import replay as replay
     from lmbridge.providers.lmstudio.status import LMStudioStatus as LMStudioStatus
@@ -134,6 +144,9 @@ _HOME = {
     "Answer": "core.events",
     "AnyHub": "core.hub",
     "BridgeError": "core.errors",
+    "CallAnswered": "core.acting",
+    "CallProgressed": "core.acting",
+    "CallRequested": "core.acting",
     "Chat": "core.chat",
     "ChatMessage": "core.messages",
     "ChatRequest": "core.requests",
@@ -146,9 +159,12 @@ _HOME = {
     "Event": "core.events",
     "FileTools": "tools.files",
     "Finished": "core.events",
+    "FirstToken": "core.acting",
+    "Fragment": "core.acting",
     "ImagePart": "core.messages",
     "InferenceSettings": "sync.lmstudio",
     "InstanceState": "core.models",
+    "InvalidCall": "core.acting",
     "LMStudioClient": "clients.lmstudio",
     "LMStudioManager": "sync.lmstudio",
     "LMStudioModel": "wire.lmstudio.models",
@@ -163,8 +179,11 @@ _HOME = {
     "NamedTool": "core.requests",
     "Pause": "core.acting",
     "PromptProgress": "core.events",
+    "PromptRead": "core.acting",
     "ProviderHandle": "core.handle",
     "ReasoningDelta": "core.events",
+    "RoundEnded": "core.acting",
+    "RoundStarted": "core.acting",
     "Sampling": "core.requests",
     "Schema": "core.requests",
     "Started": "core.events",
@@ -174,6 +193,7 @@ _HOME = {
     "Tool": "core.messages",
     "ToolCall": "core.messages",
     "ToolCallDelta": "core.events",
+    "ToolProgress": "core.tools",
     "ToolResult": "core.tools",
     "Toolbox": "core.tools",
     "Usage": "core.events",
@@ -190,13 +210,15 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'lmbridge' has no attribute {name!r}")
-    module = import_module(f"lmbridge.{_HOME[name]}")
-    value: object = module if name in ("errors", "sync") else getattr(module, name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # which would make type checkers take every misspelt name for one of ours
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOME:
+            raise AttributeError(f"module 'lmbridge' has no attribute {name!r}")
+        module = import_module(f"lmbridge.{_HOME[name]}")
+        value = module if name in ("errors", "sync") else getattr(module, name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

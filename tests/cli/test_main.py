@@ -125,6 +125,12 @@ def test_the_commands_of_a_group_are_listed_as_one_needs_them_each_in_a_line(gro
     assert not [line for line in commands if line.endswith("...")]
 
 
+@pytest.mark.parametrize("name", [name for name, each in COMMANDS.items() if isinstance(each, click.Group)])
+def test_what_a_group_says_of_its_commands_is_never_cut_off(name: str) -> None:
+    listed = CliRunner().invoke(lmbridge, [*name.split(), "--help"], terminal_width=60).output
+    assert "..." not in listed.partition("Commands:\n")[2].partition("Examples:")[0]
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
 def test_a_full_disk_under_the_output_is_an_error_of_its_own(tmp_path: Path) -> None:
     command = ["sh", "-c", f'exec "{sys.executable}" -m lmbridge ls > /dev/full']
@@ -133,6 +139,18 @@ def test_a_full_disk_under_the_output_is_an_error_of_its_own(tmp_path: Path) -> 
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environ, check=False)
     assert done.returncode == 5
     assert done.stderr.count("No space left") == 1
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+def test_a_full_disk_under_json_is_told_in_words_where_there_is_room(tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "lmbridge", "presets", "list", "--json"]
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, env=at_home(tmp_path), check=False
+        )
+    assert done.returncode == 5
+    assert done.stderr.count("No space left on the disk for the output") == 1
     assert "Traceback" not in done.stderr
 
 

@@ -114,6 +114,12 @@ def test_a_program_gets_numbers(alone: Run, used: Path) -> None:
     assert alone("usage", "--by", "mood").returncode == 2
 
 
+def test_a_span_that_ends_before_it_begins_is_refused(alone: Run, used: Path) -> None:
+    done = alone("usage", "--since", "2026-12-01", "--until", "2026-11-01")
+    assert done.returncode == 2
+    assert "--until must be after --since" in done.stderr
+
+
 def test_an_empty_ledger_says_what_would_fill_it(alone: Run, home: Path) -> None:
     told = alone("usage")
     assert (told.returncode, told.stdout) == (0, "")

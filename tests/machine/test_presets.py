@@ -121,6 +121,7 @@ def test_texts_of_a_command_line_become_a_preset() -> None:
         ({"zzz": "1"}, "There are: description, model"),
         ({"load": "x"}, "no setting 'load'"),
         ({"context_length": "big"}, "`context_length`: Expected a whole number"),
+        ({"temperature": "5"}, "`temperature`: must be from 0 to 2"),
     ):
         with pytest.raises(InvalidRequest, match=said):
             preset_of(wrong)
@@ -128,7 +129,7 @@ def test_texts_of_a_command_line_become_a_preset() -> None:
 
 def test_what_cannot_be_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(BridgeError, match="from 0 to 2"):
-        write_preset(tmp_path, "hot", preset_of({"temperature": "5"}))
+        write_preset(tmp_path, "hot", Preset(sampling=Sampling(temperature=5)))
     assert list_presets(tmp_path) == []
 
 

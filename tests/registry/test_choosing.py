@@ -166,6 +166,16 @@ def test_what_has_no_settings_says_so(choosing: Choosing) -> None:
         choosing.chooser.find("echo", "befor")
 
 
+def test_an_extension_that_failed_or_is_disabled_is_there_without_settings(home: Home) -> None:
+    choosing = Choosing(
+        home, 'disabled = ["good"]', Installed(extension("bad", "NoManifest"), extension("good", "Good"))
+    )
+    assert choosing.chooser.targets("bad") == []
+    assert choosing.chooser.targets("good") == []
+    with pytest.raises(InvalidRequest, match="There is no provider or extension 'worse'"):
+        choosing.chooser.targets("worse")
+
+
 def test_servers_are_added_under_names_of_their_own_and_forgotten_with_their_keys(choosing: Choosing) -> None:
     assert choosing.chooser.add("ollama") == "ollama"
     assert choosing.chooser.add("ollama", "gpu", "http://gpu:11434", "GPU_KEY") == "gpu"

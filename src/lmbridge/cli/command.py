@@ -13,6 +13,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 BESIDE = 46
 """Longest example that has its remark beside it."""
 
+UNCUT = 1000
+"""More letters than the first sentence of any help has: it is never cut off."""
+
 Example = tuple[str, str]
 """A command line, and what it does."""
 
@@ -48,6 +51,11 @@ class BridgeGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Their names, in the order of the help."""
         return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each with the first sentence of its help, all of it."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self.commands[name].get_short_help_str(UNCUT)) for name in self.commands])
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     ],
 )
 def command() -> None:
-    """Make and revoke API keys. As soon as there is one, the gateway asks every program for one."""
+    """Make and revoke API keys. A gateway that is started while there is one asks every program for one."""
 
 
 @command.command(

@@ -48,7 +48,7 @@ def list_(as_json: bool) -> None:
         for each in found
     ]
     if rows:
-        render.table(("preset", "model", "description"), rows)
+        render.table(("PRESET", "MODEL", "DESCRIPTION"), rows)
     else:
         render.line(f"There are none in {presets_folder(home())}. `lmbridge presets create NAME` makes one.")
 

@@ -252,7 +252,8 @@ def failure(error: BaseException, *, as_json: bool) -> int:
         return exit_code(error.code)
     if isinstance(error, OSError) and error.strerror:
         if error.errno == errno.ENOSPC:
-            return failure(NoSpace(str(error.filename or "the output")), as_json=as_json)
+            # What has no name is the output itself, which has no room for JSON either.
+            return failure(NoSpace(str(error.filename or "the output")), as_json=as_json and bool(error.filename))
         where = f"{error.filename}: " if error.filename else ""
         if _is_ours(error.filename):
             hint = "lmbridge keeps its files there; the variable LMBRIDGE_HOME names another folder."

@@ -71,6 +71,8 @@ def command(
         _clear(yes=yes, as_json=as_json)
         return
     since = time.time() - USUAL_S.get(by, REST_S) if since is None else since
+    if until is not None and until <= since:
+        raise click.UsageError("--until must be after --since, which is 30d ago (24h by hour) if it is left out.")
     report = _use(lambda ledger: ledger.report(by, since=since, until=until, model=model))
     if as_json:
         render.json(report)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lmbridge.machine.home import private_folder
@@ -19,9 +21,19 @@ def write_whole(path: Path, data: bytes) -> None:
     # mkstemp makes the file with mode 0600 and under a name nobody can foresee.
     handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with naming(path), os.fdopen(handle, "wb") as file:
             file.write(data)
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An `OSError` of writing names *path*: that of a full disk names nothing."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
         raise

@@ -111,11 +111,18 @@ def decode_preset(text: str, where: str) -> Preset:
         said, _, path = str(error).partition(" - at `$.")
         table, _, key = path.rstrip("`").rpartition(".")
         raise _wrong(text, where, table, key.partition("[")[0], _in_words(said)) from error
+    if beyond := _beyond(preset):
+        raise _wrong(text, where, "sampling", *beyond)
+    return preset
+
+
+def _beyond(preset: Preset) -> tuple[str, str] | None:
+    """A setting that is beyond its limits, and what is wrong with it."""
     for key, (least, most) in _LIMITS.items():
         value = getattr(preset.sampling, key)
         if value is not None and not least <= value <= most:
-            raise _wrong(text, where, "sampling", key, f"must be from {least} to {most}")
-    return preset
+            return key, f"must be from {least} to {most}"
+    return None
 
 
 _WORDS: Final = {
@@ -176,11 +183,14 @@ def preset_of(values: Mapping[str, str]) -> Preset:
         tables[_table_of(key)][key] = [part for part in text.split(",") if part] if key == "stop" else text
     found = {**tables[""], **{name: table for name, table in tables.items() if name}}
     try:
-        return msgspec.convert(found, Preset, strict=False)
+        preset = msgspec.convert(found, Preset, strict=False)
     except msgspec.ValidationError as error:
         said, _, path = str(error).partition(" - at `$.")
         key = path.rstrip("`").rpartition(".")[2]
         raise InvalidRequest(f"`{key}`: {_in_words(said)}.", param=key) from error
+    if beyond := _beyond(preset):
+        raise InvalidRequest(f"`{beyond[0]}`: {beyond[1]}.", param=beyond[0])
+    return preset
 
 
 def _table_of(key: str) -> str:

@@ -155,8 +155,8 @@ class Chooser:
         if extension is not None:
             table = self._config.extensions.get(id, {})
             found.append(Target((EXTENSIONS, id), extension.settings, dict(table)))
-        if not found and entry is None:
-            raise self._unknown(id)
+        if not found:  # disabled, or failed: there it is all the same
+            self._refuse_unknown(id)
         return found
 
     def find(self, id: str, name: str) -> tuple[Target, Setting]:

@@ -120,6 +120,20 @@ def test_settings_are_shown_as_a_form_and_set_by_their_type(alone: Run, home: Pa
     assert alone("providers", "unset", "embedded", "check_memory").returncode == 2
 
 
+def test_an_extension_that_failed_is_shown_with_its_reason(alone: Run, tmp_path: Path) -> None:
+    package = tmp_path / "bad-1.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: bad\nVersion: 1\n")
+    (package / "entry_points.txt").write_text("[lmbridge.extensions]\nbad = no_such_module:Bad\n")
+    installed = {"PYTHONPATH": str(tmp_path)}
+    done = alone("providers", "show", "bad", env=installed)
+    assert done.returncode == 0
+    assert "It failed: ModuleNotFoundError" in done.stderr
+    shown = told(alone, "show", "bad", env=installed)
+    assert (shown["state"], shown["settings"]) == ("extension", [])
+    assert "no_such_module" in str(shown["reason"])
+
+
 def test_what_lmbridge_toml_sets_goes_first_and_that_is_said(alone: Run, home: Path) -> None:
     toml = "# mine\n[embedded]\ncheck_memory = true\n"
     (home / "lmbridge.toml").write_text(toml)

@@ -37,16 +37,19 @@ def show(id: str, as_json: bool) -> None:
     targets = chooser.targets(id)
     entry = registry.entry(id)
     manifest = (entry.manifest if entry else None) or registry.extensions.manifests.get(id)
+    extension = next((each for each in registry.extensions.states if each.id == id), None)
+    state, reason = (entry.state, entry.reason) if entry else ("extension", extension.reason if extension else "")
     if as_json:
         facts = {"display_name": manifest.display_name, "description": manifest.description} if manifest else {}
-        state = entry.state if entry else "extension"
         rows = [_told(target, setting) for target in targets for setting in target.settings]
-        render.json({"id": id, **facts, "state": state, "settings": rows})
+        render.json({"id": id, **facts, "state": state, "reason": reason, "settings": rows})
         return
     if manifest:
         render.sentence(f"{render.paint(manifest.display_name, 'bold')}: {render.printable(manifest.description)}")
-    if entry and entry.reason:
-        render.note(render.printable(f"It failed: {entry.reason}."), "red")
+    if reason:
+        render.note(render.printable(f"It failed: {reason}."), "red")
+    if not targets:
+        render.note("Its settings are not known: `lmbridge providers list` tells its state.", "dim")
     for target in targets:
         render.line()
         render.line(render.paint(target.where, "dim"))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from lmbridge.core.errors import ConfigInvalid
+from lmbridge.machine.files import naming
 
 MOST_BYTES: Final = 64 * 2**20
 """Of a settings file that is read."""
@@ -102,7 +103,7 @@ def write(path: Path, text: str) -> None:
     facts = os.stat(real) if real.exists() else None
     handle, name = tempfile.mkstemp(prefix=f".{real.name}-", dir=real.parent)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with naming(real), os.fdopen(handle, "wb") as file:
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())

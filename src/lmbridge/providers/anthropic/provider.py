@@ -120,7 +120,8 @@ class AnthropicProvider:
         return self._state("foreign", f"Something answers, but not with a list of models. {error.message}", hint)
 
     def _keyless(self) -> ProviderState:
-        return self._state("needs_key", f"${self._settings.key_variable} is not set.", "Set it to its API key.")
+        hint = f"Set it to the API key, or let `lmbridge providers set {self.id} key -` keep one."
+        return self._state("needs_key", f"${self._settings.key_variable} is not set.", hint)
 
     def _state(self, state: _State, detail: str, hint: str = "") -> ProviderState:
         return ProviderState(self.id, state, detail, hint, display_name=self._settings.display_name)

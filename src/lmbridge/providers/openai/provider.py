@@ -174,7 +174,8 @@ class OpenAIProvider:
         # Another lmbridge says it with its own code.
         if isinstance(error, Unauthorized | ProviderNeedsKey):
             if self._key is None:
-                return self._state("needs_key", f"${self._settings.key_env} is not set.", "Set it to its API key.")
+                hint = f"Set it to the API key, or let `lmbridge providers set {self.id} key -` keep one."
+                return self._state("needs_key", f"${self._settings.key_env} is not set.", hint)
             hint = "Put its API key into the setting `key_env` or `key`."
             return self._state("needs_key", "It refuses the key." if self._key else "It wants an API key.", hint)
         if isinstance(error, ProviderUnavailable | ProviderTimeout):

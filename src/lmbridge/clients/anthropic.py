@@ -127,7 +127,9 @@ class AnthropicClient:
         if response.status == 200:
             return response
         async with response:
-            raise decode_refusal(response.status, await whole(response, MAX_ERROR), self.provider)
+            raise decode_refusal(
+                response.status, await whole(response, MAX_ERROR), self.provider, response.retry_after
+            )
 
 
 class _Decoder:

@@ -313,7 +313,7 @@ class RemoteHub:
         if response.status < 300:
             return response
         async with response:
-            raise decode_error(response.status, await response.read(MAX_ERROR), NAME)
+            raise decode_error(response.status, await response.read(MAX_ERROR), NAME, response.retry_after)
 
     async def aclose(self) -> None:
         """Close the connections; the gateway and its models stay. Idempotent."""

@@ -158,7 +158,9 @@ class OpenAIClient:
         if response.status == 200:
             return response
         async with response:
-            raise decode_error(response.status, await whole(response, MAX_ERROR), self.provider)
+            raise decode_error(
+                response.status, await whole(response, MAX_ERROR), self.provider, response.retry_after
+            )
 
 
 async def collect(stream: ChatStream) -> Answer:

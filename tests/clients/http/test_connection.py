@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 from tests.fakes.byte_server import ByteServer, always, answer, read_request
 
 from lmbridge.clients.http import HTTPClient
-from lmbridge.clients.http.connection import HIGH_WATER
+from lmbridge.clients.http.connection import HIGH_WATER, LONGEST_WAIT
 from lmbridge.core.errors import BrokenAnswer
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -210,3 +212,31 @@ async def test_a_reset_is_told_apart_from_a_close(client: HTTPClient) -> None:
     async with ByteServer(handle) as server:
         with pytest.raises(BrokenAnswer, match=r"was (reset|closed)"):
             await (await client.request("POST", server.url, body=bytes(3_000_000))).read()
+
+
+TOMORROW = format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("told", "least", "most"),
+    [
+        ("20", 20, 20),
+        ("0", 0, 0),
+        ("9" * 400, LONGEST_WAIT, LONGEST_WAIT),
+        (TOMORROW, 3600, 86400),
+        ("Fri, 31 Dec 1999 23:59:59 GMT", 0, 0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", LONGEST_WAIT, LONGEST_WAIT),
+    ],
+)
+async def test_when_to_ask_again_is_told_in_seconds(client: HTTPClient, told: str, least: int, most: int) -> None:
+    whole = answer(b"", f"retry-after: {told}", status="429 Too Many Requests")
+    async with ByteServer(always(whole)) as server, await client.request("GET", server.url) as response:
+        assert response.retry_after is not None
+        assert least <= response.retry_after <= most
+
+
+@pytest.mark.parametrize("told", ["", "soon", "-1", "1e9", "\u00b2", "Mon, 99 Foo 2026 00:00:00 GMT"])
+async def test_what_is_no_time_to_ask_again_is_none(client: HTTPClient, told: str) -> None:
+    whole = answer(b"", f"retry-after: {told}", status="503 Service Unavailable")
+    async with ByteServer(always(whole)) as server, await client.request("GET", server.url) as response:
+        assert response.retry_after is None

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import pytest
+from tests.doors.gateway.asking import running
+from tests.fakes.byte_server import ByteServer, answer, read_request
 
 from lmbridge.core.errors import (
     BridgeError,
@@ -11,7 +16,20 @@ from lmbridge.core.errors import (
     Unauthorized,
     all_errors,
 )
+from lmbridge.core.provider import ProviderContext
 from lmbridge.doors.gateway.status import HOPELESS, RETRY_AFTER, STATUS, headers_of, status_of
+from lmbridge.providers.anthropic import AnthropicProvider
+from lmbridge.providers.openai import OpenAIProvider
+
+HELLO = [{"role": "user", "content": "hello"}]
+ASKED = {
+    "/v1/chat/completions": {"messages": HELLO},
+    "/v1/responses": {"input": "hello"},
+    "/v1/messages": {"messages": HELLO, "max_tokens": 9},
+    "/api/chat": {"messages": HELLO},
+    "/api/v1/chat": {"input": "hello"},
+    "/api/v0/chat/completions": {"messages": HELLO},
+}
 
 
 def test_every_error_has_a_status_and_every_status_an_error() -> None:
@@ -35,7 +53,34 @@ def test_what_a_provider_blames_on_the_request_keeps_its_status(status: int | No
 
 def test_headers_say_what_to_do() -> None:
     assert (b"retry-after", b"2") in headers_of(ModelBusy("m", 1))
+    assert headers_of(ProviderRefused("p", 429, "slowly", retry_after=20)) == [(b"retry-after", b"20")]
+    assert headers_of(ProviderRefused("p", 429, "slowly")) == []
     assert (b"x-should-retry", b"false") in headers_of(NotEnoughMemory("m", 2, 1))
     assert (b"www-authenticate", b'Bearer realm="lmbridge"') in headers_of(Unauthorized())
     assert (b"allow", b"GET, HEAD") in headers_of(MethodNotAllowed("PUT", "/", ["GET", "HEAD"]))
     assert headers_of(BridgeError("x")) == []
+
+
+async def _busy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A server that lists a model, and has had too many requests for more."""
+    head, _ = await read_request(reader)
+    if head.startswith(b"GET"):
+        writer.write(answer(b'{"data": [{"id": "m"}], "has_more": false}'))
+    else:
+        body = b'{"type": "error", "error": {"type": "rate_limit_error", "message": "Slowly."}}'
+        writer.write(answer(body, "retry-after: 20", status="429 Too Many Requests"))
+
+
+@pytest.mark.parametrize("route", ASKED)
+@pytest.mark.parametrize("kind", [OpenAIProvider, AnthropicProvider])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_when_a_provider_wants_to_be_asked_again_is_told_in_every_language(
+    kind: type[OpenAIProvider | AnthropicProvider], route: str, stream: bool, tmp_path: Path
+) -> None:
+    async with ByteServer(_busy) as server:
+        provider = kind.create({"url": server.url, "key": "x"}, ProviderContext(tmp_path, "cloud"))
+        async with running([provider], tmp_path) as up:
+            got = await up.post(route, {"model": "m", "stream": stream, **ASKED[route]})
+    assert b"Try again in 20 seconds." in got.body
+    if route != "/api/v1/chat" or not stream:  # whose streams have begun by then
+        assert (got.status, got.headers["retry-after"]) == (429, "20")

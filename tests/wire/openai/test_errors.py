@@ -162,3 +162,20 @@ def test_a_refused_key_inside_a_stream_is_told_without_the_words() -> None:
     error = decode_error(None, body, "p")
     assert isinstance(error, ProviderNeedsKey)
     assert "sk-lm" not in str(error)
+
+
+def test_when_to_ask_again_is_a_fact_and_a_hint() -> None:
+    error = decode_error(429, b'{"error": {"message": "Slowly."}}', "cloud", 20)
+    assert isinstance(error, ProviderRefused)
+    assert (error.retry_after, error.message, error.hint) == (20, "Slowly.", "Try again in 20 seconds.")
+    text = decode_error(503, b"busy", "cloud", 1)
+    assert isinstance(text, ProviderRefused)
+    assert (text.retry_after, text.hint) == (1, "Try again in 1 second.")
+    at_once = decode_error(503, b"busy", "cloud", 0)
+    assert at_once.hint == "Try again."
+
+
+def test_when_to_ask_again_is_said_once_behind_another_lmbridge() -> None:
+    there = decode_error(429, b'{"error": {"message": "Slowly."}}', "cloud", 20)
+    here = decode_error(429, error_body(there), "gateway", 20)
+    assert str(here) == str(there) == "Slowly. Try again in 20 seconds."

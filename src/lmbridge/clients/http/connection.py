@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from math import ceil
+from time import time
 from types import TracebackType
 from typing import Final, Protocol, Self, cast
 
@@ -15,6 +17,8 @@ MAX_HEAD: Final = 64 * 1024
 """Most bytes of an answer's status line and headers, informational answers before it included."""
 MAX_BODY: Final = 64 * 2**20
 """Most bytes `Response.read` collects unless told otherwise."""
+LONGEST_WAIT: Final = 7 * 24 * 3600
+"""Most seconds of a `retry-after` that are believed."""
 HIGH_WATER: Final = 256 * 1024
 """Bytes a slow consumer may leave unread before the connection stops reading."""
 
@@ -80,6 +84,23 @@ class Response:
         """The media type in lower case, without parameters; "" if none was sent."""
         value = self.header(b"content-type")
         return value.split(b";", 1)[0].strip().lower().decode("latin-1")
+
+    @property
+    def retry_after(self) -> int | None:
+        """Seconds after which the server wants to be asked again, at least; None where it does not say.
+
+        The header tells seconds or a date (RFC 9110, 10.2.3).
+        """
+        value = self.header(b"retry-after").strip()
+        if value.isdigit():
+            return min(int(value[:10]), LONGEST_WAIT)
+        from email.utils import parsedate_to_datetime  # heavy, and dates are rare
+
+        try:
+            seconds = parsedate_to_datetime(value.decode("latin-1")).timestamp() - time()
+        except (ValueError, OverflowError):
+            return None
+        return min(max(0, ceil(seconds)), LONGEST_WAIT)
 
     @property
     def ended(self) -> bool:

@@ -13,7 +13,7 @@ class ProviderUnavailable(BridgeError):
     """
 
     code = "provider_unavailable"
-    HINT = "Start its server, or correct its URL in lmbridge.toml."
+    HINT = "Start its server, or correct its URL by `lmbridge providers set` or in lmbridge.toml."
     """For any provider; who knows better says more."""
 
     def __init__(self, provider: str, reason: str, *, hint: str = "") -> None:
@@ -26,13 +26,29 @@ class ProviderRefused(BridgeError):
 
     Attributes:
         provider: its id. status: the HTTP status it gave, if any.
+        retry_after: seconds after which it wants to be asked again; None where it does not say.
     """
 
     code = "provider_refused"
+    retry_after: int | None = None
 
-    def __init__(self, provider: str, status: int | None, message: str, *, param: str | None = None) -> None:
-        self.provider, self.status = provider, status
-        super().__init__(message, param=param)
+    def __init__(
+        self,
+        provider: str,
+        status: int | None,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        self.provider, self.status, self.retry_after = provider, status, retry_after
+        super().__init__(message, hint=_again(retry_after), param=param)
+
+
+def _again(seconds: int | None) -> str:
+    if seconds is None:
+        return ""
+    return f"Try again in {seconds} second{'s' if seconds != 1 else ''}." if seconds else "Try again."
 
 
 class ProviderNeedsKey(BridgeError):
@@ -49,7 +65,7 @@ class ProviderNeedsKey(BridgeError):
         told = f" ({status})" if status else ""
         super().__init__(
             f"The provider {provider!r} wants an API key, or refuses the one it was given{told}.",
-            hint=hint or "Put its API key into lmbridge.toml or the environment variable that its table names.",
+            hint=hint or "Give it its key by `lmbridge providers set`, or in the variable that its table names.",
         )
 
 

@@ -55,7 +55,8 @@ class PassedMessage:
         try:
             async with await self._send(request, use) as response:
                 if response.status != 200:
-                    raise decode_refusal(response.status, await response.read(MAX_ERROR), use.lease.provider.id)
+                    body, provider = await response.read(MAX_ERROR), use.lease.provider.id
+                    raise decode_refusal(response.status, body, provider, response.retry_after)
                 if heart is None:
                     await self._pass_whole(request, use, response)
                 else:

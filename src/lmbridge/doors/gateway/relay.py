@@ -206,7 +206,7 @@ class Relay:
         async with await self._send(lease, language, _body(lease, ask)) as response:
             body = await response.read()
         if response.status != 200:
-            raise decode_error(response.status, body, provider)
+            raise decode_error(response.status, body, provider, response.retry_after)
         answer = check(body, language.whole, provider)
         lease.instance.endpoint.check_answerer(provider, answer.model)
         if ask.base64:
@@ -285,7 +285,7 @@ class Relay:
 async def _check_stream(response: Response, provider: str) -> None:
     """Make sure that events follow; raises what came instead."""
     if response.status != 200:
-        raise decode_error(response.status, await response.read(MAX_ERROR), provider)
+        raise decode_error(response.status, await response.read(MAX_ERROR), provider, response.retry_after)
     if response.content_type != "text/event-stream":
         raise BrokenAnswer(provider, "a stream was asked for and something else came")
 

@@ -108,7 +108,9 @@ def headers_of(error: BridgeError) -> list[tuple[bytes, bytes]]:
     """The headers that go with an error, beside its content type and length."""
     code = error.code
     headers: list[tuple[bytes, bytes]] = []
-    if code in RETRY_AFTER:
+    if isinstance(error, ProviderRefused) and error.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % error.retry_after))
+    elif code in RETRY_AFTER:
         headers.append((b"retry-after", RETRY_AFTER[code]))
     if code in HOPELESS:
         headers.append((b"x-should-retry", b"false"))

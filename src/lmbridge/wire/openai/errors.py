@@ -142,7 +142,7 @@ def is_error(field: Raw) -> bool:
     return bytes(field) not in _NO_ERROR
 
 
-def decode_error(status: int | None, body: bytes, provider: str) -> BridgeError:
+def decode_error(status: int | None, body: bytes, provider: str, retry_after: int | None = None) -> BridgeError:
     """The error that a server's answer reports. Never raises.
 
     A code of lmbridge's own vocabulary comes back as the class it was; too long a prompt as
@@ -152,11 +152,12 @@ def decode_error(status: int | None, body: bytes, provider: str) -> BridgeError:
     Args:
         status: HTTP status, or None for an error inside a stream.
         provider: id of the provider that answered.
+        retry_after: seconds after which it wants to be asked again, as a header tells.
     """
     try:
         given = _decode(body)
     except (ValueError, RecursionError):
-        return _from_text(status, body, provider)
+        return _from_text(status, body, provider, retry_after)
     detail = given.error
     if isinstance(detail, str):
         detail = _Detail(message=detail)
@@ -167,8 +168,8 @@ def decode_error(status: int | None, body: bytes, provider: str) -> BridgeError:
     if exceeded is not None:
         return exceeded
     param = detail.param if isinstance(detail.param, str) else None
+    hint = _words(detail.hint)
     if isinstance(detail.code, str) and message:
-        hint = _words(detail.hint)
         ours = error_from_code(detail.code, message.removesuffix(hint).rstrip(), hint, param)
         if ours is not None and not isinstance(ours, ProviderRefused):
             return ours
@@ -177,12 +178,13 @@ def decode_error(status: int | None, body: bytes, provider: str) -> BridgeError:
     # `invalid_api_key` is OpenAI's code and LM Studio's, whose words repeat the beginning of the key.
     if status in (401, 403) or detail.code == "invalid_api_key":
         return ProviderNeedsKey(provider, status)
-    return ProviderRefused(
-        provider, status, message or f"The provider {provider!r} answered {_with(status)}.", param=param
-    )
+    if retry_after is not None:
+        message = message.removesuffix(hint).rstrip()  # another lmbridge says the same in its hint
+    message = message or f"The provider {provider!r} answered {_with(status)}."
+    return ProviderRefused(provider, status, message, param=param, retry_after=retry_after)
 
 
-def _from_text(status: int | None, body: bytes, provider: str) -> BridgeError:
+def _from_text(status: int | None, body: bytes, provider: str, retry_after: int | None) -> BridgeError:
     """An error that is not JSON."""
     if status in (401, 403):
         return ProviderNeedsKey(provider, status)
@@ -193,7 +195,8 @@ def _from_text(status: int | None, body: bytes, provider: str) -> BridgeError:
         said = "and a web page, so something else than a model server may run there"
     else:
         said = f"and the words: {text}"
-    return ProviderRefused(provider, status, f"The provider {provider!r} answered {_with(status)} {said}.")
+    message = f"The provider {provider!r} answered {_with(status)} {said}."
+    return ProviderRefused(provider, status, message, retry_after=retry_after)
 
 
 def _with(status: int | None) -> str:

@@ -109,3 +109,10 @@ def test_what_is_an_error_is_known() -> None:
     assert is_error(body("x"))
     assert not is_error(b'{"type": "message"}')
     assert not is_error(b"<")
+
+
+def test_when_to_ask_again_is_kept() -> None:
+    body = b'{"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}'
+    error = decode_refusal(529, body, "claude", 7)
+    assert isinstance(error, ProviderRefused)
+    assert (error.status, error.retry_after, str(error)) == (503, 7, "Overloaded Try again in 7 seconds.")

@@ -62,15 +62,16 @@ class _Envelope(Struct):
 _decode: Final = msgspec.json.Decoder(_Envelope).decode
 
 
-def decode_refusal(status: int | None, body: bytes, provider: str) -> BridgeError:
+def decode_refusal(status: int | None, body: bytes, provider: str, retry_after: int | None = None) -> BridgeError:
     """The error that an answer holds.
 
     What passes by itself keeps a status that says so: 429 for a limit, 503 for an overloaded server.
 
     Args:
         status: HTTP status, None inside of a stream.
+        retry_after: seconds after which it wants to be asked again, as a header tells.
     """
-    error = decode_error(status, body, provider)
+    error = decode_error(status, body, provider, retry_after)
     shown = _shown(body)
     kind = shown.type if isinstance(shown.type, str) else ""
     if exceeded := _exceeded(error.message):
@@ -84,7 +85,8 @@ def decode_refusal(status: int | None, body: bytes, provider: str) -> BridgeErro
     if kind == "not_found_error" and (found := _MODEL.match(error.message)):
         return ModelNotFound(found[1], [], where=provider)
     status = 503 if status == 529 else status
-    return ProviderRefused(provider, STATUS.get(kind) if status is None else status, error.message)
+    status = STATUS.get(kind) if status is None else status
+    return ProviderRefused(provider, status, error.message, retry_after=retry_after)
 
 
 def is_error(data: bytes) -> bool:

@@ -18,6 +18,14 @@ def get_weather(city: str) -> str:
     """Weather in a city."""
     return f"18 degrees in {city}"
 '''
+TELLS = '''
+from lmbridge import ToolProgress
+
+def get_weather(city: str, progress: ToolProgress) -> str:
+    """Weather in a city."""
+    progress(0.5, f"half of {city}\\x1b[31m")
+    return f"18 degrees in {city}"
+'''
 SLOW = '''
 import time
 
@@ -173,3 +181,15 @@ def test_ctrl_c_while_a_tool_works_stops_the_run(home: Path, tools: Path) -> Non
         terminal.enter("/quit")
         assert terminal.wait_for_end() == 0
     assert "Traceback" not in terminal.text
+
+
+def test_how_far_a_tool_is_is_seen_on_a_terminal_and_not_in_a_pipe(alone: Run, home: Path, tools: Path) -> None:
+    tools.write_text(TELLS)
+    ask = ("chat", "lmbridge-tiny", "-t", "0", "-p", ASKED, "--tool", str(tools), "--yes")
+    with Terminal(home, *ask) as terminal:
+        terminal.wait_for("50% get_weather half of Paris\N{REPLACEMENT CHARACTER}[31m")
+        terminal.wait_for("Here is the result: 18 degrees in Paris.")
+        assert terminal.wait_for_end() == 0
+    done = alone(*ask, "--json")
+    assert json.loads(done.stdout)["answer"] == "Here is the result: 18 degrees in Paris."
+    assert "half of" not in done.stderr

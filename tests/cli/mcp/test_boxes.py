@@ -39,7 +39,30 @@ def test_a_server_of_the_user_needs_his_agreement_and_no_yes_replaces_it(alone: 
     assert ANSWER in alone(*ask, "--yes", env=env).stdout
     assert alone("chat", "-p", QUESTION, "--mcp", "wether", env=env).returncode == 3
     # Without --yes somebody has to be there who can be asked about the calls.
-    assert alone(*ask, env=env).returncode == 2
+    nobody = alone(*ask, env=env)
+    assert (nobody.returncode, nobody.stdout) == (2, "")
+    assert "Nobody can be asked here about calls of get_weather of weather" in nobody.stderr
+    assert "--yes allows all" in nobody.stderr
+
+
+@pytest.mark.usefixtures("settings")
+def test_in_a_pipe_what_is_always_allowed_is_called_and_what_is_to_be_asked_about_is_not_offered(
+    alone: Run, home: Path, env: dict[str, str]
+) -> None:
+    alone("mcp", "servers", "allow", "weather", "get_weather", "--yes", env=env)
+    ask = ("chat", "lmbridge-tiny", "-t", "0", "-p", QUESTION, "--mcp", "weather", "--no-gateway")
+    done = alone(*ask, env=env)
+    assert (done.returncode, ANSWER in done.stdout) == (0, True)
+    assert '→ get_weather(city="Paris")' in done.stderr
+    assert "Nobody can be asked" not in done.stderr
+    # A server that was typed has no answers of the user: its tools are to be asked about.
+    typed = alone(*ask, "--mcp-command", f"{sys.executable} {SERVER}", env=env)
+    assert (typed.returncode, ANSWER in typed.stdout) == (0, True)
+    assert "Nobody can be asked here about calls of get_weather of " in typed.stderr
+    # Other tools have no rules of their own: nobody would ever allow them.
+    (home / "notes").mkdir()
+    files = alone(*ask, "--files", str(home / "notes"), env=env)
+    assert (files.returncode, "--yes allows them all" in files.stderr) == (2, True)
 
 
 @pytest.mark.usefixtures("settings")

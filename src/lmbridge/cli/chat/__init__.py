@@ -130,7 +130,7 @@ def command(
     model answers. On a terminal the answer is rendered; into a file or a pipe it goes as plain text.
     """
     from lmbridge.cli.chat.question import question_from
-    from lmbridge.cli.chat.tooling import equipment, ready
+    from lmbridge.cli.chat.tooling import equipment, ready, somebody_is_there
     from lmbridge.cli.connect import with_hub
     from lmbridge.cli.mcp.boxes import placed
     from lmbridge.core.models import LoadOptions
@@ -139,8 +139,9 @@ def command(
     chosen_preset = preset_named(preset)
     model, system = model or chosen_preset.model, system or chosen_preset.system
     wanted = qualified(model, provider)
-    others = placed(servers, server_commands, server_urls)
-    tools = equipment(tool_files, folder, others, yes=yes, max_rounds=max_rounds)
+    attended = yes or somebody_is_there()
+    others = placed(servers, server_commands, server_urls, attended=attended)
+    tools = equipment(tool_files, folder, others, yes=yes, attended=attended, max_rounds=max_rounds)
 
     async def chosen(hub: AnyHub) -> str:
         await check_provider(hub, provider)

@@ -24,8 +24,11 @@ def servers() -> MCPServers:
     return mcp_servers(load_config())
 
 
-def box_of(found: MCPServers, name: str) -> MCPBox:
+def box_of(found: MCPServers, name: str, *, attended: bool = True) -> MCPBox:
     """The tools of one of the user's servers; asks him before its program is started for the first time.
+
+    Args:
+        attended: somebody is there who can be asked about calls.
 
     Raises:
         ToolServerNotFound, ToolServerNotAllowed, ToolServerUnavailable, MissingExtra.
@@ -33,7 +36,7 @@ def box_of(found: MCPServers, name: str) -> MCPBox:
     entry = found.entry(name)
     if not entry.problem and found.consents.may_start(entry) is None and render.is_terminal(sys.stdin):
         ask_to_start(found, entry)
-    return found.box(entry)
+    return found.box(entry, attended=attended)
 
 
 def ask_to_start(found: MCPServers, entry: Entry) -> bool:
@@ -58,11 +61,14 @@ def show_start(entry: Entry) -> None:
 
 
 def placed(
-    names: tuple[str, ...], commands: tuple[str, ...] = (), urls: tuple[str, ...] = ()
+    names: tuple[str, ...], commands: tuple[str, ...] = (), urls: tuple[str, ...] = (), *, attended: bool = True
 ) -> list[tuple[str, MCPBox]]:
     """The servers that a command line names, by their names or by what starts or reaches them; and what they are.
 
     Whoever types a command line or an address has agreed to it.
+
+    Args:
+        attended: as of `box_of`.
 
     Raises:
         as `box_of`.
@@ -79,6 +85,6 @@ def placed(
     # What was typed here is meant to run here.
     typed = [*(replace(of_command(line), cwd=os.getcwd()) for line in commands), *map(of_url, urls)]
     return [
-        *((f"the MCP server {name}", box_of(found, name)) for name in names),
-        *((entry.shown, MCPBox(entry, Rules.of(entry, found.consents))) for entry in typed),
+        *((f"the MCP server {name}", box_of(found, name, attended=attended)) for name in names),
+        *((entry.shown, MCPBox(entry, Rules.of(entry, found.consents, attended=attended))) for entry in typed),
     ]

@@ -18,6 +18,8 @@ Decide: TypeAlias = Callable[..., Policy]
 
 READ: Final = "read_resource"
 PROMPT: Final = "get_prompt"
+UNASKED: Final = "nobody can be asked here"
+"""Why a tool is left out that somebody would have to be asked about."""
 
 
 class Rules:
@@ -71,4 +73,4 @@ class Rules:
         policy = self._decide(tool)
         if policy == "never":
             return "forbidden"
-        return "nobody can be asked here" if policy == "ask" and not self._attended else ""
+        return UNASKED if policy == "ask" and not self._attended else ""

@@ -54,8 +54,11 @@ class BridgeGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write each with the first sentence of its help, all of it."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
-            formatter.write_dl([(name, self.commands[name].get_short_help_str(UNCUT)) for name in self.commands])
+            formatter.write_dl(
+                [(name, each.get_short_help_str(UNCUT)) for name, each in found if each is not None]
+            )
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples."""

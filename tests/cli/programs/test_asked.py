@@ -56,10 +56,10 @@ async def test_a_gateway_that_is_named_is_asked_whether_it_wants_a_key(tmp_path:
     async with fake_openai() as fake:
         there = await gateway(config, f"{fake.url}/", check=True)
         assert (there.url, there.needs_key) == (fake.url.removesuffix("/v1"), False)
-        assert "fake-chat" in there.models
+        assert "fake-chat" in (there.models or ())
     async with fake_openai(key="k") as fake:
         there = await gateway(config, fake.url, check=True)
-        assert (there.needs_key, there.own_key, there.models) == (True, "", ())
+        assert (there.needs_key, there.own_key, there.models) == (True, "", None)
         assert "'k'" not in repr(there)
 
 
@@ -75,6 +75,8 @@ async def test_a_model_of_another_gateway_must_be_named_and_be_there() -> None:
     assert await model(there, "a", check=True) == "a"
     with pytest.raises(ModelNotFound):
         await model(there, "c", check=True)
+    with pytest.raises(ModelNotFound):
+        await model(Gateway("http://x", models=()), "c", check=True)
     with pytest.raises(InvalidRequest, match="which model"):
         await model(there, "", check=True)
     assert await model(Gateway("http://x"), "c", check=False) == "c"

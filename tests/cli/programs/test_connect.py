@@ -225,6 +225,11 @@ def test_unchecked_is_written_what_was_named(alone: Run, own: dict[str, str], us
         (("codex", "--url", "nowhere"), "not the URL of a gateway"),
         (("codex", "--url", "http://x", "--model", "a\nb"), "cannot be a model"),
         (("claude-code", "--file", "x", "--no-check", "--model", "m"), "--only"),
+        (("cursor", "--url", "http://x"), "--url has no use"),
+        (("vscode", "--key", "laptop"), "--key has no use"),
+        (("codex", "--only", "tools", "--model", "m"), "--model has no use"),
+        (("zed", "--model", "m", "--url", "http://x"), "--model has no use"),
+        (("codex", "--write", "--url", "http://x", "--model", "m"), "--write has no use"),
     ],
 )
 def test_what_makes_no_sense_is_refused(

@@ -131,6 +131,41 @@ def test_a_file_that_was_there_is_the_same_again_byte_for_byte(name: str, places
     assert len(copies) == len(languages)
 
 
+OWN_ENTRIES = {
+    "json": '{"mcpServers": {"lmbridge": {"command": "mine"}}, "env": {"ANTHROPIC_BASE_URL": "http://mine"}}\n',
+    "jsonc": """{
+  "mcpServers": {"lmbridge": {"command": "mine"}}, // mine
+  "servers": {"lmbridge": {"command": "mine", "cwd": "/"}},
+  "context_servers": {"lmbridge": {"command": "mine", "args": []}},
+  "language_models": {"lmstudio": {"api_url": "http://mine"}},
+}
+""",
+    "toml": 'model = "mine"\n\n[mcp_servers.lmbridge]\ncommand = "mine" # c\nargs = [\n  "a",\n]\ncwd = "/"\n',
+    "yaml": "name: Me\nversion: 2\nschema: v1\nmodels:\n- name: lmbridge\n  provider: mine # c\n  x:\n    y: z\n",
+    "sh": "export OPENAI_BASE_URL=http://mine\n",
+    "powershell": "$env:OPENAI_BASE_URL = 'http://mine'\n",
+    "env": "OPENAI_API_BASE_URLS=http://mine\n",
+}
+"""What somebody wrote himself where we write."""
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_an_entry_of_our_name_that_somebody_wrote_himself_comes_back_also_after_others_wrote(
+    name: str, places: Places
+) -> None:
+    languages = {part.file: part.language for part in PROGRAMS[name].parts(places, LINK)}
+    for file, language in languages.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(OWN_ENTRIES[language])
+    records = connected(name, places)
+    for file in languages:
+        file.write_text(f"{file.read_text()}\n")
+    disconnected(records)
+    assert {file.read_text().rstrip() for file in languages} == {
+        OWN_ENTRIES[language].rstrip() for language in languages.values()
+    }
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_another_url_takes_the_place_of_the_first_and_the_file_comes_back_as_it_was(
     name: str, places: Places
@@ -152,6 +187,7 @@ def test_claude_code_gets_its_variables_and_our_server(places: Places) -> None:
     settings, own = (json.loads(file.read_bytes()) for file in files_of("claude-code", places))
     assert settings["env"]["ANTHROPIC_BASE_URL"] == URL
     assert settings["env"]["ANTHROPIC_AUTH_TOKEN"] == "not-needed"
+    assert settings["env"]["ANTHROPIC_API_KEY"] == ""
     assert {value for name, value in settings["env"].items() if name.endswith("_MODEL")} == {"qwen3-8b"}
     assert own == {"mcpServers": {"lmbridge": {"type": "stdio", **ENTRY}}}
 

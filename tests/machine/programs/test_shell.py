@@ -43,6 +43,7 @@ def test_every_package_is_told_where_and_with_which_key() -> None:
         "OPENAI_API_KEY": "not-needed",
         "ANTHROPIC_BASE_URL": "http://127.0.0.1:1235",
         "ANTHROPIC_AUTH_TOKEN": "not-needed",
+        "ANTHROPIC_API_KEY": "",
         "OLLAMA_HOST": "http://127.0.0.1:1235",
     }
     with_key = variables(replace(LINK, key="k"))

@@ -47,9 +47,16 @@ def test_a_value_is_replaced_and_its_comment_stays() -> None:
 def test_a_table_is_made_at_the_end_and_filled() -> None:
     after = put(put(WRITTEN, ("mcp", "lm bridge", "args"), ["a", "b"]), ("mcp", "lm bridge", "env"), {"A": "1"})
     assert after == WRITTEN + '\n[mcp."lm bridge"]\nargs = ["a", "b"]\nenv = { A = "1" }\n'
-    for path in (("mcp", "lm bridge", "env"), ("mcp", "lm bridge"), ("mcp", "lm bridge", "args")):
-        after = drop(after, path)
     assert drop(after, ("mcp", "lm bridge")) == WRITTEN
+    for path in (("mcp", "lm bridge", "env"), ("mcp", "lm bridge", "args")):
+        after = drop(after, path)
+    assert after == WRITTEN + '\n[mcp."lm bridge"]\n'
+    assert drop(after, ("mcp", "lm bridge")) == WRITTEN
+
+
+def test_a_table_goes_with_all_that_is_below_it() -> None:
+    below = "[mcp.lm]\na = 1\n\n[mcp.lm.tools.x]\nb = 1 # c\n\n[[mcp.lm.d]]\ne = 1\n"
+    assert drop(f"{WRITTEN}\n{below}[z]\n", ("mcp", "lm")) == f"{WRITTEN}[z]\n"
 
 
 def test_a_table_that_is_there_gets_another_line() -> None:
@@ -94,7 +101,7 @@ def test_what_is_nested_without_end_is_broken() -> None:
 
 def test_nothing_is_dropped_or_replaced_where_nothing_is() -> None:
     assert drop(WRITTEN, ("other",)) == WRITTEN
-    assert drop(WRITTEN, ("model_providers", "a.b")) == WRITTEN
+    assert drop(WRITTEN, ("model_providers", "a")) == WRITTEN
     assert put_raw(WRITTEN, ("other",), "1") == WRITTEN
     assert raw(WRITTEN, ("model_providers", "a.b")) is None
 

@@ -62,7 +62,11 @@ def test_an_item_is_added_below_the_last_and_everything_else_stays() -> None:
             "models:\n- name: x\n  t: |\n    a\n\n\ny: 1\n",
             "models:\n- name: x\n  t: |\n    a\n\n\n- name: lmbridge\n  a: b\ny: 1\n",
         ),
-        ("models:\n- name: lmbridge\n  c: d\n- name: x\n", "models:\n- name: x\n- name: lmbridge\n  a: b\n"),
+        ("models:\n- name: lmbridge\n  c: d\n- name: x\n", "models:\n- name: lmbridge\n  a: b\n- name: x\n"),
+        (
+            "models:\n  - name: lmbridge\n    c: d\n\n  # of x\n  - name: x\n",
+            "models:\n  - name: lmbridge\n    a: b\n\n  # of x\n  - name: x\n",
+        ),
     ],
 )
 def test_the_first_item_finds_its_place(text: str, after: str) -> None:
@@ -93,6 +97,15 @@ def test_what_is_written_can_be_had_and_put_back() -> None:
     assert item == 'model: small\n      name: "little"'
     after = put_raw(put(WRITTEN, ("models", "little"), {"a": "b"}), ("models", "little"), item)
     assert reader.safe_load(after) == reader.safe_load(WRITTEN)
+
+
+def test_an_item_is_put_back_with_the_indent_of_its_new_place() -> None:
+    item = "name: lmbridge\n  env:\n    A: b # c\n\n  x: y"
+    for indent in ("", "      "):
+        text = f"models:\n{indent}- name: lmbridge\n{indent}  a: b\n"
+        after = put_raw(text, PATH, item)
+        assert reader.safe_load(after) == {"models": [{"name": "lmbridge", "env": {"A": "b"}, "x": "y"}]}
+        assert f"\n{indent}  env:\n{indent}    A: b # c\n\n" in after
 
 
 @pytest.mark.parametrize(

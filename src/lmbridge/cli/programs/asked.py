@@ -35,13 +35,13 @@ class Gateway(Struct, frozen=True):
     Attributes:
         own_key: its own, where it is this user's; "" for another.
         needs_key: whether it asks programs for one.
-        models: the names that it lists; none where it was not asked.
+        models: the names that it lists; None where it was not asked.
     """
 
     url: str
     own_key: str = ""
     needs_key: bool = False
-    models: tuple[str, ...] = ()
+    models: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
         return f"Gateway({self.url!r})"
@@ -76,7 +76,7 @@ async def gateway(config: Config, url: str, *, check: bool) -> Gateway:
     try:
         return Gateway(where, own, models=await listed(f"{where}/v1/models", ""))
     except Unauthorized:
-        return Gateway(where, own, needs_key=True, models=await listed(f"{where}/v1/models", own) if own else ())
+        return Gateway(where, own, needs_key=True, models=await listed(f"{where}/v1/models", own) if own else None)
 
 
 async def model(there: Gateway, name: str, *, check: bool) -> str:
@@ -90,11 +90,11 @@ async def model(there: Gateway, name: str, *, check: bool) -> str:
     if check and there.own_key:
         async with asyncio.timeout(LIMIT_S), RemoteHub(there.url, there.own_key) as hub:
             found = await hub.resolve(name)
-        return name or (found.id if found.id in there.models else found.qualified)
+        return name or (found.id if found.id in (there.models or ()) else found.qualified)
     if not name:
         hint = "Name one with --model."
         raise InvalidRequest("This program must be told which model to ask.", hint=hint, param="model")
-    if there.models and name not in there.models:
+    if there.models is not None and name not in there.models:
         raise ModelNotFound(name, there.models, where=there.url)
     return name
 
@@ -120,7 +120,7 @@ async def listed(url: str, key: str) -> tuple[str, ...]:
         raise ForeignServer("gateway", url, f"it says nothing for {LIMIT_S:.0f} s") from error
     except BridgeError as error:
         if error.code == "provider_unavailable":
-            raise NotRunning from error
+            raise NotRunning(url.removesuffix("/v1/models")) from error
         raise
     if response.status in (401, 403):
         raise Unauthorized

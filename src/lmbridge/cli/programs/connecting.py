@@ -107,6 +107,7 @@ def connect(name: str, wishes: Wishes) -> None:
     """
     program, config = named(name), load_config()
     uses = _uses(program, wishes)
+    _refuse_what_has_no_use(program, uses, wishes)
     needs_key, link = asyncio.run(_link(program, uses, config, wishes))
     if printing.can_be_printed(program) and not wishes.write and not wishes.file:
         work = _Work(program, wishes, Places.here(), config, link, uses)
@@ -142,6 +143,25 @@ def _uses(program: Program, wishes: Wishes) -> tuple[Use, ...]:
     return uses
 
 
+def _refuse_what_has_no_use(program: Program, uses: tuple[Use, ...], wishes: Wishes) -> None:
+    """Make sure that nothing that was asked for would be forgotten in silence.
+
+    Raises:
+        InvalidRequest: an option says nothing to this program.
+    """
+    useless = {} if program.id == "shell" else {"write": "has no profile"}
+    if "models" not in uses:
+        useless |= dict.fromkeys(
+            ("url", "model", "key"), "is given tools alone, which find the gateway themselves"
+        )
+    elif not program.wants_model:
+        useless["model"] = "is told of no model"
+    for option, reason in useless.items():
+        if getattr(wishes, option):
+            message = f"{program.name} {reason}: --{option} has no use."
+            raise InvalidRequest(message, hint=f"Leave out --{option}.", param=option)
+
+
 async def _link(program: Program, uses: tuple[Use, ...], config: Config, wishes: Wishes) -> tuple[bool, Link]:
     """Whether a key is needed, and what the program is told."""
     key = _given_key(wishes)
@@ -149,7 +169,7 @@ async def _link(program: Program, uses: tuple[Use, ...], config: Config, wishes:
     if "models" not in uses:
         return False, Link(command=command, environ=environ)
     there = await asked.gateway(config, wishes.url, check=wishes.check)
-    if key and wishes.check and not there.models:
+    if key and wishes.check and there.models is None:
         there = msgspec.structs.replace(there, models=await asked.listed(f"{there.url}/v1/models", key))
     model = await asked.model(there, wishes.model, check=wishes.check) if program.wants_model else ""
     needs_key = there.needs_key and program.takes_key
@@ -220,7 +240,7 @@ def _write(work: _Work, shown: tuple[FilePlan, ...], needs_key: bool) -> None:
         raise ConfigInvalid(str(shown[0].path), "was changed while you were asked", hint="Look at it once more.")
     _with_key(work, needs_key)
     try:
-        plans = work.plans()
+        plans = work.plans() if work.made else plans
         if work.wishes.check:
             asyncio.run(_check(work, plans))
         copies = _carried_out(work, plans)

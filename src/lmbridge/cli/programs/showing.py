@@ -8,8 +8,16 @@ from collections.abc import Iterable, Sequence
 from lmbridge.cli import render
 from lmbridge.hub.keys import PREFIX
 from lmbridge.machine.programs.plan import FilePlan
+from lmbridge.machine.programs.program import NO_KEY
 
-OUR_KEYS = re.compile(rf"{re.escape(PREFIX)}[\w-]{{20,}}")
+KEYS = re.compile(rf"(?:{re.escape(PREFIX)}|sk-|ghp_|github_pat_|hf_|xox[a-z]-)[\w-]{{16,}}")
+"""Keys that are known by how they begin: ours, and those of others that stand beside our lines."""
+SECRETS = re.compile(
+    r"""([\w.-]*(?:api_?keys?|token|secret|password|authorization)["']?[ \t]*[:=][ \t]*)"""
+    r"""("(?:[^"\\]|\\.)+"|'[^']+'|[^\s"',{}\[\]]*[^\s"',{}\[\]\d][^\s"',{}\[\]]*)""",
+    re.IGNORECASE,
+)
+"""A value whose name tells that it is secret, in any of the languages; a number is none."""
 STYLES = {"+": ("green",), "-": ("red",), "@": ("cyan",)}
 
 
@@ -34,7 +42,14 @@ def _hidden(line: str, hide: Sequence[str]) -> str:
     """A line without keys."""
     for key in hide:
         line = line.replace(key, "KEY")
-    return OUR_KEYS.sub("KEY", line)
+    return SECRETS.sub(_named_alone, KEYS.sub("KEY", line))
+
+
+def _named_alone(secret: re.Match[str]) -> str:
+    """The name of a secret, and what says that no key is needed."""
+    name, value = secret.groups()
+    bare = value.strip("\"'")
+    return secret[0] if bare in ("", "KEY", NO_KEY) else name + value.replace(bare, "KEY")
 
 
 def listed(words: Sequence[str]) -> str:

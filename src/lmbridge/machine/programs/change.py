@@ -20,11 +20,14 @@ class Setting(Struct, frozen=True):
 
     Attributes:
         only_if_missing: leave what is there already; and leave ours behind where others have written since.
+        within: the table that is ours as a whole once it is made: what others write into it means nothing without
+            the rest.
     """
 
     path: Path
     value: object
     only_if_missing: bool = False
+    within: Path = ()
 
 
 class Hunk(Struct, frozen=True):
@@ -41,6 +44,7 @@ class Written(Struct, frozen=True):
     Attributes:
         digest: of its value. before: how the value before was written; None where there was none.
         made: the tables that were made for it, outermost first. stays: others may build on it by now.
+        ours: that of these tables which goes as a whole.
     """
 
     path: Path
@@ -48,6 +52,7 @@ class Written(Struct, frozen=True):
     before: str | None = None
     made: tuple[Path, ...] = ()
     stays: bool = False
+    ours: Path = ()
 
 
 class Change(Struct, frozen=True):
@@ -91,8 +96,8 @@ def changed(text: str | None, language: LanguageName, settings: tuple[Setting, .
         after = use.put(now, setting.path, setting.value)
         values = _checked(use, after, _expected(values, setting, language), setting.path)
         hunks.append(_hunk(now, after))
-        stays = setting.only_if_missing
-        written.append(Written(setting.path, digest(found(values, setting.path)), before, made, stays))
+        stays, ours = setting.only_if_missing, setting.within if setting.within in made else ()
+        written.append(Written(setting.path, digest(found(values, setting.path)), before, made, stays, ours))
         now = after
     return now, Change(text_digest(now), tuple(hunks), tuple(written), new=text is None)
 
@@ -119,11 +124,14 @@ def taken_back(
             if not force:
                 continue
         if written.before is not None:
-            text = use.put_raw(text, written.path, written.before)
+            text = _put_back(use, text, written.path, written.before)
             continue
         text = use.drop(text, written.path)
         for made in reversed(written.made):
-            if found(use.values(text), made) in ({}, [], None):
+            rest = found(use.values(text), made)
+            if rest not in ({}, [], None) and made == written.ours:
+                differ.append(made)
+            if rest in ({}, [], None) or (force and made == written.ours):
                 text = use.drop(text, made)
     return text, differ[::-1]
 
@@ -156,6 +164,21 @@ def _checked(use: Language, text: str, expected: object, path: Path) -> object:
     if not same(values, expected):
         raise Broken(0, f"{'.'.join(path[:-1]) or path[0]} {_CANNOT}")
     return values
+
+
+def _put_back(use: Language, text: str, path: Path, written: str) -> str:
+    """The text with what stood at a path before we came, if that is all that changes."""
+    after = use.put_raw(text, path, written)
+    try:
+        values = use.values(after)
+        alike = same(values, merged(use.values(text), path, found(values, path)))
+    except Broken:
+        alike = False
+    if not alike:
+        raise Broken(
+            0, f"what stood at {'.'.join(path)} before cannot be put back; the copy beside the file has it"
+        )
+    return after
 
 
 def _hunk(before: str, after: str) -> Hunk:

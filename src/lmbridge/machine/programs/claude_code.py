@@ -16,6 +16,7 @@ from lmbridge.machine.programs.program import NO_KEY, Link, Part, Program, mcp_p
 
 MODELS = (
     "ANTHROPIC_MODEL",
+    "ANTHROPIC_DEFAULT_FABLE_MODEL",
     "ANTHROPIC_DEFAULT_OPUS_MODEL",
     "ANTHROPIC_DEFAULT_SONNET_MODEL",
     "ANTHROPIC_DEFAULT_HAIKU_MODEL",
@@ -28,7 +29,12 @@ def _home(places: Places) -> Path:
 
 
 def _parts(places: Places, link: Link) -> tuple[Part, ...]:
-    variables = {"ANTHROPIC_BASE_URL": link.url, "ANTHROPIC_AUTH_TOKEN": link.key or NO_KEY}
+    # A key of Anthropic's that the user has would be sent as well, and go before ours: it is none here.
+    variables = {
+        "ANTHROPIC_BASE_URL": link.url,
+        "ANTHROPIC_AUTH_TOKEN": link.key or NO_KEY,
+        "ANTHROPIC_API_KEY": "",
+    }
     variables |= dict.fromkeys(MODELS, link.model)
     settings = tuple(Setting(("env", name), value) for name, value in variables.items())
     url, key = ("env", "ANTHROPIC_BASE_URL"), ("env", "ANTHROPIC_AUTH_TOKEN")

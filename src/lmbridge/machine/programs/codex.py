@@ -27,10 +27,10 @@ def _parts(places: Places, link: Link) -> tuple[Part, ...]:
     settings = (
         Setting(("model",), link.model),
         Setting(("model_provider",), NAME),
-        *(Setting((*provider, name), value) for name, value in values.items()),
+        *(Setting((*provider, name), value, within=provider) for name, value in values.items()),
     )
     server = ("mcp_servers", NAME)
-    entry = tuple(Setting((*server, name), value) for name, value in link.mcp_entry.items())
+    entry = tuple(Setting((*server, name), value, within=server) for name, value in link.mcp_entry.items())
     at_key = (*provider, "experimental_bearer_token")
     return (
         Part(file, "toml", settings, "models", (*provider, "base_url"), at_key),

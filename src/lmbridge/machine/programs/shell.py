@@ -29,6 +29,7 @@ def variables(link: Link) -> dict[str, str]:
         "OPENAI_API_KEY": key,
         "ANTHROPIC_BASE_URL": link.url,
         "ANTHROPIC_AUTH_TOKEN": key,
+        "ANTHROPIC_API_KEY": "",  # the user's own would be sent as well, and go before ours
         "OLLAMA_HOST": link.url,
         **({"OLLAMA_API_KEY": link.key} if link.key else {}),
     }

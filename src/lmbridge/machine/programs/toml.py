@@ -78,20 +78,14 @@ def put(text: str, path: Path, value: object) -> str:
 
 
 def drop(text: str, path: Path) -> str:
-    """The text without the line of *path*; a table goes once it is empty, with a blank line before it."""
-    statements = list(_statements(text))
-    values_there = [each for each in statements if each.value]
-    for each in statements:
-        if each.path != path:
-            continue
-        if not each.value and any(other.path[: len(path)] == path for other in values_there):
-            return text
+    """The text without the line of *path*, or the lines of that table, with the blank line before each header."""
+    for each in reversed([each for each in _statements(text) if each.path[: len(path)] == path]):
         start, end = text.rfind("\n", 0, each.start) + 1, _line_end(text, each.end)
         if not each.value and text[:start].endswith("\n\n"):
             start -= 1
         elif not each.value and text[:start].endswith("\n\r\n"):
             start -= 2
-        return text[:start] + text[end:]
+        text = text[:start] + text[end:]
     return text
 
 

@@ -50,8 +50,9 @@ def put(text: str, path: Path, value: object) -> str:
     if key is None or node is None:
         return _ended(text, new) + f"{path[0]}:{new}{_item(path[1], value, '  ', new)}"
     item = _named(node, path[1])
-    if item is not None:
-        return put(drop(text, path), path, value)
+    if item is not None and not node.flow_style:
+        start, end = text.rfind("\n", 0, item.start_mark.index) + 1, _content_end(text, item)
+        return text[:start] + _item(path[1], value, " " * node.start_mark.column, new) + text[end:]
     if not node.value:  # nothing, or an empty list
         head = text[: node.start_mark.index].rstrip(" \t")
         rest = text[node.end_mark.index :]
@@ -91,7 +92,17 @@ def put_raw(text: str, path: Path, written: str) -> str:
     node = _node(text, path)
     if node is None:
         return text
+    written = _indented(written, node.start_mark.column)
     return text[: node.start_mark.index] + written + text[_last(node).end_mark.index :]
+
+
+def _indented(written: str, column: int) -> str:
+    """What was written elsewhere, the lines after its first moved to where an item at *column* has them."""
+    first, *rest = written.split("\n")
+    blanks = [len(line) - len(line.lstrip(" ")) for line in rest if line.strip()]
+    move = column - min(blanks, default=column)
+    moved = [line if not line.strip() else " " * move + line if move > 0 else line[-move:] for line in rest]
+    return "\n".join((first, *moved))
 
 
 def _meant(text: str) -> str:

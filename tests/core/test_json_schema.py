@@ -138,3 +138,10 @@ def test_any_json_as_a_schema_is_used_or_refused_and_never_crashes(schema: objec
 def test_a_value_follows_the_schema_that_demands_just_it(value: object) -> None:
     assert list(problems(value, {"const": value})) == []
     assert list(problems(value, {"enum": [value]})) == []
+
+
+def test_a_pattern_that_could_take_for_ever_decides_nothing() -> None:
+    slow, value = "^(a+)+$", "a" * 40 + "!"
+    assert list(problems(value, {"pattern": slow})) == []
+    closed = {"patternProperties": {slow: {"type": "null"}}, "additionalProperties": False}
+    assert list(problems({value: 1}, closed)) == []

@@ -1,7 +1,8 @@
 """Whether a JSON value follows a JSON schema, for the part of JSON Schema 2020-12 that models are asked for.
 
 What is not in that part is refused by name rather than passed over: a check that silently skips half of
-a schema would vouch for answers it never looked at. (https://json-schema.org/draft/2020-12)
+a schema would vouch for answers it never looked at. (https://json-schema.org/draft/2020-12) The one exception is a
+`pattern` that could take for ever to check: see `patterns`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
+
+from lmbridge.core.patterns import matches
 
 Schema = Mapping[str, object] | bool
 
@@ -103,7 +106,7 @@ def _pattern_properties(
     if isinstance(value, dict):
         for pattern, inner in _mapping(wanted).items():
             for name in value:
-                if re.search(pattern, name):
+                if matches(pattern, name):
                     yield from problems(value[name], _schema(inner), root, f"{path}.{name}")
 
 
@@ -114,7 +117,7 @@ def _additional(
         return
     patterns = _mapping(schema.get("patternProperties", {}))
     for name in value:
-        if name in _mapping(schema.get("properties", {})) or any(re.search(p, name) for p in patterns):
+        if name in _mapping(schema.get("properties", {})) or any(matches(p, name) is not False for p in patterns):
             continue
         if wanted is False:
             yield f"{path} has the unexpected property {name!r}"
@@ -180,7 +183,7 @@ def _ref(value: object, wanted: object, schema: Mapping[str, object], root: Sche
 def _pattern(
     value: object, wanted: object, schema: Mapping[str, object], root: Schema, path: str
 ) -> Iterator[str]:
-    if isinstance(value, str) and not re.search(str(wanted), value):
+    if isinstance(value, str) and matches(str(wanted), value) is False:
         yield f"{path} is {_shown(value)}, which does not match {wanted!r}"
 
 

@@ -93,6 +93,7 @@ MADE = [
     errors.AddressInUse("127.0.0.1", 1235, "nginx (pid 7)"),
     errors.UnsafeBind("192.0.2.1"),
     errors.NotRunning(),
+    errors.NotRunning("http://gpu:1235"),
     errors.AlreadyRunning("http://127.0.0.1:1235", 7),
     errors.Cancelled(),
 ]

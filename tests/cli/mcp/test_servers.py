@@ -137,6 +137,20 @@ def test_unknown_and_unusable_servers_are_told_apart(alone: Run, env: dict[str, 
     assert (unknown.returncode, "Did you mean 'fake'?" in unknown.stderr) == (3, True)
     broken = alone("mcp", "servers", "tools", "broken", env=env)
     assert (broken.returncode, "neither a command nor a URL" in broken.stderr) == (4, True)
+    allowed = alone("mcp", "servers", "allow", "broken", "--yes", env=env)
+    assert (allowed.returncode, "neither a command nor a URL" in allowed.stderr) == (4, True)
+
+
+def test_a_server_that_cannot_be_reached_is_told_with_what_can_be_done(alone: Run, tmp_path: Path) -> None:
+    env = {"HOME": str(tmp_path)}
+    write(tmp_path, {"mcpServers": {"far": {"url": "http://127.0.0.1:1/mcp"}}})
+    assert "'far' may be used." in alone("mcp", "servers", "allow", "far", "--yes", env=env).stdout
+    done = alone("mcp", "servers", "tools", "far", env=env)
+    assert (done.returncode, "See that it runs, and at this address." in done.stderr) == (4, True)
+    typed = alone(
+        "chat", "-p", "Hi", "--yes", "--mcp-command", f'"{sys.executable}" -c "raise SystemExit(3)"', env=env
+    )
+    assert (typed.returncode, "Run its command by hand" in typed.stderr) == (4, True)
 
 
 def test_a_file_of_the_other_form_is_mended_after_it_was_shown(alone: Run, tmp_path: Path) -> None:

@@ -153,11 +153,16 @@ def tools(name: str, as_json: bool) -> None:
 def allow(name: str, tools: tuple[str, ...], all_tools: bool, yes: bool) -> None:
     """Agree to its command line, or to its tools.
 
-    A server is started only after you saw its exact command line and agreed to it. A tool that is named here
-    is called without a question each time, also where nobody can be asked: by callers of the gateway.
+    A server is started only after you saw its exact command line and agreed to it; one that is asked at an
+    address needs no agreement. A tool that is named here is called without a question each time, also where
+    nobody can be asked: by callers of the gateway.
     """
+    from lmbridge.core.errors import ToolServerUnavailable
+
     found = servers()
     entry = found.entry(name)
+    if entry.problem:
+        raise ToolServerUnavailable(name, entry.problem, hint=f"Look at it in {entry.source}.")
     if found.consents.may_start(entry) is not True:
         show_start(entry)
         if not yes and not render.confirmed(f"May {name!r} be started with this?"):
@@ -167,7 +172,8 @@ def allow(name: str, tools: tuple[str, ...], all_tools: bool, yes: bool) -> None
     if tools or all_tools:
         found.consents.set_tools(entry, _named(tools, all_tools), "always")
     what = "All tools" if all_tools else ", ".join(tools)
-    render.line(f"{what} of {name!r}: called without asking." if what else f"{name!r} may be started.")
+    may = "may be started" if entry.command else "may be used"
+    render.line(f"{what} of {name!r}: called without asking." if what else f"{name!r} {may}.")
 
 
 @command.command(

@@ -76,12 +76,19 @@ class UnsafeBind(BridgeError):
 
 
 class NotRunning(BridgeError):
-    """No gateway of this user runs."""
+    """No gateway of this user runs, or none at an address that was named.
+
+    Attributes:
+        url: the address; "" for this user's own.
+    """
 
     code = "not_running"
 
-    def __init__(self) -> None:
-        super().__init__("No gateway is running.", hint="Start one with `lmbridge gateway start`.")
+    def __init__(self, url: str = "") -> None:
+        self.url = url
+        other = ", or correct the address" if url else ""
+        said = f"No gateway answers at {url}." if url else "No gateway is running."
+        super().__init__(said, hint=f"Start one with `lmbridge gateway start`{other}.")
 
 
 class AlreadyRunning(BridgeError):

@@ -166,7 +166,9 @@ class Connection:
             return error
         if self._child is not None:
             await self._child.gone(0.5)  # what it wrote last says more
-        told = ToolServerUnavailable(self._entry.name, f"{_reason(error)}{self._last_words()}")
+        command, address = "Run its command by hand to see what it says.", "See that it runs, and at this address."
+        hint = command if self._entry.command else address
+        told = ToolServerUnavailable(self._entry.name, f"{_reason(error)}{self._last_words()}", hint=hint)
         told.__cause__ = error
         return told
 

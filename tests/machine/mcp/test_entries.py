@@ -68,6 +68,7 @@ def test_fields_of_other_programs_are_named_and_what_would_change_the_start_is_r
     entry = read_theirs("x", {"command": "a", "autoApprove": [], "zzz": 1}, "f")
     assert (entry.ignored, entry.problem) == (("autoApprove", "zzz"), "")
     assert "switched off" in read_theirs("x", {"command": "a", "disabled": True}, "f").problem
+    assert "(`enabled`)" in read_theirs("x", {"command": "a", "enabled": False}, "f").problem
     assert "OAuth" in read_theirs("x", {"url": "https://a.example", "auth": {}}, "f").problem
     assert "SSE" in read_theirs("x", {"url": "https://a.example", "type": "sse"}, "f").problem
 

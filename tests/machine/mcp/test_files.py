@@ -43,6 +43,9 @@ def test_no_file_and_an_empty_one_hold_no_servers(file: Path) -> None:
         (b"[" * 100_000, "is not JSON"),
         (b"[]", "no object"),
         (b"\xff\xfe", "not UTF-8"),
+        (b'{"mcpServers": []}', "no object of servers"),
+        (b'{"servers": 3}', "neither a list nor an object"),
+        (b'{"mcpservers": {}}', "no `mcpServers`, but `mcpservers`"),
         (b" " * (MOST_BYTES + 1), "MiB"),
         (json.dumps({"mcpServers": {f"s{n}": {} for n in range(MOST_SERVERS + 1)}}).encode(), "more than"),
     ],
@@ -50,6 +53,12 @@ def test_no_file_and_an_empty_one_hold_no_servers(file: Path) -> None:
 def test_a_broken_file_says_what_is_wrong_with_it(file: Path, data: bytes, said: str) -> None:
     file.write_bytes(data)
     assert said in read_servers(file).problem
+
+
+def test_a_file_that_is_something_else_cannot_be_mended(file: Path) -> None:
+    file.write_text('{"mcp": {"servers": {}}}')
+    with pytest.raises(ConfigInvalid, match="no `mcpServers`, but `mcp`"):
+        mended(file)
 
 
 def test_the_list_of_servers_is_understood_and_mended_when_asked(file: Path) -> None:
@@ -83,6 +92,14 @@ def test_mending_keeps_what_is_there_already_and_what_nobody_knows(file: Path) -
         "mcpServers": {"a": {"command": "new"}, "b": {"command": "c"}},
         "inputs": [1],
     }
+
+
+def test_mending_loses_none_of_two_with_one_name_and_writes_nothing_that_is_no_entry(file: Path) -> None:
+    file.write_text(json.dumps({"servers": [{"name": "a", "command": "b"}, {"name": "a", "command": "c"}, 7]}))
+    assert list(read_servers(file).entries) == ["a", "a-2", "server-3"]
+    change = mended(file)
+    assert change is not None
+    assert json.loads(change.after) == {"mcpServers": {"a": {"command": "b"}, "a-2": {"command": "c"}}}
 
 
 def test_a_file_that_was_changed_meanwhile_is_left_alone(file: Path) -> None:

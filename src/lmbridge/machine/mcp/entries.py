@@ -155,8 +155,9 @@ def read_theirs(name: str, table: object, source: str) -> Entry:
         return _unusable(name, source, _said(error))
     others = sorted(str(key)[:64] for key in table.keys() - set(_Theirs.__struct_fields__))
     entry = Entry(name=name, source=source, ignored=tuple(others), **msgspec.structs.asdict(given))
-    if table.get("disabled") is True:
-        return replace(entry, problem="it is switched off there (`disabled`)")
+    if table.get("disabled") is True or table.get("enabled") is False:
+        which = "disabled" if table.get("disabled") is True else "enabled"
+        return replace(entry, problem=f"it is switched off there (`{which}`)")
     if "auth" in table:
         return replace(entry, problem="it wants OAuth (`auth`), which lmbridge does not do; give it a header")
     if table.get("type") == "sse" or table.get("transport") == "sse":

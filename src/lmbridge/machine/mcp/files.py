@@ -72,6 +72,8 @@ def read_servers(path: Path) -> Servers:
         return Servers(path, problem=error.reason)
     if found is None:
         return Servers(path)
+    if problem := _problem(found):
+        return Servers(path, problem=problem)
     listed = found.get("servers")
     tables, mend = _by_name(found), isinstance(listed, list | dict) and bool(listed)
     if len(tables) > MOST_SERVERS:
@@ -82,16 +84,19 @@ def read_servers(path: Path) -> Servers:
 def mended(path: Path) -> Mended | None:
     """The file in the form that LM Studio reads; None if it has it already, or is not there.
 
-    What stands under `mcpServers` already wins; fields that nobody here knows stay.
+    What stands under `mcpServers` already wins; fields that nobody here knows stay, and what is no entry goes.
 
     Raises:
         ConfigInvalid: the file cannot be read.
     """
     found = _object(path)
+    if found is not None and (problem := _problem(found)):
+        raise ConfigInvalid(str(path), problem, hint='LM Studio reads {"mcpServers": {NAME: {"command": …}}}.')
     if found is None or not read_servers(path).needs_mending:
         return None
     kept = {key: value for key, value in found.items() if key not in ("servers", "mcpServers")}
-    after = json.dumps({"mcpServers": _by_name(found), **kept}, indent=2, ensure_ascii=False) + "\n"
+    tables = {name: table for name, table in _by_name(found).items() if isinstance(table, dict)}
+    after = json.dumps({"mcpServers": tables, **kept}, indent=2, ensure_ascii=False) + "\n"
     return Mended(path, path.read_text("utf-8-sig"), after)
 
 
@@ -140,6 +145,18 @@ def _object(path: Path) -> dict[str, object] | None:
     return found
 
 
+def _problem(found: dict[str, object]) -> str:
+    """Why no servers can be read from an object; "" if they can, or it is empty."""
+    proper, listed = found.get("mcpServers", {}), found.get("servers", {})
+    if not isinstance(proper, dict | None):
+        return "its `mcpServers` is no object of servers by their names"
+    if not isinstance(listed, dict | list | None):
+        return "its `servers` is neither a list nor an object of servers"
+    if found and "mcpServers" not in found and "servers" not in found:
+        return f"it has no `mcpServers`, but `{min(found)[:40]}`"
+    return ""
+
+
 def _by_name(found: dict[str, object]) -> dict[str, object]:
     """The tables of all servers; what cannot be one has a name all the same, so that it can be told."""
     tables: dict[str, object] = {}
@@ -150,7 +167,9 @@ def _by_name(found: dict[str, object]) -> dict[str, object]:
         for number, each in enumerate(listed, 1):
             name = each.get("name") if isinstance(each, dict) else None
             table = {k: v for k, v in each.items() if k != "name"} if isinstance(each, dict) else each
-            tables.setdefault(name if isinstance(name, str) else f"server-{number}", table)
+            # One whose name another one has already is not lost.
+            wanted = name if isinstance(name, str) else f"server-{number}"
+            tables[f"{wanted}-{number}" if wanted in tables else wanted] = table
     proper = found.get("mcpServers")
     if isinstance(proper, dict):
         tables |= proper

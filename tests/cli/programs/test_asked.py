@@ -47,7 +47,7 @@ async def test_an_error_of_a_server_is_passed_on() -> None:
 async def test_where_nothing_listens_no_gateway_runs() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    with pytest.raises(NotRunning):
+    with pytest.raises(NotRunning, match=f"No gateway answers at http://127.0.0.1:{port}. "):
         await listed(f"http://127.0.0.1:{port}/v1/models", "")
 
 

@@ -175,6 +175,31 @@ def test_a_key_is_made_for_asking_alone_used_again_and_revoked(
     assert json.loads(alone("keys", "list", "--json").stdout)["keys"] == []
 
 
+def test_a_key_that_somebody_revoked_is_made_anew(
+    alone: Run, own: dict[str, str], user: Path, locked_gateway: str
+) -> None:
+    codex = ("connect", "codex", "--only", "models")
+    assert alone(*codex, "--yes", "--key", "codex", env=own).returncode == 0
+    first = (user / ".codex" / "config.toml").read_text()
+    assert alone("keys", "revoke", "codex").returncode == 0
+    # The gateway looks at its keys once a second: until then the old one is as good as ever.
+    assert any(alone(*codex, "--dry-run", env=own).returncode == 7 for _ in range(50))
+    done = alone(*codex, "--yes", "--key", "codex", env=own)
+    assert done.returncode == 0, done.stderr
+    assert (user / ".codex" / "config.toml").read_text() != first
+    assert "'codex' is revoked" in alone("disconnect", "codex", "--yes", env=own).stdout
+
+
+def test_a_dry_run_makes_no_key_not_even_one_to_be_printed(
+    alone: Run, own: dict[str, str], locked_gateway: str
+) -> None:
+    for program in ("shell", "open-webui", "codex"):
+        done = alone("connect", program, "--key", "laptop", "--dry-run", env=own)
+        assert done.returncode == 0, done.stderr
+        assert PREFIX not in done.stdout + done.stderr
+    assert json.loads(alone("keys", "list", "--json").stdout)["keys"] == []
+
+
 def test_a_key_that_was_made_in_vain_is_revoked(
     alone: Run, own: dict[str, str], user: Path, locked_gateway: str
 ) -> None:

@@ -257,10 +257,12 @@ def _with_key(work: _Work, needs_key: bool) -> None:
         return
     if not work.wishes.key:
         raise Unauthorized(f"The gateway at {work.link.url} wants an API key.", hint="--key NAME makes one.")
-    ring = KeyRing(keys_file(work.config.home))
+    if work.wishes.dry_run:
+        work.link = msgspec.structs.replace(work.link, key=NEW_KEY)
+        return
     if work.previous is not None and work.previous.key == work.wishes.key:
-        ring.revoke(work.previous.key)  # it was for this program, and is not taken any more
-    key = ring.create(work.wishes.key, scopes=("infer",))
+        revoked(work.config.home, work.previous.key)  # it was for this program, and is not taken any more
+    key = KeyRing(keys_file(work.config.home)).create(work.wishes.key, scopes=("infer",))
     work.link, work.made = msgspec.structs.replace(work.link, key=key), work.wishes.key
 
 

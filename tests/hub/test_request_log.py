@@ -51,7 +51,7 @@ def modes(path: Path) -> list[int]:
 
 async def test_a_request_is_one_line_that_holds_what_is_known_and_nothing_else(path: Path) -> None:
     log = RequestLog(path)
-    log.note(line(model="tiny", key="laptop", first_event_s=0.25))
+    log.note(line(model="tiny", key="laptop", first_event_s=0.2500001))
     log.note(line(2))
     await log.aclose()
     first, second = written(path)
@@ -79,7 +79,7 @@ async def test_a_line_is_written_soon_and_not_only_at_the_end(path: Path) -> Non
 
 
 async def test_many_lines_are_not_kept_waiting(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_log, "AT_ONCE", 100)
+    monkeypatch.setattr(request_log, "AT_ONCE", 1)
     monkeypatch.setattr(request_log, "DELAY_S", 3600)
     log = RequestLog(path)
     for number in range(4):
@@ -95,7 +95,7 @@ async def test_lines_that_come_while_others_are_written_follow_them(
     monkeypatch.setattr(request_log, "DELAY_S", 0.0)
     gate, begun, append = threading.Event(), threading.Event(), request_log._append
 
-    def slow(file: Path, lines: bytearray) -> None:
+    def slow(file: Path, lines: bytes) -> None:
         begun.set()
         gate.wait(LIMIT_S)
         append(file, lines)
@@ -168,7 +168,7 @@ async def test_a_disk_that_refuses_is_told_of_once_and_stops_nobody(
 async def test_lines_that_the_disk_does_not_take_in_time_are_counted(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(request_log, "MOST_WAITING", 100)
+    monkeypatch.setattr(request_log, "MOST_WAITING", 1)
     log = RequestLog(path)
     for number in range(5):
         log.note(line(number))

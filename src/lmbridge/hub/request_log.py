@@ -1,8 +1,8 @@
 """The log of requests: one JSON object on a line for each, without a word of prompts or answers.
 
-Who answers a request hands its line over, which costs a few microseconds: lines are collected and written by
-another thread a moment later. Files are put aside when they grow large, and the oldest is deleted, so that the log
-never takes more than a fixed part of the disk.
+Who answers a request hands its line over, which costs next to nothing: lines are collected, and another thread
+encodes and writes them a moment later. Files are put aside when they grow large, and the oldest is deleted, so
+that the log never takes more than a fixed part of the disk.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from lmbridge.hub.later import DELAY_S, Later
 
@@ -23,12 +25,14 @@ LARGEST = 8 * 2**20
 """Bytes of one file."""
 KEPT = 3
 """Files that were put aside and are kept."""
-AT_ONCE = 64 * 2**10
-"""Bytes that are written without waiting longer."""
-MOST_WAITING = 4 * 2**20
-"""Bytes that may wait while the disk does not take them; what comes then is lost, and counted."""
+AT_ONCE = 2000
+"""Lines that are written without waiting longer."""
+MOST_WAITING = 20_000
+"""Lines that may wait while the disk does not take them; what comes then is lost, and counted."""
 
 log = logging.getLogger("lmbridge.log")
+
+_NONE: Final = 0.0  # a name, as what is left out is the default itself and not what equals it
 
 
 class Line(Struct, frozen=True, omit_defaults=True):
@@ -59,13 +63,13 @@ class Line(Struct, frozen=True, omit_defaults=True):
     cached_tokens: int = 0
     completion_tokens: int = 0
     first_event_s: float | None = None
-    queued_s: float = 0.0
+    queued_s: float = _NONE
     ahead: int = 0
     cancelled: bool = False
     error: str = ""
 
 
-_encode_into = msgspec.json.Encoder().encode_into
+_encode_lines = msgspec.json.Encoder().encode_lines
 _decode = msgspec.json.Decoder(Line).decode
 
 
@@ -80,33 +84,31 @@ class RequestLog:
     def __init__(self, path: Path, *, largest: int = LARGEST, kept: int = KEPT) -> None:
         self.path = path
         self._largest, self._kept = largest, kept
-        self._later = Later(bytearray, self._begin, at_once=AT_ONCE, most=MOST_WAITING, delay_s=DELAY_S)
+        self._later = Later(list[Line], self._begin, at_once=AT_ONCE, most=MOST_WAITING, delay_s=DELAY_S)
         self._failing = False
 
     def note(self, line: Line) -> None:
         """Take a line, to be written soon. Never fails: a request must not suffer from its log."""
         later = self._later
-        if later.full():
-            return
-        waiting = later.waiting
-        _encode_into(line, waiting, -1)
-        waiting += b"\n"
-        later.more()
+        if not later.full():
+            later.waiting.append(line)
+            later.more()
 
     async def aclose(self) -> None:
         """Write what waits. Idempotent."""
         await self._later.aclose()
 
-    def _begin(self, lines: bytearray, lost: int) -> asyncio.Future[None]:
+    def _begin(self, lines: list[Line], lost: int) -> asyncio.Future[None]:
         return asyncio.get_running_loop().run_in_executor(None, self._write, lines, lost)
 
-    def _write(self, lines: bytearray, lost: int) -> None:
+    def _write(self, lines: list[Line], lost: int) -> None:
         """Append to the file, in a thread. A disk that refuses is told of once, until it takes lines again."""
         if lost:
             log.warning("%d lines of the log of requests were lost: the disk was too slow.", lost)
         try:
-            self._make_room(len(lines))
-            _append(self.path, lines)
+            encoded = _encode_lines([_rounded(line) for line in lines])
+            self._make_room(len(encoded))
+            _append(self.path, encoded)
             self._failing = False
         except OSError as error:
             if not self._failing:
@@ -126,7 +128,18 @@ class RequestLog:
                     older.replace(_numbered(self.path, number))
 
 
-def _append(path: Path, lines: bytearray) -> None:
+def _rounded(line: Line) -> Line:
+    """Its times in whole microseconds: more digits tell nobody anything and take room."""
+    first = line.first_event_s
+    return replace(
+        line,
+        total_s=round(line.total_s, 6),
+        queued_s=round(line.queued_s, 6) or _NONE,
+        first_event_s=None if first is None else round(first, 6),
+    )
+
+
+def _append(path: Path, lines: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:

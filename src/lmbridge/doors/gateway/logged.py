@@ -20,7 +20,7 @@ def line_of(request: Request, began: float) -> Line:
         began: `time.perf_counter()` when it came.
     """
     turn, door = request.turn, request.family.name
-    now, total_s = datetime.now(UTC), round(perf_counter() - began, 6)
+    now, total_s = datetime.now(UTC), perf_counter() - began
     if turn is None:
         return Line(
             now,
@@ -34,7 +34,7 @@ def line_of(request: Request, began: float) -> Line:
             cancelled=not request.status,
             error=request.error,
         )
-    tally, first = turn.tally, turn.first_event_s
+    tally = turn.tally
     return Line(
         now,
         request.method,
@@ -49,8 +49,8 @@ def line_of(request: Request, began: float) -> Line:
         turn.prompt_tokens,
         turn.cached_tokens,
         turn.completion_tokens,
-        None if first is None else round(first, 6),
-        round(turn.waited_s, 6),
+        turn.first_event_s,
+        turn.waited_s,
         turn.ahead,
         turn.cancelled and not request.error,
         request.error,

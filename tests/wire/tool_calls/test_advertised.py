@@ -59,3 +59,31 @@ def test_no_arguments_are_an_empty_object_for_who_needs_none() -> None:
 def test_arguments_that_were_cut_off_are_not_completed() -> None:
     assert TOOLS.mended("weather", '{"city": "Bern"', cut=True) == '{"city": "Bern"'
     assert TOOLS.mended("weather", '{"city": "Bern"') == '{"city": "Bern"}'
+
+
+def test_arguments_without_json_become_what_the_tool_takes() -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "text": {"type": "string"},
+            "count": {"type": "integer"},
+            "tags": {"type": "array", "items": {"$ref": "#/$defs/tag"}},
+            "free": {},
+        },
+        "$defs": {"tag": {"type": "string"}},
+    }
+    tools = Advertised([Tool("t", parameters=schema), Tool("odd", parameters={"type": "robot"})])
+    given = {"text": "5", "count": " 5\n", "tags": "['a', 'b']", "free": "5", "more": "{}"}
+    assert tools.typed("t", given) == {"text": "5", "count": 5, "tags": ["a", "b"], "free": "5", "more": "{}"}
+    assert tools.typed("t", {"count": "many"}) == {"count": "many"}
+    assert tools.typed("odd", {"count": "5"}) == {"count": "5"}
+
+
+def test_the_beginning_of_a_name_is_known() -> None:
+    tools = Advertised([Tool("weather")])
+    assert [tools.some_begin_with(name) for name in ("", "wea", "weather", "weathers")] == [
+        True,
+        True,
+        True,
+        False,
+    ]

@@ -90,3 +90,11 @@ def test_what_does_not_end_is_not_waited_for(text: str) -> None:
     assert len(passed) < 10
     assert prefix.faulty
     assert prefix.whole == text
+
+
+@pytest.mark.parametrize("text", ['[{"a": 1}, [2], "x"]', "[]", '{"a": [1]}'])
+def test_a_list_may_be_read_as_well_where_that_was_said(text: str) -> None:
+    prefix = JSONPrefix("value")
+    assert "".join(map(prefix.feed, f"{text} more")) == text
+    assert (prefix.complete, prefix.rest) == (True, " more")
+    assert not JSONPrefix().feed("[]")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
 
 from lmbridge.core.json_schema import SchemaInvalid, check_schema, problems
 from lmbridge.core.messages import Tool
-from lmbridge.wire.tool_calls.mend import Unmendable, is_json, mended
+from lmbridge.wire.tool_calls.mend import Unmendable, decode_loosely, is_json, mended
+
+_OF_VALUES: Final = ("properties", "$defs", "definitions")
+"""What a schema says of single arguments."""
 
 
 class Advertised:
@@ -28,6 +32,10 @@ class Advertised:
     def __contains__(self, name: str) -> bool:
         return name in self._schemas
 
+    def some_begin_with(self, beginning: str) -> bool:
+        """Whether a tool's name begins so."""
+        return any(name.startswith(beginning) for name in self._schemas)
+
     def takes(self, name: str, arguments: object) -> bool:
         """Whether *arguments* are an object that follows the schema of the tool of that name.
 
@@ -36,6 +44,15 @@ class Advertised:
         if name not in self._schemas or not isinstance(arguments, dict) or not self._checkable(name):
             return False
         return not any(True for _ in problems(arguments, self._schemas[name]))
+
+    def typed(self, name: str, texts: Mapping[str, str]) -> dict[str, object]:
+        """Arguments that were written without JSON: each as the text it is if the tool takes that there, else as
+        the JSON value that it is.
+        """
+        shape: dict[str, object] = {}
+        if self._checkable(name):
+            shape = {key: value for key, value in self._schemas[name].items() if key in _OF_VALUES}
+        return {key: _typed(key, text, shape) for key, text in texts.items()}
 
     def _checkable(self, name: str) -> bool:
         if name not in self._usable:
@@ -61,3 +78,12 @@ class Advertised:
         except Unmendable:
             return arguments
         return ours if self.takes(name, msgspec.json.decode(ours)) else arguments
+
+
+def _typed(key: str, text: str, shape: Mapping[str, object]) -> object:
+    if not any(True for _ in problems({key: text}, shape)):
+        return text
+    try:
+        return decode_loosely(text.strip())
+    except Unmendable:
+        return text

@@ -16,7 +16,8 @@ from lmbridge.core.events import Event, Finished, Started, TextDelta, ToolCallDe
 from lmbridge.core.messages import Tool
 from lmbridge.core.requests import NamedTool, ToolChoice
 from lmbridge.wire.tool_calls.advertised import Advertised
-from lmbridge.wire.tool_calls.leaks import Leaked, Leaks, Piece
+from lmbridge.wire.tool_calls.forms import Leaked
+from lmbridge.wire.tool_calls.leaks import Leaks, Piece
 from lmbridge.wire.tool_calls.prefix import JSONPrefix
 
 _CUT: Final = "length"

@@ -1,10 +1,9 @@
 """Calls that a model wrote into its text, because its runtime did not recognise them.
 
-Three forms are known: `<tool_call>{…}</tool_call>` (Hermes, Qwen), `[TOOL_REQUEST]{…}[END_TOOL_REQUEST]` (what
-LM Studio teaches models without a form of their own), and an answer that is nothing but the object, bare or in
-a fence of Markdown. Each becomes a call only if it names a tool of the request and its arguments follow the
-schema: whoever can put words into a prompt must not be able to have something called that nobody offered.
-Everything else stays the text it was, and so does an example inside of a block of code.
+The forms are those of `forms`: between marks, and an answer that is nothing but calls, bare or in a fence of
+Markdown. Each becomes a call only if it names a tool of the request and its arguments follow the schema: whoever
+can put words into a prompt must not be able to have something called that nobody offered. Everything else stays
+the text it was, and so does an example inside of a block of code or behind a backtick.
 """
 
 from __future__ import annotations
@@ -12,35 +11,22 @@ from __future__ import annotations
 import re
 from typing import Final, TypeAlias
 
-import msgspec
-from msgspec import Struct
-
 from lmbridge.wire.tool_calls.advertised import Advertised
-from lmbridge.wire.tool_calls.mend import Unmendable, decode_loosely
+from lmbridge.wire.tool_calls.forms import MARKS, Leaked, begins_call, may_be_call, read_calls
 from lmbridge.wire.tool_calls.prefix import JSONPrefix
 
-MARKS: Final = {"<tool_call>": "</tool_call>", "[TOOL_REQUEST]": "[END_TOOL_REQUEST]"}
 MAX_HELD: Final = 2**16
 """Characters that are kept back at most, in the hope that they are a call."""
 _HEAD: Final = 400
 """Characters at whose end it must be clear how a call begins."""
 
-_LONGEST: Final = max(map(len, MARKS)) - 1
-_OPENING: Final = re.compile("|".join(map(re.escape, MARKS)))
+_STRAY: Final = "</tool_call>"
+"""Follows a call of Qwen3-Coder that began without its `<tool_call>`."""
+_KNOWN: Final = (*MARKS, _STRAY)
+_LONGEST: Final = max(map(len, _KNOWN)) - 1
+_OPENING: Final = re.compile("|".join(map(re.escape, _KNOWN)))
 _FENCE: Final = "```"
 _LABELS: Final = ("", "json", "tool_call", "tool_code", "tool_request")
-_KEYS: Final = ("name", "arguments", "parameters", "type", "function", "id")
-"""With which a call can begin."""
-_NAMED: Final = re.compile(r"\{\s*[\"']name[\"']\s*:\s*[\"']([^\"'\\]*)[\"']")
-
-
-class Leaked(Struct, frozen=True):
-    """A call that was found in the text."""
-
-    name: str
-    arguments: str
-
-
 Piece: TypeAlias = str | Leaked
 
 
@@ -56,10 +42,11 @@ class Leaks:
     def __init__(self, tools: Advertised, *, bare: bool = True) -> None:
         self._tools = tools
         self._held = ""
-        self._closing = ""  # what ends the call that is being read, "" outside of one
-        self._opening = ""
+        self._mark = ""  # what began the call that is being read, "" outside of one
+        self._opening = ""  # the same with the space before it
         self._begun = not bare  # whether it is decided that the answer is no bare call
         self._object: JSONPrefix | None = None
+        self._headed = False  # whether its beginning is known to be that of a call
         self._said = False
         self._trim = False  # the space after a call
         self._fences = 0  # begun and ended
@@ -73,7 +60,7 @@ class Leaks:
                 return []
             self._begun = True
         pieces: list[Piece] = []
-        while self._inside(pieces) if self._closing else self._outside(pieces):
+        while self._inside(pieces) if self._mark else self._outside(pieces):
             pass
         return pieces
 
@@ -83,31 +70,32 @@ class Leaks:
         found: list[Piece] = []
         if not self._begun:
             found = self._calls(_unfenced(held))
-        elif self._closing:  # what ends a call is often taken for the end of the answer
+        elif self._mark:  # what ends a call is often taken for the end of the answer
             found = self._calls(held)
             held = self._opening + held
-        self._begun, self._closing = True, ""
+        self._begun, self._mark = True, ""
         return found or self._texts(held)
 
     # -- a call without marks ---------------------------------------------------------------------
 
     def _may_be_bare(self, text: str) -> bool:
-        """Whether all that was said so far may be one call and nothing else."""
+        """Whether all that was said so far may be calls and nothing else."""
         if self._object is None:
             body = _body(self._held)
-            if body is None or not _begins_call(body):
+            if body is None or len(self._held) - len(body) > _HEAD or not begins_call(body[:_HEAD], self._tools):
                 return False
-            if not body.startswith("{"):
-                return len(self._held) <= _HEAD
-            self._object, text = JSONPrefix(), body
+            if not body:
+                return True
+            self._object, text = JSONPrefix("value"), body
         self._object.feed(text)
         if self._object.complete and self._object.rest.strip("`\r\n\t "):
             return False
-        if self._object.size > _HEAD:
-            return self._object.size <= MAX_HELD
-        body = self._object.whole
-        named = _NAMED.match(body)
-        return _begins_call(body) and (named is None or named[1] in self._tools)
+        if not self._headed:
+            head = self._object.whole[:_HEAD]
+            self._headed = len(head) == _HEAD
+            if not begins_call(head, self._tools):
+                return False
+        return self._object.size <= MAX_HELD
 
     # -- calls between marks ----------------------------------------------------------------------
 
@@ -123,34 +111,40 @@ class Leaks:
             return False
         before = self._held[: found.start()]
         self._held = self._held[found.end() :]
-        self._opening, self._closing = found[0], MARKS[found[0]]
-        if before.strip() or self._said:
+        if found[0] == _STRAY or (self._tail + before).endswith("`"):
+            dropped = self._trim and not before.strip()
+            pieces += [] if dropped else self._texts(before + found[0])
+            return True
+        self._mark = self._opening = found[0]
+        if before.strip() or self._said or len(before) > _HEAD:
             pieces += self._texts(before)
         else:  # no more than space around a call, if it is one
             self._opening = before + self._opening
         return True
 
     def _inside(self, pieces: list[Piece]) -> bool:
-        """Read on in what may be a call; whether it is decided."""
-        body = self._held.lstrip()
-        within, closing, rest = self._held.partition(self._closing)
-        if not closing:
-            if (not body or body[0] == "{") and len(body) <= MAX_HELD and not self._fences % 2:
-                return False
-            if len(body) <= MAX_HELD:  # no call, only its mark
-                within, rest = "", self._held
-        calls = [] if self._fences % 2 else self._calls(within)
+        """Read on in what may be a call; whether it is decided.
+
+        It is decided by what stands there, and not by how much of it is there already.
+        """
+        ending = MARKS[self._mark]
+        end = self._held.find(ending, 0, MAX_HELD + len(ending)) if ending else -1
+        within, closing = (self._held, "") if end < 0 else (self._held[:end], ending)
+        if self._fences % 2 or not may_be_call(self._mark, within[:_HEAD], self._tools):
+            within, closing = "", ""  # no call, only its mark
+        elif end < 0 and len(within) <= MAX_HELD + len(ending):
+            return False
+        within = within[:MAX_HELD]
+        calls = self._calls(within + closing) if closing else []
         pieces += calls or self._texts(self._opening + within + closing)
-        self._held, self._closing = rest, ""
+        self._held, self._mark = self._held[len(within) + len(closing) :], ""
         return True
 
     def _calls(self, text: str) -> list[Piece]:
-        """The call that *text* is, if it is one."""
-        call = read_call(text, self._tools)
-        if call is None:
-            return []
-        self._trim = True
-        return [call]
+        """The calls that *text* is, if it is nothing else."""
+        calls = read_calls(self._mark, text, self._tools)
+        self._trim = self._trim or bool(calls)
+        return [*calls]
 
     def _texts(self, text: str) -> list[Piece]:
         """*text* less the space after a call."""
@@ -166,29 +160,6 @@ class Leaks:
         else:
             self._tail = ""
         return [text]
-
-
-def read_call(text: str, tools: Advertised) -> Leaked | None:
-    """The call that *text* is: `{"name": …, "arguments": {…}}`, or the same as OpenAI writes it."""
-    try:
-        value = decode_loosely(text.strip())
-    except Unmendable:
-        return None
-    if isinstance(value, dict) and isinstance(value.get("function"), dict):
-        value = value["function"]
-    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
-        return None
-    given = [value[key] for key in ("arguments", "parameters") if key in value]
-    if len(given) != 1:
-        return None
-    arguments = given[0]
-    if isinstance(arguments, str):
-        try:
-            arguments = decode_loosely(arguments)
-        except Unmendable:
-            return None
-    name = value["name"]
-    return Leaked(name, msgspec.json.encode(arguments).decode()) if tools.takes(name, arguments) else None
 
 
 def _body(text: str) -> str | None:
@@ -207,22 +178,12 @@ def _unfenced(text: str) -> str:
     return (body or "").rstrip().removesuffix(_FENCE)
 
 
-def _begins_call(body: str) -> bool:
-    """Whether an object may follow that begins as calls do."""
-    if not body.startswith("{"):
-        return not body
-    name = body[1:].lstrip()
-    if not name:
-        return True
-    return name[0] in "\"'" and any((key + name[0]).startswith(name[1 : len(key) + 2]) for key in _KEYS)
-
-
 def _beginning(text: str) -> int:
     """How many characters at the end of *text* may be the beginning of a mark."""
     end = text[-_LONGEST:]
     if "<" not in end and "[" not in end:  # nearly always
         return 0
     for at in range(len(end)):
-        if any(mark.startswith(end[at:]) for mark in MARKS):
+        if any(mark.startswith(end[at:]) for mark in _KNOWN):
             return len(end) - at
     return 0

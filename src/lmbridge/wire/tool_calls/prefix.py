@@ -25,6 +25,9 @@ _LONGEST_ESCAPE: Final = 6
 class JSONPrefix:
     """Feed it every piece; it gives back what is certain.
 
+    Args:
+        begin: a "value" may be a list as well.
+
     Attributes:
         size: characters that were fed. passed: how many of them were given back.
         faulty: something is wrong with it, so that nothing more is given back.
@@ -32,7 +35,7 @@ class JSONPrefix:
 
     __slots__ = ("_at", "_left", "_named", "_open", "_pieces", "_state", "faulty", "passed", "size")
 
-    def __init__(self) -> None:
+    def __init__(self, begin: Literal["object", "value"] = "object") -> None:
         self._pieces: list[str] = []
         self._left = ""  # what was not given back yet
         self._at = 0  # where its next token begins
@@ -40,7 +43,7 @@ class JSONPrefix:
         self.faulty = False
         self._named = False  # whether the text being read is the name of a member
         self._open: list[str] = []
-        self._state: _State = "object"
+        self._state: _State = begin
 
     @property
     def whole(self) -> str:

@@ -49,6 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     offer = Offer("openai_mcp_server", "Models", __version__, INSTRUCTIONS, manage)
     try:
         need_mcp()
+        if sys.stdin is not None and sys.stdin.isatty():
+            from lmbridge.cli.mcp.serving import tell_a_person
+
+            tell_a_person("python -m openai_mcp_server")
         pipe = open_pipe(offer)
         pipe.wait_for_first()
         from lmbridge.cli.mcp.serving import run

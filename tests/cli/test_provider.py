@@ -84,3 +84,9 @@ def test_the_tab_key_completes_the_names_of_the_providers(home: Path) -> None:
         asked, env=environment(home, **words), capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert {"plain,embedded", "plain,fake"} <= set(done.stdout.split(os.linesep))
+
+
+def test_a_provider_that_is_disabled_is_told_with_what_brings_it_back(run: Run) -> None:
+    done = run("ls", "--provider", "lmstudio")
+    assert (done.returncode, "is disabled" in done.stderr) == (2, True)
+    assert "`lmbridge providers enable lmstudio`" in done.stderr

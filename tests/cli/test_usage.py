@@ -142,6 +142,14 @@ def test_all_is_forgotten_if_that_is_really_wanted(alone: Run, used: Path) -> No
     assert json.loads(alone("usage", "--clear", "--yes", "--json").stdout) == {"deleted": 0}
 
 
+def test_leaving_the_question_leaves_its_line_too(home: Path, used: Path) -> None:
+    with Terminal(home, "usage", "--clear") as terminal:
+        terminal.wait_for("Go on? [y/N]:")
+        terminal.type("\x03")
+        assert terminal.wait_for_end() == 130
+        assert terminal.text.endswith("\n")
+
+
 def test_a_file_that_is_no_ledger_is_told(alone: Run, home: Path) -> None:
     (home / "usage.db").write_text("something else" * 100)
     told = alone("usage")

@@ -138,3 +138,17 @@ def test_the_manifest_is_an_entry_without_the_key(tmp_path: Path) -> None:
 def test_a_host_that_is_gone_already_is_no_error(tmp_path: Path) -> None:
     done = run(tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="terminals are made otherwise there")
+def test_a_person_who_types_it_is_told_what_it_waits_for(tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "openai_mcp_server"]
+    with subprocess.Popen(
+        command, env=environment(tmp_path), stdin=theirs, stderr=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stderr is not None
+        assert "`python -m openai_mcp_server --manifest` prints the entry" in server.stderr.readline()
+        server.terminate()
+    os.close(ours)
+    os.close(theirs)

@@ -161,7 +161,7 @@ class _Column(Struct, frozen=True):
 COLUMNS: Final = (
     _Column("TIME", 8, 11),
     _Column("STATUS", 6, 6),
-    _Column("REQUEST", 16, 28),
+    _Column("REQUEST", 16, 36),
     _Column("MODEL", 16, 32),
     _Column("TOKENS", 9, 16, right=True),
     _Column("FIRST", 7, 8, right=True),

@@ -47,8 +47,9 @@ async def check_provider(hub: AnyHub, provider: str) -> None:
     """Make sure that there is such a provider; "" stands for all of them.
 
     Raises:
-        InvalidRequest: naming those that there are.
+        InvalidRequest: naming those that there are, or what brings it back.
     """
+    from lmbridge.config import load_config
     from lmbridge.core.errors import InvalidRequest
 
     if not provider or any(model.provider == provider for model in await hub.models()):
@@ -56,6 +57,9 @@ async def check_provider(hub: AnyHub, provider: str) -> None:
     known = [state.provider for state in await hub.probe()]
     if provider in known:
         return
+    if provider in load_config().disabled:
+        hint = f"`lmbridge providers enable {provider}` brings it back; a gateway that runs must begin anew."
+        raise InvalidRequest(f"The provider {provider!r} is disabled.", hint=hint, param="provider")
     near = get_close_matches(provider, known, n=1)
     meant = f"Did you mean {near[0]!r}? " if near else ""
     raise InvalidRequest(

@@ -222,7 +222,11 @@ def confirmed(question: str) -> bool:
     """
     if not is_terminal(sys.stdin):
         raise click.UsageError(f"{question} Nobody can be asked here; --yes says so.")
-    return click.confirm(question, err=True)
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        note()  # what comes next does not belong into the line of the question
+        raise
 
 
 def usage(error: click.UsageError) -> int:
@@ -234,7 +238,7 @@ def usage(error: click.UsageError) -> int:
 def usage_error(error: click.ClickException, *, as_json: bool) -> int:
     """Tell what is wrong with the arguments; returns the exit code."""
     context = error.ctx if isinstance(error, click.UsageError) else None
-    hint = f"`{context.command_path} --help` shows how it is used." if context else ""
+    hint = f"`{context.command_path if context else 'lmbridge'} --help` shows how it is used."
     _tell("invalid_request", error.format_message(), hint, as_json=as_json)
     return USAGE
 

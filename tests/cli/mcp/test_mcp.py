@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -66,3 +67,14 @@ def test_a_wider_bind_without_a_key_is_refused(tmp_path: Path) -> None:
 def test_commands_beside_it_are_listed_and_a_wrong_one_is_told(tmp_path: Path) -> None:
     assert "servers" in run(tmp_path, "--help").stdout
     assert run(tmp_path, "nonsense").returncode == 2
+
+
+def test_over_http_it_is_ended_by_ctrl_c_and_that_is_no_error(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "lmbridge", "mcp", "--http", "--port", "0", "--no-gateway"]
+    env = {**os.environ, "LMBRIDGE_HOME": str(tmp_path)}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert "MCP is served at" in server.stdout.readline()
+        server.send_signal(signal.SIGINT)
+        said, complained = server.communicate(timeout=30)
+    assert (server.returncode, said, complained) == (0, "Stopped.\n", "")

@@ -39,7 +39,7 @@ def over_stdio(offer: Offer, follow: Callable[[], Following]) -> None:
     """
     need_mcp()
     if sys.stdin is not None and sys.stdin.isatty():
-        _tell_a_person()
+        tell_a_person("lmbridge mcp")
     run(open_pipe(offer), offer, follow)
 
 
@@ -68,9 +68,12 @@ def over_http(offer: Offer, config: Config, settings: GatewayConfig, follow: Cal
     """Serve every host that comes, until Ctrl-C."""
     need_mcp()
     _log_to_stderr()
-    from lmbridge.cli import ending
+    from lmbridge.cli import ending, render
 
-    ending.run(_listen(offer, config, settings, follow))
+    try:
+        ending.run(_listen(offer, config, settings, follow))
+    except KeyboardInterrupt:  # it is meant to be ended so, as `lmbridge serve` is
+        render.line("\rStopped." if render.is_terminal(sys.stdout) else "Stopped.")
 
 
 async def _listen(offer: Offer, config: Config, settings: GatewayConfig, follow: Callable[[], Following]) -> None:
@@ -102,10 +105,11 @@ async def _listen(offer: Offer, config: Config, settings: GatewayConfig, follow:
         )
 
 
-def _tell_a_person() -> None:
+def tell_a_person(command: str) -> None:
+    """Say what *command* waits for: who typed it would see nothing."""
     from lmbridge.cli import render
 
-    render.note("An MCP host starts this and talks with it; `lmbridge mcp --manifest` prints the entry for one.")
+    render.note(f"An MCP host starts this and talks with it; `{command} --manifest` prints the entry for one.")
     render.note("Ctrl-C ends it.")
 
 

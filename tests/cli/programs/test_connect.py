@@ -147,6 +147,19 @@ def test_a_person_is_asked_and_may_say_no(home: Path, own: dict[str, str], user:
     assert (user / ".cursor" / "mcp.json").exists()
 
 
+@pytest.mark.parametrize("keys", ["\x03", "\x04"], ids=["ctrl-c", "ctrl-d"])
+def test_who_goes_away_at_the_question_leaves_everything_as_it_was(
+    home: Path, own: dict[str, str], user: Path, keys: str
+) -> None:
+    with Terminal(home, "connect", "cursor", **own) as terminal:
+        terminal.wait_for("Write this into Cursor's settings? [y/N]:")
+        terminal.type(keys)
+        assert terminal.wait_for_end() == 130
+        assert "Traceback" not in terminal.text
+    assert not (user / ".cursor").exists()
+    assert not (home / "connections.json").exists()
+
+
 def test_where_nobody_can_be_asked_the_option_is_named(alone: Run, own: dict[str, str], user: Path) -> None:
     done = alone("connect", "cursor", env=own)
     assert done.returncode == 2

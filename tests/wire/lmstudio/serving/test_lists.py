@@ -115,6 +115,7 @@ def test_the_older_list_has_kinds_and_states_of_its_own() -> None:
     assert not {"capabilities", "loaded_context_length"} & set(embedding)
     assert (vision["type"], vision["capabilities"]) == ("vlm", [])
     assert bare["loaded_context_length"] == 0
+    assert {each["compatibility_type"] for each in told["data"]} == {"gguf"}
 
 
 def test_our_own_client_reads_both_lists() -> None:

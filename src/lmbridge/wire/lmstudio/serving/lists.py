@@ -178,7 +178,9 @@ def _older(each: Listed) -> OlderModel:
         type="embeddings" if model.kind == "embedding" else "vlm" if model.vision else "llm",
         publisher=publisher(each),
         arch=model.architecture,
-        compatibility_type=format_of(model),
+        # Here it is one of two words, and clients read no list with another: Zed is one.
+        # https://github.com/zed-industries/zed/blob/main/crates/lmstudio/src/lmstudio.rs (`CompatibilityType`)
+        compatibility_type=format_of(model) or "gguf",
         quantization=model.quantization,
         state=_state(each),
         max_context_length=model.context_length or 0,

@@ -14,7 +14,7 @@ from lmbridge.core.tools import Toolbox
 from lmbridge.machine.mcp.entries import Entry
 from lmbridge.machine.processes import exists
 from lmbridge.tools.mcp import box as module
-from lmbridge.tools.mcp import extra
+from lmbridge.tools.mcp import extra, lists
 from lmbridge.tools.mcp.box import MCPBox
 from lmbridge.tools.mcp.rules import Rules
 
@@ -237,7 +237,7 @@ async def test_too_many_tools_are_refused_and_the_setting_that_helps_is_named(
 
 
 async def test_a_tool_with_a_schema_without_end_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_SCHEMA", 100)
+    monkeypatch.setattr(lists, "MOST_SCHEMA", 100)
     async with box_of(entry()) as box:
         assert "add" not in {tool.name for tool in await box.tools()}
         assert "KiB" in box.left_out["add"]

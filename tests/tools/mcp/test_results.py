@@ -60,7 +60,7 @@ def test_resources_inside_of_results_are_shown_or_named() -> None:
 
 def test_too_much_text_is_cut_off_over_all_parts_together() -> None:
     result = of_call(CallToolResult(content=[TextContent(text="abc"), TextContent(text="defg")]), most_text=5)
-    assert result.text == "abc\nde\n\n[2 more characters are cut off]"
+    assert result.text == "abc\nd\n\n[3 more characters are cut off]"
 
 
 def test_a_resource_may_be_a_picture_and_a_prompt_is_a_conversation() -> None:

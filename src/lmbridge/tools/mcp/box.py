@@ -12,9 +12,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Self, TypeVar, cast
 
-import msgspec
 from msgspec import Struct
 
 from lmbridge.core.depth import META, depth
@@ -24,25 +23,30 @@ from lmbridge.core.tools import ToolProgress, ToolResult
 from lmbridge.machine.mcp.entries import Entry, Policy
 from lmbridge.tools.mcp.connection import MOST_WORDS, Connection
 from lmbridge.tools.mcp.extra import need_mcp
+from lmbridge.tools.mcp.lists import (
+    FORGOTTEN,
+    MOST_DESCRIPTION,
+    Endless,
+    Listed,
+    all_tools,
+    is_lost,
+    pages,
+    shown,
+    sorted_out,
+)
 from lmbridge.tools.mcp.names import accepted
 from lmbridge.tools.mcp.results import of_call, of_prompt, of_resource
 from lmbridge.tools.mcp.rules import PROMPT, READ, Rules
 
 if TYPE_CHECKING:
     import mcp_types
-    from mcp import Client, MCPError
+    from mcp import Client
     from mcp.shared.dispatcher import ProgressFnT
 
     from lmbridge.tools.mcp.http import Guard
 
 MOST_TOOLS: Final = 128
 """Tools of one server: OpenAI's API takes no more in a request, and small models lose their way far sooner."""
-MOST_PAGES: Final = 50
-MOST_LISTED: Final = 2_000
-MOST_DESCRIPTION: Final = 4_096
-MOST_SCHEMA: Final = 64 * 1024
-"""Bytes of one tool's schema."""
-
 _URI: Final[dict[str, object]] = {"type": "object", "properties": {"uri": {"type": "string"}}, "required": ["uri"]}
 RESOURCE_TOOLS: Final = (
     Tool(
@@ -54,10 +58,6 @@ RESOURCE_TOOLS: Final = (
 )
 """Added to the tools of a server that has resources."""
 
-FORGOTTEN: Final = "Session terminated"
-"""What the package says when a server over HTTP does not know us any more: it has done nothing then."""
-CLOSED: Final = ("Connection closed", "SSE stream")
-"""How the package begins to say that a connection is over."""
 AFTER_S: Final = 5.0
 """Seconds that the package gets to give a call up by itself, which tells the server, too."""
 
@@ -74,13 +74,6 @@ class Described(Struct, frozen=True):
     name: str
     description: str = ""
     arguments: tuple[str, ...] = ()
-
-
-class _Listed(NamedTuple):
-    """What a server says that it has."""
-
-    tools: list[mcp_types.Tool]
-    has_resources: bool
 
 
 class _Gone(Exception):
@@ -114,7 +107,7 @@ class MCPBox:
         self.left_out: dict[str, str] = {}
         self._connection: Connection | None = None
         self._opening = asyncio.Lock()
-        self._listed: _Listed | None = None
+        self._listed: Listed | None = None
         self._names: dict[str, str] = {}
         self._own: dict[str, Tool] = {}
         self._closed = False
@@ -137,7 +130,7 @@ class MCPBox:
         """
         connection = self._connection
         if self._listed is None or connection is None or connection.over or not connection.tells:
-            self._listed = await self._asked(_all_tools)
+            self._listed = await self._asked(all_tools)
         return self._offered(self._listed)
 
     async def call(
@@ -203,7 +196,7 @@ class MCPBox:
         async def read(client: Client) -> ToolResult:
             return of_resource(await client.read_resource(uri))
 
-        return await self._asked(read)
+        return await self._asked(read, may_refuse=True)
 
     async def prompts(self) -> tuple[Described, ...]:
         """The prompts that the server offers; none where it has none.
@@ -226,7 +219,7 @@ class MCPBox:
         async def get(client: Client) -> tuple[Message, ...]:
             return of_prompt(await client.get_prompt(name, dict(arguments or {})))
 
-        return await self._asked(get)
+        return await self._asked(get, may_refuse=True)
 
     def _forbidden(self, what: str, tool: str) -> ToolServerNotAllowed:
         hint = f"`lmbridge mcp servers allow {self.name} {tool}` allows it, if its `allowed_tools` do."
@@ -261,21 +254,28 @@ class MCPBox:
         ask: Callable[[Client], Awaitable[T]],
         limit: float | None = None,
         lost: Callable[[Connection], T] | None = None,
+        *,
+        may_refuse: bool = False,
     ) -> T:
         """What the server answers; a connection that is found gone is made anew once.
 
         Args:
             limit: seconds; default those of its start.
             lost: what it is when the connection is lost in the middle; default an error.
+            may_refuse: that the server refuses is then the fault of who asks, and not the server's.
         """
         limit = limit or self._entry.start_timeout_s
         try:
-            return await self._ask_once(ask, limit, lost)
+            return await self._ask_once(ask, limit, lost, may_refuse)
         except _Gone:
-            return await self._ask_once(ask, limit, lost)
+            return await self._ask_once(ask, limit, lost, may_refuse)
 
     async def _ask_once(
-        self, ask: Callable[[Client], Awaitable[T]], limit: float, lost: Callable[[Connection], T] | None
+        self,
+        ask: Callable[[Client], Awaitable[T]],
+        limit: float,
+        lost: Callable[[Connection], T] | None,
+        may_refuse: bool,
     ) -> T:
         from mcp import MCPError
         from pydantic import ValidationError
@@ -288,8 +288,11 @@ class MCPBox:
             if error.message == FORGOTTEN:
                 await self._drop_if(connection)
                 raise _Gone from error
-            if not _is_lost(error):
-                raise InvalidRequest(f"The MCP server {self.name!r} said: {error.message[:MOST_WORDS]}") from error
+            if not is_lost(error):
+                said = error.message[:MOST_WORDS]
+                if may_refuse:
+                    raise InvalidRequest(f"The MCP server {self.name!r} said: {said}") from error
+                raise ToolServerUnavailable(self.name, f"it said {said!r}") from error
             await connection.ended()
             await self._drop_if(connection)
             if lost is not None:
@@ -297,6 +300,8 @@ class MCPBox:
             raise ToolServerUnavailable(self.name, connection.why()) from error
         except TimeoutError as error:
             raise ToolServerUnavailable(self.name, f"it did not answer within {limit:g} s") from error
+        except Endless as error:
+            raise ToolServerUnavailable(self.name, str(error)) from error
         except (ValidationError, RuntimeError, ValueError) as error:
             raise ToolServerUnavailable(self.name, f"it sent what is no MCP ({type(error).__name__})") from error
 
@@ -334,7 +339,7 @@ class MCPBox:
             )
             return of_call(result)
         except MCPError as error:
-            if _is_lost(error):
+            if is_lost(error):
                 raise
             if error.code == REQUEST_TIMEOUT:
                 return ToolResult(f"{name} did not answer within {limit:g} s; the call was given up.", True)
@@ -354,21 +359,22 @@ class MCPBox:
         try:
             return of_resource(await client.read_resource(str(arguments.get("uri", ""))))
         except MCPError as error:
-            if _is_lost(error):
+            if is_lost(error):
                 raise
             return ToolResult(f"It cannot be read: {error.message[:MOST_WORDS]}", is_error=True)
 
     # ---- lists
 
-    def _offered(self, listed: _Listed) -> tuple[Tool, ...]:
+    def _offered(self, listed: Listed) -> tuple[Tool, ...]:
         """Those that the rules allow now: what the user answers meanwhile counts at once."""
-        offered, self.left_out = _sorted_out(listed.tools, self.rules)
+        offered, left_out = sorted_out(listed.tools, self.rules)
+        self.left_out = {**(self._connection.unusable if self._connection else {}), **left_out}
         if len(offered) > MOST_TOOLS:
             hint = "Name those that are wanted in its `allowed_tools`."
             reason = f"it has {len(offered)} tools, and {MOST_TOOLS} are the most"
             raise ToolServerUnavailable(self.name, reason, hint=hint)
         self._names = accepted(offered)
-        made = [_tool(name, offered[real]) for name, real in self._names.items()]
+        made = [shown(name, offered[real]) for name, real in self._names.items()]
         own = RESOURCE_TOOLS if listed.has_resources else ()
         self._own = {
             tool.name: tool for tool in own if tool.name not in self._names and not self.rules.why_not(tool.name)
@@ -378,7 +384,7 @@ class MCPBox:
     async def _list_resources(self, client: Client) -> tuple[Described, ...]:
         if client.server_capabilities.resources is None:
             return ()
-        found = await _pages(lambda cursor: client.list_resources(cursor=cursor), lambda page: page.resources)
+        found = await pages(lambda cursor: client.list_resources(cursor=cursor), lambda page: page.resources)
         return tuple(
             Described(each.uri[:2000], (each.description or each.title or each.name)[:MOST_DESCRIPTION])
             for each in found
@@ -387,7 +393,7 @@ class MCPBox:
     async def _list_prompts(self, client: Client) -> tuple[Described, ...]:
         if client.server_capabilities.prompts is None:
             return ()
-        found = await _pages(lambda cursor: client.list_prompts(cursor=cursor), lambda page: page.prompts)
+        found = await pages(lambda cursor: client.list_prompts(cursor=cursor), lambda page: page.prompts)
         return tuple(
             Described(
                 each.name,
@@ -396,79 +402,6 @@ class MCPBox:
             )
             for each in found
         )
-
-
-def _is_lost(error: MCPError) -> bool:
-    """Whether the connection is no more, and not only this question."""
-    from mcp_types import CONNECTION_CLOSED
-
-    # Servers use the same number for errors of their own, so the package's words have to do.
-    closed = error.code == CONNECTION_CLOSED and error.message.startswith(CLOSED)
-    return closed or error.message == FORGOTTEN
-
-
-class _Page(Protocol):
-    next_cursor: str | None
-
-
-PageT = TypeVar("PageT", bound=_Page)
-
-
-async def _pages(ask: Callable[[str | None], Awaitable[PageT]], items: Callable[[PageT], Sequence[T]]) -> list[T]:
-    """All pages of a list, up to a limit: a server that never ends must not hang us."""
-    found: list[T] = []
-    cursor: str | None = None
-    for _ in range(MOST_PAGES):
-        page = await ask(cursor)
-        found += items(page)
-        cursor = page.next_cursor
-        if not cursor or len(found) > MOST_LISTED:
-            break
-    return found[:MOST_LISTED]
-
-
-async def _all_tools(client: Client) -> _Listed:
-    capabilities = client.server_capabilities
-    tools: list[mcp_types.Tool] = []
-    if capabilities.tools is not None:
-        tools = await _pages(lambda cursor: client.list_tools(cursor=cursor), lambda page: page.tools)
-    # Many say that they could have resources and have none.
-    has = capabilities.resources is not None and await _has_resources(client)
-    return _Listed(tools, has)
-
-
-async def _has_resources(client: Client) -> bool:
-    from mcp import MCPError
-
-    try:
-        if (await client.list_resources()).resources:
-            return True
-        return bool((await client.list_resource_templates()).resource_templates)
-    except MCPError as error:
-        if _is_lost(error):
-            raise
-        return False
-
-
-def _sorted_out(found: Sequence[mcp_types.Tool], rules: Rules) -> tuple[dict[str, mcp_types.Tool], dict[str, str]]:
-    """The tools that are offered, and why the others are not."""
-    offered: dict[str, mcp_types.Tool] = {}
-    left_out: dict[str, str] = {}
-    for tool in found:
-        if why := rules.why_not(tool.name):
-            left_out[tool.name] = why
-        elif tool.name in offered:
-            left_out[tool.name] = "listed twice"
-        elif len(msgspec.json.encode(tool.input_schema)) > MOST_SCHEMA:
-            left_out[tool.name] = f"its schema has more than {MOST_SCHEMA >> 10} KiB"
-        else:
-            offered[tool.name] = tool
-    return offered, left_out
-
-
-def _tool(name: str, tool: mcp_types.Tool) -> Tool:
-    description = (tool.description or tool.title or "")[:MOST_DESCRIPTION]
-    return Tool(name, description, tool.input_schema or {"type": "object", "properties": {}})
 
 
 def _mark() -> mcp_types.RequestParamsMeta | None:

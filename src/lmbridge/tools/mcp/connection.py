@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Final
 from lmbridge.core.errors import BridgeError, ToolServerUnavailable
 from lmbridge.machine.mcp.child import Child, start
 from lmbridge.machine.mcp.entries import Entry
+from lmbridge.tools.mcp.hearing import Sifted
+from lmbridge.tools.mcp.lists import is_lost
 from lmbridge.version import __version__
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class Connection:
     Attributes:
         client: the official client, once it is open.
         tells: the server tells by itself when its tools change.
+        unusable: tools in its lists that are none, with the reason.
     """
 
     client: Client
@@ -54,6 +57,7 @@ class Connection:
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task: asyncio.Task[None] | None = None
         self._over = False
+        self.unusable: dict[str, str] = {}
 
     @property
     def over(self) -> bool:
@@ -145,14 +149,14 @@ class Connection:
         if self._entry.url:
             from lmbridge.tools.mcp.http import over_http
 
-            async with over_http(self._entry.url, self._entry.headers, self._guard) as streams:
-                yield streams
+            async with over_http(self._entry.url, self._entry.headers, self._guard) as (heard, said):
+                yield Sifted(heard, self.unusable), said
             return
         from lmbridge.tools.mcp.stdio import over_child
 
         self._child = await start(self._entry)
-        async with over_child(self._child) as streams:
-            yield streams
+        async with over_child(self._child) as (heard, said):
+            yield Sifted(heard, self.unusable), said
 
     async def _heard(self, message: IncomingMessage) -> None:
         from mcp_types import ToolListChangedNotification
@@ -203,6 +207,8 @@ def _reason(error: BaseException) -> str:
     from mcp import MCPError
 
     found = first_of(error)
+    if isinstance(found, MCPError) and is_lost(found):
+        return "the connection ended"
     if isinstance(found, MCPError):
         return f"it said {found.message[:MOST_WORDS]!r}"
     if isinstance(found, httpx2.HTTPError):

@@ -45,7 +45,7 @@ class _Parts:
         """Add text, as much of it as there is room for."""
         self._cut += max(0, len(text) - self._left)
         if kept := text[: self._left]:
-            self._left -= len(kept)
+            self._left = max(0, self._left - len(kept) - 1)  # what stands between two counts, too
             self.parts.append(TextPart(kept))
 
     def show(self, kind: str, data: str) -> None:

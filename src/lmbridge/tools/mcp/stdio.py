@@ -15,6 +15,7 @@ import anyio
 
 from lmbridge.core.errors import ToolServerUnavailable
 from lmbridge.machine.mcp.child import Child
+from lmbridge.tools.mcp.hearing import broken_answer
 
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -56,8 +57,10 @@ async def _hear(child: Child, to_session: MemoryObjectSendStream[SessionMessage 
                 try:
                     message = jsonrpc_message_adapter.validate_json(line, by_name=False)
                 except ValueError:
-                    log.debug("%s wrote a line that is no message", child.name)
-                    continue
+                    if (answer := broken_answer(line)) is None:
+                        log.debug("%s wrote a line that is no message", child.name)
+                        continue
+                    message = answer
                 await to_session.send(SessionMessage(message))
         except ToolServerUnavailable as error:
             child.fault = error.reason

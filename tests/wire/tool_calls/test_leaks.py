@@ -64,6 +64,7 @@ LEAKED = {
     "a fenced list": (f"```json\n[\n{CALL}\n]\n```", [BERN]),
     "a list between marks": (f"<tool_call>[{CALL}]</tool_call>", [BERN]),
     "several between marks": (f"<tool_call>\n{CALL}\n{CALL}\n</tool_call>", [BERN, BERN]),
+    "right behind a block of code": (f"```\nx\n```<tool_call>{CALL}</tool_call>", ["```\nx\n```", BERN]),
     "Mistral's list": (f"I look. [TOOL_CALLS] [{CALL}, {CALL}]</s>", ["I look. ", BERN, BERN]),
     "Mistral's names": (
         '[TOOL_CALLS]weather[CALL_ID]a1B2[ARGS]{"city": "Bern"}[TOOL_CALLS]clock{}',

@@ -111,7 +111,7 @@ class Leaks:
             return False
         before = self._held[: found.start()]
         self._held = self._held[found.end() :]
-        if found[0] == _STRAY or (self._tail + before).endswith("`"):
+        if found[0] == _STRAY or (self._tail + before).split(_FENCE)[-1].endswith("`"):
             dropped = self._trim and not before.strip()
             pieces += [] if dropped else self._texts(before + found[0])
             return True

@@ -116,7 +116,12 @@ def test_tools_are_allowed_and_forbidden_one_by_one(alone: Run, env: dict[str, s
     assert told["policies"] == {"add": "always", "steps": "always", "fail": "ask"}
     assert alone("mcp", "servers", "forbid", "fake", env=env).stdout == "'fake' is not used any more.\n"
     assert alone("mcp", "servers", "tools", "fake", env=env).returncode == 7
-    assert "All tools" in alone("mcp", "servers", "allow", "fake", "--all-tools", "--yes", env=env).stdout
+    alone("mcp", "servers", "forbid", "fake", "add", env=env)
+    every = alone("mcp", "servers", "allow", "fake", "--all-tools", "--yes", env=env)
+    assert every.stdout == "All tools of 'fake': called without asking.\n"
+    assert "What you forbade stays so: add." in every.stderr
+    told = json.loads(alone("mcp", "servers", "show", "fake", "--json", env=env).stdout)
+    assert told["policies"] == {"add": "never", "steps": "always", "*": "always"}
 
 
 def test_a_tool_is_called_by_hand(alone: Run, env: dict[str, str]) -> None:

@@ -57,6 +57,18 @@ def test_answers_about_tools_win_over_settings(tmp_path: Path) -> None:
     assert consents.may_start(entry) is None
 
 
+def test_who_allows_all_tools_is_asked_about_none_and_what_he_forbade_stays_forbidden(tmp_path: Path) -> None:
+    consents = Consents(tmp_path)
+    consents.set_tools(ENTRY, ["read"], "ask")
+    consents.set_tools(ENTRY, ["delete"], "never")
+    consents.set_tools(ENTRY, iter(["*"]), "always")
+    assert [consents.policy_of(ENTRY, tool) for tool in ("read", "write", "delete")] == [
+        "always",
+        "always",
+        "never",
+    ]
+
+
 def test_the_first_name_that_anything_is_said_of_counts_and_answers_before_settings(tmp_path: Path) -> None:
     consents = Consents(tmp_path)
     entry = Entry(name="files", command="npx", policy={"memo://today": "never", "read_resource": "always"})

@@ -174,6 +174,9 @@ def allow(name: str, tools: tuple[str, ...], all_tools: bool, yes: bool) -> None
     what = "All tools" if all_tools else ", ".join(tools)
     may = "may be started" if entry.command else "may be used"
     render.line(f"{what} of {name!r}: called without asking." if what else f"{name!r} {may}.")
+    forbidden = [tool for tool, said in found.consents.answer(entry).tools.items() if said == "never"]
+    if all_tools and forbidden:
+        render.note(f"What you forbade stays so: {render.printable(', '.join(forbidden))}.", "dim")
 
 
 @command.command(

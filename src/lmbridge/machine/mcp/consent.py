@@ -93,9 +93,14 @@ class Consents:
         self._put(entry, start=start, since=time.time())
 
     def set_tools(self, entry: Entry, tools: Iterable[str], policy: Policy) -> None:
-        """Remember what becomes of calls of these tools; `*` stands for all that are not named."""
-        answer = self.answer(entry)
-        self._put(entry, tools={**answer.tools, **dict.fromkeys(tools, policy)})
+        """Remember what becomes of calls of these tools; `*` stands for all that are not named.
+
+        Who allows all has no tool in mind that he wants to be asked about; one that he forbade stays forbidden.
+        """
+        told, names = self.answer(entry).tools, tuple(tools)
+        if EVERY in names and policy == "always":
+            told = {tool: said for tool, said in told.items() if said != "ask"}
+        self._put(entry, tools={**told, **dict.fromkeys(names, policy)})
 
     def _put(self, entry: Entry, **changes: object) -> None:
         file = self._read()

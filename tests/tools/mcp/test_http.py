@@ -126,3 +126,13 @@ async def test_whatever_answers_there_it_is_an_error_and_no_hang(head: str, body
         async with box_of(entry) as box:
             with pytest.raises(ToolServerUnavailable):
                 await box.tools()
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_server_that_wants_a_key_says_so_with_the_setting_that_holds_it(status: int) -> None:
+    async with (
+        ByteServer(answering(f"HTTP/1.1 {status} No\r\ncontent-type: text/plain\r\n")) as server,
+        box_of(Entry(name="web", url=f"{server.url}/mcp")) as box,
+    ):
+        with pytest.raises(ToolServerUnavailable, match=rf"HTTP {status}: it wants a key, .* in `headers`"):
+            await box.tools()

@@ -88,6 +88,9 @@ class Careful(httpx2.AsyncBaseTransport):
         request.headers["accept-encoding"] = "identity"
         response = await self._inner.handle_async_request(request)
         headers = response.headers
+        if response.status_code in (401, 403) and "mcp-session-id" not in request.headers:
+            await response.aclose()  # the package would say no more at its start than that it is an error
+            raise Refused(f"it answers HTTP {response.status_code}: it wants a key, or another one, in `headers`")
         if self._guard is not None:
             headers.pop("location", None)  # not followed, wherever it leads
         if headers.get("content-encoding", "identity").lower() != "identity":

@@ -6,17 +6,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.fakes.extensions import Echo
 
 import lmbridge
 from lmbridge.assembly import build_providers, mcp_servers, tool_servers
 from lmbridge.config import Config, load_config
 from lmbridge.core.errors import (
     ConfigInvalid,
+    ModelNotFound,
     ModelNotLoaded,
     NotRunning,
     ToolServerNotAllowed,
     ToolServerUnavailable,
 )
+from lmbridge.core.provider import ProviderContext
 from lmbridge.machine.model_folders import BUILTIN
 
 
@@ -87,6 +90,16 @@ def test_the_blocking_twin_streams_and_leaves_nothing_behind(tmp_path: Path) -> 
         assert [(row.name, row.calls) for row in hub.usage("task", since=1.0).rows] == [("python chat", 1)]
     assert (kinds[0], kinds[-1]) == ("Started", "Finished")
     assert _children() == before
+
+
+def test_the_blocking_twin_takes_a_provider_and_lets_it_go(tmp_path: Path) -> None:
+    with lmbridge.sync.connect(config(tmp_path), gateway=False) as hub:
+        hub.register(Echo({"before": "> "}, ProviderContext(tmp_path, "echo")), before="lmstudio")
+        assert [s.provider for s in hub.probe()] == ["echo", "lmstudio", "embedded"]
+        assert hub.answer(lmbridge.ChatRequest("echo-model", "hi")).text == "> hi"
+        hub.unregister("echo")
+        with pytest.raises(ModelNotFound):
+            hub.answer(lmbridge.ChatRequest("echo-model", "hi"))
 
 
 def _children() -> list[str]:

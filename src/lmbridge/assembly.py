@@ -90,12 +90,12 @@ def build_hub(config: Config, files: Sequence[Path] = (), *, place: str = "proce
         jit=config.jit,
         auto_evict=config.auto_evict,
         truncate=config.truncate,
-        default_provider=registry.default,
+        default_provider=config.default_provider,
         toolbox_of=_toolbox_of,
         ledger=ledger(config, place) if config.usage_days else None,
         attached=[registry],
     )
-    registry.extensions.listen_to(hub.activity)
+    registry.serve(hub)
     return hub
 
 

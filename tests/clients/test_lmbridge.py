@@ -281,3 +281,10 @@ async def test_a_gateway_that_went_away_is_no_provider_and_raises_nothing() -> N
     async with RemoteHub("http://127.0.0.1:1", "") as hub:
         assert not await hub.provider("server").is_configured()
         assert (await hub.provider("server").state()).state == "unavailable"
+
+
+async def test_a_gateway_takes_no_providers_of_ours(hub: RemoteHub, scripted: ScriptedProvider) -> None:
+    with pytest.raises(InvalidRequest, match="providers of its own"):
+        hub.register(scripted)
+    with pytest.raises(InvalidRequest, match="gateway=False"):
+        await hub.unregister("scripted")

@@ -128,6 +128,18 @@ class Plain(Good):
         self.record.append("plain ended")
 
 
+class Coming(Good):
+    """Keeps its context, to bring providers while the hub runs."""
+
+    manifest = ExtensionManifest("coming", "Coming", "Brings them later.", later=("echo", "second"))
+    context: ExtensionContext
+
+    def activate(self, context: ExtensionContext) -> None:
+        type(self).context = context
+
+    deactivate = None  # type: ignore[assignment]
+
+
 class Raising(Good):
     manifest = ExtensionManifest("raising", "Raising", "Raises.")
 

@@ -161,6 +161,7 @@ class ScriptedRuntime(ScriptedProvider):
 
     Attributes:
         sure: whether its instances are known to be there without asking. asked: how often it was asked.
+        nearby: whether it is on this machine or its network.
     """
 
     manifest: ClassVar[Manifest] = Manifest("runtime", "Runtime", "server", "Does what a test tells it.")
@@ -178,7 +179,7 @@ class ScriptedRuntime(ScriptedProvider):
         self.state = state
         self.names = names or {}
         self.fetches = fetches
-        self.sure = True
+        self.sure = self.nearby = True
         self.asked = 0
         self.kept: list[Instance] = []
         self.downloads: list[str] = []

@@ -16,6 +16,8 @@ from lmbridge.hub.happenings import (
     ModelLoaded,
     ModelLoading,
     ModelUnloaded,
+    ProviderRegistered,
+    ProviderUnregistered,
     QueueChanged,
     RequestEnded,
     RequestStarted,
@@ -209,3 +211,11 @@ def test_every_turn_that_ends_is_kept_with_what_its_caller_says_it_is_for() -> N
     turn.end()
     assert [(one.task, one.number) for one in kept] == [("summaries", 2)]
     assert turn.total_s > 0
+
+
+def test_providers_that_come_and_go_are_told() -> None:
+    activity, heard = Activity(), list[Happening]()
+    activity.listen(heard.append)
+    activity.registered("echo")
+    activity.unregistered("echo", "embedded")
+    assert heard == [ProviderRegistered("echo"), ProviderUnregistered("echo", "embedded")]

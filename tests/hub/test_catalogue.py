@@ -16,6 +16,7 @@ from lmbridge.core.errors import (
 )
 from lmbridge.core.models import ModelInfo
 from lmbridge.core.provider import Provider
+from lmbridge.core.requests import ChatRequest
 from lmbridge.hub import catalogue
 from lmbridge.hub.hub import Hub
 
@@ -174,3 +175,45 @@ async def test_a_provider_is_had_by_its_id() -> None:
     async with hub(runtime) as it:
         assert (await it.download("x/y", provider="runtime")).id == "x/y"
     assert runtime.downloads == ["x/y"]
+
+
+# -- who names no model --------------------------------------------------------------------------
+
+
+def cloud(**names: str) -> ScriptedRuntime:
+    """A server far away, whose models have been used already."""
+    far = ScriptedRuntime([ModelInfo("paid", "runtime")], names=names)
+    far.nearby = False
+    far.keep(ModelInfo("paid", "runtime"))
+    return far
+
+
+async def test_no_cloud_answers_who_names_no_model_unless_it_is_the_default_provider() -> None:
+    async with Hub([cloud(chat="paid"), ScriptedProvider([LOCAL])]) as hub:
+        await hub.answer(ChatRequest("paid", "x"))
+        assert (await hub.answer(ChatRequest("", "x"))).model == "mine"
+        assert (await hub.resolve("runtime:")).id == "paid"
+    async with Hub([ScriptedProvider([LOCAL]), cloud()], default_provider="runtime") as hub:
+        assert (await hub.resolve("")).id == "paid"
+    async with Hub([ScriptedProvider([LOCAL]), cloud()], default_model="paid") as hub:
+        assert (await hub.resolve("")).id == "paid"
+
+
+async def test_where_there_is_only_a_cloud_it_is_named_and_not_asked() -> None:
+    async with Hub([cloud()]) as hub:
+        with pytest.raises(NoModels, match="set-default runtime") as caught:
+            await hub.answer(ChatRequest("", "x"))
+        assert caught.value.elsewhere == "runtime:paid"
+        with pytest.raises(NoModels) as other:
+            await hub.resolve("", "embedding")
+        assert other.value.elsewhere == ""
+        with pytest.raises(NoModels) as third:
+            await hub.resolve("runtime:", "embedding")
+        assert third.value.elsewhere == ""
+
+
+async def test_an_unknown_name_is_answered_by_no_cloud() -> None:
+    async with Hub([cloud(), ScriptedProvider([LOCAL])]) as hub:
+        hub.substitutes = True
+        with pytest.raises(ModelNotFound):
+            await hub.answer(ChatRequest("no/such", "x"))

@@ -17,13 +17,20 @@ from msgspec import Raw, Struct
 
 from lmbridge.clients.http import HTTPClient, Response
 from lmbridge.clients.openai import ChatStream, OpenAIClient, collect
-from lmbridge.core.errors import BrokenAnswer, ModelNotFound, NoModels, NotRunning, ProviderUnavailable
+from lmbridge.core.errors import (
+    BrokenAnswer,
+    InvalidRequest,
+    ModelNotFound,
+    NoModels,
+    NotRunning,
+    ProviderUnavailable,
+)
 from lmbridge.core.events import Answer, Embeddings, Event
 from lmbridge.core.handle import ProviderHandle
 from lmbridge.core.messages import Message, Tool
 from lmbridge.core.model import Actor, Model
 from lmbridge.core.models import Download, Endpoint, InstanceState, LoadOptions, ModelInfo, ModelKind
-from lmbridge.core.provider import DownloadProgress, Progress, ProviderState
+from lmbridge.core.provider import DownloadProgress, Progress, Provider, ProviderState
 from lmbridge.core.requests import ChatRequest, EmbedRequest
 from lmbridge.core.usage import TASK_HEADER, UsageBy, UsageReport, checked_task
 from lmbridge.wire.openai.errors import decode_error, is_error
@@ -154,6 +161,22 @@ class RemoteHub:
     async def default_provider(self) -> str:
         """Id of the provider that answers who names no model there; "" where the gateway chooses."""
         return next((state.provider for state in await self.probe() if state.default), "")
+
+    def register(self, provider: Provider, *, before: str = "") -> None:
+        """Not there: a gateway runs its own providers.
+
+        Raises:
+            InvalidRequest
+        """
+        raise _of_another_process()
+
+    async def unregister(self, id: str) -> None:
+        """Not there either.
+
+        Raises:
+            InvalidRequest
+        """
+        raise _of_another_process()
 
     async def resolve(self, name: str, kind: ModelKind = "chat") -> ModelInfo:
         """The model a name means there.
@@ -327,6 +350,13 @@ class RemoteHub:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _of_another_process() -> InvalidRequest:
+    return InvalidRequest(
+        "The models run in a gateway, which has providers of its own.",
+        hint="Use `lmbridge.connect(gateway=False)`, or an extension that the gateway loads.",
+    )
 
 
 def _trimmed(body: dict[str, object]) -> dict[str, object]:

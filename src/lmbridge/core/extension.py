@@ -27,6 +27,8 @@ class ExtensionManifest(Struct, frozen=True):
     Attributes:
         id: lower-case letters, digits and hyphens, a letter first; its table is `[extensions.ID]`.
         settings: those of the extension itself. Providers that it registers have tables and settings of their own.
+        later: ids of the providers that it registers while the hub runs, so that their tables, and the settings
+            that name them, are known from the start.
     """
 
     id: str
@@ -34,6 +36,7 @@ class ExtensionManifest(Struct, frozen=True):
     description: str
     category: Category = "ai"
     settings: tuple[Setting, ...] = ()
+    later: tuple[str, ...] = ()
 
 
 class ExtensionContext(Protocol):
@@ -52,13 +55,23 @@ class ExtensionContext(Protocol):
         """A log of its own: `lmbridge.extensions.ID`."""
 
     def register_provider(self, provider: type[Provider] | Provider) -> None:
-        """Add a place where models run.
+        """Add a place where models run: while the extension is activated, or at any time after that.
+
+        Later it is to be called in the hub's event loop, as from a task; the models are there at once.
 
         Args:
             provider: a class, which is built from its own table by `create`; or an object that is ready.
 
         Raises:
             ConfigInvalid: there is a provider of that id already, or what is given is none.
+        """
+
+    async def unregister_provider(self, id: str) -> None:
+        """Close a provider that this extension registered; see `AnyHub.unregister`.
+
+        Raises:
+            ConfigInvalid: it did not register one of that id, or no hub runs.
+            ModelBusy: one of its models answers, loads or is waited for.
         """
 
     def listen(self, listener: Listener) -> None:

@@ -11,7 +11,7 @@ from lmbridge.core.events import Answer, Embeddings, Event
 from lmbridge.core.handle import ProviderHandle
 from lmbridge.core.model import Model
 from lmbridge.core.models import InstanceState, LoadOptions, ModelInfo, ModelKind
-from lmbridge.core.provider import DownloadProgress, Progress, ProviderState
+from lmbridge.core.provider import DownloadProgress, Progress, Provider, ProviderState
 from lmbridge.core.requests import ChatRequest, EmbedRequest
 from lmbridge.core.usage import UsageBy, UsageReport
 
@@ -47,6 +47,30 @@ class AnyHub(Protocol):
 
     async def default_provider(self) -> str:
         """Id of the provider that answers who names no model; "" where none was chosen and the hub chooses."""
+
+    def register(self, provider: Provider, *, before: str = "") -> None:
+        """One more place where models run, from now until it is unregistered or the hub ends, which closes it.
+
+        Its models are there at once. To be called in the hub's event loop.
+
+        Args:
+            before: id of the provider that it goes before, where a name fits models of both; "" makes it the last.
+
+        Raises:
+            ConfigInvalid: there is a provider of its id already, or what is given is none.
+            InvalidRequest: the models run in a gateway. ShuttingDown.
+        """
+
+    async def unregister(self, id: str) -> None:
+        """Close a provider; its models are gone at once, and what it has in memory.
+
+        One that is needed is not taken away from who needs it. If it was the default provider, the first one takes
+        its place that is no cloud, until one of its id is registered again.
+
+        Raises:
+            ModelBusy: one of its models answers, loads or is waited for; nothing has changed then.
+            InvalidRequest: there is no such provider, or the models run in a gateway.
+        """
 
     async def resolve(self, name: str, kind: ModelKind = "chat") -> ModelInfo:
         """The model a name means.

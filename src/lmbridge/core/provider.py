@@ -245,3 +245,20 @@ class Remembering(Protocol):
 
     def forget(self) -> None:
         """Ask anew at the next use: what it has, and where it is."""
+
+
+@runtime_checkable
+class Placed(Protocol):
+    """A provider that knows where its server is."""
+
+    nearby: bool
+    """Whether that is this machine, or one of its own network."""
+
+
+def nearby(provider: Provider) -> bool:
+    """Whether a provider may answer who named neither it nor a model.
+
+    One elsewhere, such as a cloud, may cost money and sees the prompt: it answers who chose it, and nobody else.
+    So does a server that does not tell where it is.
+    """
+    return provider.manifest.runs == "local" or (isinstance(provider, Placed) and provider.nearby)

@@ -22,6 +22,8 @@ from lmbridge.hub.happenings import (
     ModelLoaded,
     ModelLoading,
     ModelUnloaded,
+    ProviderRegistered,
+    ProviderUnregistered,
     QueueChanged,
     RequestEnded,
     RequestStarted,
@@ -322,6 +324,14 @@ class Activity:
         """A model left memory: `asked`, `idle`, `evicted` or `crashed`."""
         self.unloads[provider, model, reason] += 1
         self._tell(ModelUnloaded(provider, model, reason))
+
+    def registered(self, provider: str) -> None:
+        """A provider has come."""
+        self._tell(ProviderRegistered(provider))
+
+    def unregistered(self, provider: str, default: str) -> None:
+        """A provider has gone; *default* answers now who names no model."""
+        self._tell(ProviderUnregistered(provider, default))
 
     # -- listening --------------------------------------------------------------------------------
 

@@ -9,7 +9,6 @@ from time import monotonic
 from lmbridge.core.errors import (
     BridgeError,
     ForeignServer,
-    InvalidRequest,
     ModelNotFound,
     NoModels,
     ProviderNeedsKey,
@@ -18,6 +17,7 @@ from lmbridge.core.errors import (
 from lmbridge.core.models import Instance, ModelInfo, ModelKind
 from lmbridge.core.provider import Keeper, Namer, Provider
 from lmbridge.hub import routing
+from lmbridge.hub.roster import Roster
 
 FRESH_S = 3.0
 """How long a list of models is believed before the providers are asked again."""
@@ -29,7 +29,7 @@ class Catalogue:
     """The models of all providers.
 
     Args:
-        providers: earlier ones win where a name fits several.
+        roster: the providers.
         defaults: names for callers who name none, by kind; "" leaves the choice to the providers' settings.
         holds: whether a model is in the hub's own memory. held: qualified names of all that are.
         copies: models that are in memory once more than their list tells, under names of their own.
@@ -37,16 +37,14 @@ class Catalogue:
 
     def __init__(
         self,
-        providers: Sequence[Provider],
+        roster: Roster,
         defaults: Mapping[ModelKind, str],
         holds: Callable[[ModelInfo], bool],
         held: Callable[[], set[str]],
         copies: Callable[[], Sequence[ModelInfo]] = tuple,
     ) -> None:
-        self._providers, self._defaults, self._holds, self._held = providers, defaults, holds, held
+        self._roster, self._defaults, self._holds, self._held = roster, defaults, holds, held
         self._copies = copies
-        self._by_id = {p.id: p for p in providers}
-        self._namers = [p for p in providers if isinstance(p, Namer)]
         self._models: tuple[ModelInfo, ...] = ()
         self._resolved: dict[tuple[str, ModelKind], ModelInfo] = {}
         self._listed_at = -FRESH_S
@@ -55,11 +53,13 @@ class Catalogue:
     async def models(self) -> Sequence[ModelInfo]:
         """Every model of every provider, in the order of the providers."""
         async with self._listing:
-            if monotonic() - self._listed_at >= FRESH_S:
-                lists = await asyncio.gather(*(_models_of(p) for p in self._providers))
+            while monotonic() - self._listed_at >= FRESH_S:
+                asked = self._roster.all
+                lists = await asyncio.gather(*(_models_of(p) for p in asked))
                 self._models = tuple(model for models in lists for model in models)
                 self._resolved.clear()
-                self._listed_at = monotonic()
+                if asked is self._roster.all:  # else one came or went meanwhile
+                    self._listed_at = monotonic()
         return self._models
 
     def forget(self) -> None:
@@ -68,8 +68,14 @@ class Catalogue:
 
     def known(self, name: str, kind: ModelKind) -> ModelInfo | None:
         """The model of a name that was resolved before, if it is in memory: then nothing has to be asked."""
-        model = self._resolved.get((name or self._defaults[kind], kind))
+        model = self._resolved.get((name or self._default(kind), kind))
         return model if model is not None and self._holds(model) else None
+
+    def _default(self, kind: ModelKind) -> str:
+        """What is meant by no name: a model, `PROVIDER:`, or "" for whatever may answer."""
+        if self._defaults[kind] or kind != "chat" or not self._roster.default:
+            return self._defaults[kind]
+        return f"{self._roster.default}:"
 
     async def resolve(self, name: str, kind: ModelKind) -> ModelInfo:
         """The model a name means; "" means the default of its kind, `PROVIDER:` that of a provider.
@@ -79,9 +85,9 @@ class Catalogue:
         """
         if (known := self.known(name, kind)) is not None:
             return known
-        name = name or self._defaults[kind]
+        name = name or self._default(kind)
         owner = name.removesuffix(":")
-        if not name or (name != owner and owner in self._by_id):
+        if not name or (name != owner and owner in self._roster.by_id):
             loaded = await self._loaded()
             return self._in_memory(
                 await self._sought(f"{owner}:", lambda models: self._choose(owner, kind, models, loaded))
@@ -89,7 +95,8 @@ class Catalogue:
         if (copy := self._copy(name)) is not None:
             found = routing.usable(copy, kind)
         else:
-            found = await self._sought(name, lambda models: routing.resolve(name, kind, models, self._names()))
+            names = self._roster.names
+            found = await self._sought(name, lambda models: routing.resolve(name, kind, models, names()))
         self._resolved[name, kind] = found
         return self._in_memory(found)
 
@@ -115,7 +122,7 @@ class Catalogue:
             return await self.resolve(name, "chat")
         if (copy := self._copy(name)) is not None:
             return copy
-        return await self._sought(name, lambda models: routing.find(name, models, self._names()))
+        return await self._sought(name, lambda models: routing.find(name, models, self._roster.names()))
 
     async def _sought(self, name: str, seek: Callable[[Sequence[ModelInfo]], ModelInfo]) -> ModelInfo:
         """What *seek* finds; where it finds nothing, among the models of now: a server may just have come up."""
@@ -135,20 +142,9 @@ class Catalogue:
             self.forget()  # it came up since
         return seek(await self.models())
 
-    def provider(self, owner: str) -> Provider:
-        """The provider with an id.
-
-        Raises:
-            InvalidRequest: there is none.
-        """
-        if owner not in self._by_id:
-            known = ", ".join(self._by_id) or "none"
-            raise InvalidRequest(f"There is no provider {owner!r}.", hint=f"There are: {known}.")
-        return self._by_id[owner]
-
     async def kept(self) -> Sequence[Instance]:
         """What runtimes hold in memory by themselves."""
-        keepers = [p for p in self._providers if isinstance(p, Keeper)]
+        keepers = [p for p in self._roster.all if isinstance(p, Keeper)]
         lists = await asyncio.gather(*(p.loaded() for p in keepers))
         return [instance for instances in lists for instance in instances]
 
@@ -158,24 +154,21 @@ class Catalogue:
         return loaded | {f"{copy.provider}:{copy.copy_of}" for copy in self._copies()}
 
     def _choose(self, owner: str, kind: ModelKind, models: Sequence[ModelInfo], loaded: set[str]) -> ModelInfo:
-        """A model for who names none; of one provider, unless *owner* is ""."""
-        mine = [m for m in models if owner in ("", m.provider)]
-        for namer in self._namers:
-            # The standard one of a provider is for who asks that provider; else a cloud's could be everybody's.
+        """A model for who names none; of one provider, or with "" of those nearby: no cloud is asked unawares."""
+        able = {owner} if owner else self._roster.nearby()
+        mine = [m for m in models if m.provider in able]
+        names = self._roster.names()
+        for namer in (p for p in self._roster.all if isinstance(p, Namer)):
+            # The standard one of a provider is for who asks that provider; else it could be everybody's.
             standard = namer.names.get("standard") if owner and kind == "chat" else None
             meant = namer.names.get(kind) or standard
             if meant and any(m.provider == namer.id and not m.stale_s for m in mine):
-                return routing.resolve(f"{namer.id}:{meant}", kind, mine, self._names())
-        return routing.choose(kind, mine, loaded, self._servers())
-
-    def _names(self) -> dict[str, str]:
-        """The names that settings gave, with the qualified names they stand for; earlier providers win."""
-        names: dict[str, str] = {}
-        for provider in self._providers:
-            if isinstance(provider, Namer):
-                for name, meant in provider.names.items():
-                    names.setdefault(name, f"{provider.id}:{meant}")
-        return names
+                return routing.resolve(f"{namer.id}:{meant}", kind, mine, names)
+        try:
+            return routing.choose(kind, mine, loaded, self._roster.servers())
+        except NoModels as error:
+            far = next((m for m in models if m.provider not in able and m.kind == kind and not m.problem), None)
+            raise error if owner or far is None else NoModels(far.qualified) from None
 
     async def _raise_if_down(self, name: str) -> bool:
         """A name that says whose model it is: if that server is down, this is why it was not found. Tells whether
@@ -184,8 +177,8 @@ class Catalogue:
         Raises:
             ProviderUnavailable. ProviderNeedsKey, ForeignServer: it is not down, and cannot be asked either.
         """
-        owner = self._names().get(name, name).partition(":")[0]
-        state = await self._by_id[owner].probe() if owner in self._servers() else None
+        owner = self._roster.names().get(name, name).partition(":")[0]
+        state = await self._roster.of(owner).probe() if owner in self._roster.servers() else None
         if state is None or state.state == "ready":
             return state is not None
         if state.state == "needs_key":
@@ -197,9 +190,6 @@ class Catalogue:
             error.args = (f"{error.message} {error.hint}",)
             raise error
         raise ProviderUnavailable(owner, told, hint=state.hint)
-
-    def _servers(self) -> set[str]:
-        return {p.id for p in self._providers if p.manifest.runs == "server"}
 
 
 async def _models_of(provider: Provider) -> Sequence[ModelInfo]:

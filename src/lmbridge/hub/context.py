@@ -12,8 +12,10 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 from lmbridge.core.chat import exchanges
-from lmbridge.core.errors import ContextExceeded
+from lmbridge.core.errors import ContextExceeded, UnsupportedParameter
+from lmbridge.core.provider import Counter
 from lmbridge.core.requests import ChatRequest
+from lmbridge.hub.lease import Lease
 
 RESERVE: Final = 512
 """Tokens kept free for an answer whose length the request does not limit."""
@@ -60,3 +62,29 @@ async def trim(chat: ChatRequest, context_length: int, count: Count) -> tuple[Ch
         else:
             too_few = middle
     return without(chat, enough)
+
+
+async def fit(lease: Lease, chat: ChatRequest, *, wanted: bool) -> tuple[ChatRequest, int]:
+    """The request trimmed to what its model was loaded with, and how many turns were dropped.
+
+    Args:
+        wanted: the caller asked for it, and does not merely allow it.
+
+    Raises:
+        ContextExceeded: what must stay does not fit, with both numbers.
+        UnsupportedParameter: it is *wanted*, and the provider cannot count.
+    """
+    provider, length = lease.provider, lease.instance.context_length
+    if length is None or not isinstance(provider, Counter):
+        if wanted:
+            raise UnsupportedParameter(
+                "truncation",
+                f"The provider {provider.id!r} does not count tokens, so it is not known what fits.",
+                hint="Leave it out and shorten the conversation, or use a model of the embedded engine.",
+            )
+        return chat, 0
+    try:
+        return await trim(chat, length, lambda less: provider.count(lease.instance, less))
+    except ContextExceeded as error:
+        least, _ = without(chat, len(chat.turns))
+        raise await lease.weighed(error, least) from error

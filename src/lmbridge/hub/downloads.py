@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from lmbridge.core.errors import DownloadFailed, InvalidRequest, ShuttingDown
+from lmbridge.core.errors import DownloadFailed, InvalidRequest, ProviderUnavailable, ShuttingDown
 from lmbridge.core.models import Download
 from lmbridge.core.provider import Downloader, DownloadProgress, Provider
 from lmbridge.hub.background import Background
+from lmbridge.hub.roster import Roster
 
 _FETCHABLE = re.compile(r"\w[\w.-]{0,99}/\w[\w.-]{0,99}(@\w[\w.-]{0,39})?", re.ASCII)
 """Names that a request may cause to be downloaded: those of a catalogue, never an address."""
@@ -39,14 +40,18 @@ class Downloads:
     """Downloads through the providers that can.
 
     Args:
-        providers: earlier ones are asked first.
+        roster: the providers; earlier ones are asked first.
     """
 
-    def __init__(self, providers: Sequence[Provider]) -> None:
-        self._able: list[tuple[Provider, Downloader]] = [(p, p) for p in providers if isinstance(p, Downloader)]
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
         self._flights: dict[tuple[str, str], _Flight] = {}
         self._unasked: Counter[str] = Counter()
         self._background = Background()
+
+    @property
+    def _able(self) -> list[tuple[Provider, Downloader]]:
+        return [(p, p) for p in self._roster.all if isinstance(p, Downloader)]
 
     async def choose(self, owner: str) -> Downloader:
         """Who gets a model: the provider named, else the first that is there.
@@ -134,6 +139,12 @@ class Downloads:
         finally:
             if self._flights.get(key) is flight:
                 del self._flights[key]
+
+    def stop(self, owner: str) -> None:
+        """Stop those of a provider, which is unregistered; who waits for one is told."""
+        for (provider, _), flight in self._flights.items():
+            if provider == owner and not flight.result.done():
+                flight.result.set_exception(ProviderUnavailable(owner, "it is not registered any more"))
 
     async def aclose(self) -> None:
         """Stop what is under way; who waits for it is told."""

@@ -89,6 +89,31 @@ class QueueChanged(Struct, frozen=True, tag_field="type", tag="queue_changed"):
     waiting: int
 
 
+class ProviderRegistered(Struct, frozen=True, tag_field="type", tag="provider_registered"):
+    """A provider is there from now on, beside those that the hub began with."""
+
+    provider: str
+
+
+class ProviderUnregistered(Struct, frozen=True, tag_field="type", tag="provider_unregistered"):
+    """A provider has gone, with its models.
+
+    Attributes:
+        default: id of the provider that answers who names no model now; "" where the hub chooses.
+    """
+
+    provider: str
+    default: str = ""
+
+
 Happening: TypeAlias = (
-    RequestStarted | RequestEnded | ModelLoading | ModelLoaded | ModelFailed | ModelUnloaded | QueueChanged
+    RequestStarted
+    | RequestEnded
+    | ModelLoading
+    | ModelLoaded
+    | ModelFailed
+    | ModelUnloaded
+    | QueueChanged
+    | ProviderRegistered
+    | ProviderUnregistered
 )

@@ -9,24 +9,19 @@ from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from msgspec.structs import replace
-
 from lmbridge.core.errors import (
     ContextExceeded,
-    InvalidRequest,
     ModelNotFound,
     NoModels,
-    UnsupportedParameter,
+    ShuttingDown,
 )
 from lmbridge.core.events import Answer, AnswerBuilder, Embeddings, Event
 from lmbridge.core.handle import ProviderHandle
 from lmbridge.core.model import Model
-from lmbridge.core.models import Instance, InstanceState, LoadOptions, ModelInfo, ModelKind
+from lmbridge.core.models import InstanceState, LoadOptions, ModelInfo, ModelKind
 from lmbridge.core.provider import (
-    Counter,
     Downloader,
     DownloadProgress,
-    Keeper,
     Progress,
     Provider,
     ProviderState,
@@ -44,6 +39,9 @@ from lmbridge.hub.counting import Counting
 from lmbridge.hub.downloads import Downloads
 from lmbridge.hub.lease import Lease
 from lmbridge.hub.leases import Leases
+from lmbridge.hub.leasing import Leasing
+from lmbridge.hub.memory import Memory
+from lmbridge.hub.roster import Roster
 from lmbridge.hub.routing import usable
 from lmbridge.hub.waiting import Caller, Queued
 
@@ -99,27 +97,23 @@ class Hub:
         ledger: Ledger | None = None,
         attached: Sequence[Attached] = (),
     ) -> None:
-        self.providers = tuple(providers)
+        self._roster = Roster(providers, default_provider)
         self.attached = tuple(attached)
-        self._default_provider = default_provider
+        self._closed = False
         self.jit, self.truncate = jit, truncate
         self._actor = HubActor(toolbox_of)
         self.substitutes = False
         self.activity, self._ledger = Activity(), ledger
         if ledger is not None:
             self.activity.keep(ledger.note)
-        self._by_id = {p.id: p for p in self.providers}
         options = options.over(LoadOptions(ttl=DEFAULT_TTL_S))
-        self._leases = Leases(
-            self._by_id.__getitem__, options, activity=self.activity, jit=jit, auto_evict=auto_evict
-        )
-        if default_provider and not default_model:
-            default_model = f"{default_provider}:"
+        self._leases = Leases(self._roster.of, options, activity=self.activity, jit=jit, auto_evict=auto_evict)
         defaults: dict[ModelKind, str] = {"chat": default_model, "embedding": default_embedding_model}
         self._catalogue = Catalogue(
-            self.providers, defaults, self._leases.holds, self._leases.names, self._leases.copies
+            self._roster, defaults, self._leases.holds, self._leases.names, self._leases.copies
         )
-        self._downloads = Downloads(self.providers)
+        self._memory = Memory(self._roster, self._catalogue, self._leases)
+        self._downloads = Downloads(self._roster)
 
     @property
     def where(self) -> str:
@@ -128,17 +122,14 @@ class Hub:
 
     # -- what there is ----------------------------------------------------------------------------
 
+    @property
+    def providers(self) -> tuple[Provider, ...]:
+        """The providers there are now, in their order."""
+        return self._roster.all
+
     async def probe(self) -> Sequence[ProviderState]:
         """The state of every provider, asked at the same time."""
-        states = await asyncio.gather(*(p.probe() for p in self.providers))
-        return [
-            replace(
-                state,
-                display_name=state.display_name or p.manifest.display_name,
-                default=p.id == self._default_provider,
-            )
-            for p, state in zip(self.providers, states, strict=True)
-        ]
+        return await self._roster.probe()
 
     async def models(self) -> Sequence[ModelInfo]:
         """Every model of every provider, in the order of the providers."""
@@ -158,7 +149,33 @@ class Hub:
 
     async def default_provider(self) -> str:
         """Id of the provider that answers who names no model; "" where none was chosen and the hub chooses."""
-        return self._default_provider
+        return self._roster.default
+
+    # -- providers that come and go ---------------------------------------------------------------
+
+    def register(self, provider: Provider, *, before: str = "") -> None:
+        """One more place where models run; see `AnyHub.register`."""
+        if self._closed:
+            raise ShuttingDown
+        self._roster.add(provider, before)
+        self._catalogue.forget()
+        self.activity.registered(provider.id)
+
+    async def unregister(self, id: str) -> None:
+        """End a provider, and what it has in memory; see `AnyHub.unregister`."""
+        provider = self._roster.named(id)
+        self._leases.retire(id)
+        # Nothing is awaited before this, so that no request can be given one of its models meanwhile.
+        self._roster.remove(provider)
+        self._catalogue.forget()
+        self._downloads.stop(id)
+        self.activity.unregistered(id, self._roster.default)
+        try:
+            await provider.aclose()
+        finally:
+            self._leases.settle()
+
+    # -- which model ------------------------------------------------------------------------------
 
     async def resolve(self, name: str, kind: ModelKind = "chat") -> ModelInfo:
         """The model a name means; "" means the default of its kind, `PROVIDER:` that of a provider.
@@ -186,10 +203,7 @@ class Hub:
 
     async def instances(self) -> Sequence[InstanceState]:
         """The models in memory, and who waits for them; those that a runtime holds by itself too."""
-        kept = {_called(i): i for i in await self._catalogue.kept()}
-        # After the question, as what is ours may have changed while it was asked.
-        ours = {_called(i) for i in self._leases.instances()}
-        return [*self._leases.states(), *(_kept_state(i) for name, i in kept.items() if name not in ours)]
+        return await self._memory.states()
 
     # -- getting models ---------------------------------------------------------------------------
 
@@ -198,10 +212,10 @@ class Hub:
     ) -> ModelInfo:
         """Get a model that is not here yet; see `AnyHub.download`."""
         owner, colon, rest = name.partition(":")
-        if not provider and colon and owner in self._by_id:
+        if not provider and colon and owner in self._roster.by_id:
             provider, name = owner, rest
         if provider:
-            self._catalogue.provider(provider)
+            self._roster.named(provider)
         return await self._download(await self._downloads.choose(provider), name, progress)
 
     async def _download(
@@ -265,36 +279,22 @@ class Hub:
             try:
                 model = await self._catalogue.resolve(name, kind)
             except (ModelNotFound, NoModels) as error:
-                model = await self._substitute(kind)
+                model = await self._memory.only_chat() if self.substitutes and kind == "chat" else None
                 if model is None and not self.jit:
                     raise
                 model = model or usable(await self._fetched(name, error), kind)
-        alone = exclusive and self._by_id[model.provider].manifest.seeds_need_solitude
-        there = not self.jit and await self._needs_no_load(model)
+        alone = exclusive and self._roster.of(model.provider).manifest.seeds_need_solitude
+        there = not self.jit and await self._memory.needs_no_load(model)
         return await self._leases.acquire(model, alone, Caller(options, progress, queued, explicit=there))
-
-    async def _substitute(self, kind: ModelKind) -> ModelInfo | None:
-        """Who answers for a model that there is not; None for nobody."""
-        if not self.substitutes or kind != "chat":
-            return None
-        instances = [*await self._catalogue.kept(), *self._leases.instances()]
-        loaded = {_called(i): i.model for i in instances if i.model.kind == "chat"}
-        return next(iter(loaded.values())) if len(loaded) == 1 else None
-
-    async def _needs_no_load(self, model: ModelInfo) -> bool:
-        """Whether a model that we do not hold can be asked without taking up memory: its runtime holds it, or
-        memory is its server's own affair."""
-        provider = self._by_id[model.provider]
-        if not isinstance(provider, Keeper):
-            return provider.manifest.runs == "server"
-        return any(i.model.qualified == model.qualified for i in await provider.loaded())
 
     def lease_at_once(self, name: str, kind: ModelKind, exclusive: bool) -> Lease | None:
         """A lease as of `acquire` if its model is loaded and free, else None. Saves busy doors a coroutine."""
         model = self._catalogue.known(name, kind)
         if model is None:
             return None
-        return self._leases.at_once(model, exclusive and self._by_id[model.provider].manifest.seeds_need_solitude)
+        return self._leases.at_once(
+            model, exclusive and self._roster.of(model.provider).manifest.seeds_need_solitude
+        )
 
     def release(self, lease: Lease) -> None:
         """End a lease."""
@@ -328,21 +328,9 @@ class Hub:
             model = await self._fetched(name, error)
         mine = {m.id: m for m in await self.models() if m.provider == model.provider}
         model = mine.get(model.copy_of, model)
-        await self._check_copies(model)
+        await self._memory.check_copies(model)
         made = await self._leases.load_another(model, options, progress, mine)
         return self._leases.state(made)
-
-    async def _check_copies(self, model: ModelInfo) -> None:
-        provider = self._by_id[model.provider]
-        if provider.manifest.copies:
-            return
-        kept = await provider.loaded() if isinstance(provider, Keeper) else ()
-        if self._leases.next_copy(model) is not model or any(i.model.qualified == model.qualified for i in kept):
-            raise InvalidRequest(
-                f"{model.id!r} is loaded, and {provider.manifest.display_name} is not asked to load it twice.",
-                hint=f"Use it as it is, or unload it first: `lmbridge unload {model.id}`.",
-                param="model",
-            )
 
     async def unload(self, name: str) -> InstanceState:
         """Give a model's memory back; returns what it was.
@@ -350,26 +338,7 @@ class Hub:
         Raises:
             ModelNotFound: it is not loaded. ModelBusy: it is answering somebody.
         """
-        kept = await self._catalogue.kept()
-        copies = [i for i in kept if i.endpoint.model != i.model.id]
-        copy = next(
-            (i for i in copies if name in (i.endpoint.model, f"{i.model.provider}:{i.endpoint.model}")), None
-        )
-        model = copy.model if copy is not None else await self.find(name)
-        wanted = [i for i in kept if i == copy or (copy is None and i.model.qualified == model.qualified)]
-        state = next(map(_kept_state, wanted), None)
-        if self._leases.holds(model):
-            ours = self._leases.instance(model).endpoint
-            if copy is None or ours.model == copy.endpoint.model:
-                state = self._leases.state(model)
-                await self._leases.unload(model)
-            wanted = [i for i in wanted if i.endpoint.model != ours.model]
-        if state is None:
-            held = [self._leases.model(n).id for n in self._leases.names()]
-            raise ModelNotFound(name, [*held, *(i.endpoint.model for i in kept)])
-        for instance in wanted:
-            await self._by_id[model.provider].unload(instance)
-        return state
+        return await self._memory.unload(name)
 
     # -- asking -----------------------------------------------------------------------------------
 
@@ -395,20 +364,7 @@ class Hub:
         wanted = truncate or chat.truncate
         if not (wanted or self.truncate):
             return chat, 0
-        provider, length = lease.provider, lease.instance.context_length
-        if length is None or not isinstance(provider, Counter):
-            if wanted:
-                raise UnsupportedParameter(
-                    "truncation",
-                    f"The provider {provider.id!r} does not count tokens, so it is not known what fits.",
-                    hint="Leave it out and shorten the conversation, or use a model of the embedded engine.",
-                )
-            return chat, 0
-        try:
-            return await context.trim(chat, length, lambda less: provider.count(lease.instance, less))
-        except ContextExceeded as error:
-            least, _ = context.without(chat, len(chat.turns))
-            raise await lease.weighed(error, least) from error
+        return await context.fit(lease, chat, wanted=wanted)
 
     @asynccontextmanager
     async def ask(
@@ -478,6 +434,7 @@ class Hub:
 
     async def aclose(self) -> None:
         """End every lease, instance and provider. Idempotent."""
+        self._closed = True
         await self._downloads.aclose()
         await self._leases.aclose()
         await asyncio.gather(*(p.aclose() for p in self.providers))
@@ -493,50 +450,3 @@ class Hub:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-
-class Leasing:
-    """What `Hub.lease` returns: an `async with` around one lease. A class, because the gateway enters
-    one for every request and a generator would cost it several microseconds each time."""
-
-    __slots__ = ("_ask", "_hub", "_lease")
-
-    def __init__(
-        self,
-        hub: Hub,
-        name: str,
-        kind: ModelKind,
-        exclusive: bool,
-        progress: Progress | None,
-        options: LoadOptions,
-        queued: Queued | None,
-    ) -> None:
-        self._hub, self._ask = hub, (name, kind, exclusive, progress, options, queued)
-
-    async def __aenter__(self) -> Lease:
-        self._lease = await self._hub.acquire(*self._ask)
-        return self._lease
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._hub.release(self._lease)
-
-
-def _called(instance: Instance) -> tuple[str, str]:
-    """Whose instance, and what its runtime calls it."""
-    return instance.model.provider, instance.endpoint.model
-
-
-def _kept_state(instance: Instance) -> InstanceState:
-    """How `ps` shows what a runtime holds without having been asked by us."""
-    return InstanceState(
-        model=instance.model.id,
-        provider=instance.model.provider,
-        state="ready",
-        slots=instance.slots,
-        context_length=instance.context_length,
-        memory=instance.model.size_bytes or 0,
-        name=instance.endpoint.model if instance.endpoint.model != instance.model.id else "",
-        kept=True,
-    )

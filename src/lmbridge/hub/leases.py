@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from itertools import count
 from time import monotonic
-from typing import TypeAlias
 
 from msgspec.structs import replace
 
@@ -43,17 +42,16 @@ from lmbridge.hub.residency import (
     expired,
     granted,
     seconds_left,
+    state_of,
 )
 from lmbridge.hub.waiting import NOBODY, Caller, Waiter, tell_places
-
-ProviderOf: TypeAlias = Callable[[str], Provider]
 
 
 class Leases:
     """Hands out leases, and loads and unloads models so that it can.
 
     Args:
-        provider_of: finds a provider by its id.
+        provider_of: finds a provider by its id; raises a BridgeError where it is not there any more.
         options: load options for models nobody gave options for.
         clock: seconds, monotonic.
         activity: where loads, unloads and waits are counted.
@@ -63,7 +61,7 @@ class Leases:
 
     def __init__(
         self,
-        provider_of: ProviderOf,
+        provider_of: Callable[[str], Provider],
         options: LoadOptions,
         clock: Callable[[], float] = monotonic,
         activity: Activity | None = None,
@@ -83,12 +81,9 @@ class Leases:
         self._reserved: set[str] = set()
         self._progress: dict[str, float] = {}
         self._models: dict[str, ModelInfo] = {}
-        self._tickets = count()
-        self._background = Background()
-        self._settling = False
-        self._unsettled = False
+        self._tickets, self._background = count(), Background()
+        self._settling = self._unsettled = self._closed = False
         self._timer: asyncio.TimerHandle | None = None
-        self._closed = False
 
     async def acquire(self, model: ModelInfo, alone: bool = False, caller: Caller = NOBODY) -> Lease:
         """Wait for a lease of *model*; the caller must `release` it, whatever happens.
@@ -137,6 +132,7 @@ class Leases:
         need = 0 if name in self._residents else await provider.estimate(model, options)
         if self._closed:
             raise ShuttingDown
+        self._provider_of(model.provider)  # it may have gone meanwhile
         waiter = Waiter(want, model, need, caller, began)
         self._models[name] = model
         self._queue[want.ticket] = waiter
@@ -145,14 +141,14 @@ class Leases:
             waiter.tell_progress(self._progress[name])
         ahead = sum(w.want.model == name and w.want.ticket < want.ticket for w in self._queue.values())
         self._activity.queued(len(self._queue))
-        self._settle()
+        self.settle()
         try:
             held = await waiter.future
         except BaseException:
             self._queue.pop(want.ticket, None)
             if waiter.future.done() and not waiter.future.cancelled() and not waiter.future.exception():
                 self._give_back(name, waiter.future.result())  # granted in the moment of giving up
-            self._settle()
+            self.settle()
             raise
         finally:
             self._activity.queued(len(self._queue))
@@ -164,7 +160,7 @@ class Leases:
         """End a lease."""
         self._give_back(lease.model.qualified, lease.held)
         if self._queue or self._auto_evict:
-            self._settle()
+            self.settle()
 
     def _give_back(self, name: str, held: Held) -> None:
         if self._held.get(name) is not held:
@@ -177,8 +173,8 @@ class Leases:
 
     # -- deciding ---------------------------------------------------------------------------------
 
-    def _settle(self) -> None:
-        """Do for the queue what can be done; in the background where memory must be looked at first."""
+    def settle(self) -> None:
+        """Do for the queue what can be done now; in the background where memory must be looked at first."""
         if self._closed:
             return
         if all(w.want.model in self._residents for w in self._queue.values()):
@@ -279,7 +275,7 @@ class Leases:
                 if waiter.want.model == name:
                     waiter.load_s = now - max(began, waiter.began)
             self._loaded(name, Held(model, instance, provider), options)
-        self._settle()
+        self.settle()
 
     def _loading(self, name: str, done: float) -> None:
         self._progress[name] = done
@@ -319,7 +315,7 @@ class Leases:
         if self._held.get(name) is held:
             del self._held[name], self._residents[name]
             self._activity.unloaded(held.model.provider, held.model.id, "crashed")
-            self._settle()
+            self.settle()
 
     async def _evict(self, name: str, why: str) -> None:
         """Unload what nobody asked to be unloaded: a runtime that is down by then is nobody's concern."""
@@ -327,15 +323,19 @@ class Leases:
             await self._unload(name, why)
 
     async def _unload(self, name: str, why: str) -> None:
-        held = self._held.pop(name)
-        self._activity.unloaded(held.model.provider, held.model.id, why)
-        if held.watcher is not None:
-            held.watcher.cancel()
+        held = self._let_go(name, why)
         try:
             await held.provider.unload(held.instance)
         finally:
             del self._residents[name]
-            self._settle()
+            self.settle()
+
+    def _let_go(self, name: str, why: str) -> Held:
+        held = self._held.pop(name)
+        self._activity.unloaded(held.model.provider, held.model.id, why)
+        if held.watcher is not None:
+            held.watcher.cancel()
+        return held
 
     # -- time -------------------------------------------------------------------------------------
 
@@ -424,8 +424,8 @@ class Leases:
         inside = [self._models[r.model] for r in self._residents.values() if r.state != "unloading"]
         return [model for model in inside if model.copy_of]
 
-    async def unload(self, model: ModelInfo) -> bool:
-        """Unload a model; returns whether it was loaded.
+    async def unload(self, model: ModelInfo) -> None:
+        """Unload a model, if it is loaded.
 
         Raises:
             ModelBusy: it is answering somebody, or still loading.
@@ -433,20 +433,31 @@ class Leases:
         name = model.qualified
         resident = self._residents.get(name)
         if resident is None:
-            return False
+            return
         if resident.leases or resident.state != "ready":
             raise ModelBusy(model.id, resident.leases)
         self._residents[name] = replace(resident, state="unloading")
         await self._unload(name, "asked")
-        return True
+
+    def retire(self, provider: str) -> None:
+        """Let go of all that a provider has in memory, as it is about to end it.
+
+        Raises:
+            ModelBusy: one of its models answers, loads or is waited for; nothing has changed then.
+        """
+        mine = [r for r in self._residents.values() if self._models[r.model].provider == provider]
+        if busy := next((r for r in mine if r.leases or r.state == "loading"), None):
+            raise ModelBusy(self._models[busy.model].id, busy.leases)
+        if waiter := next((w for w in self._queue.values() if w.model.provider == provider), None):
+            raise ModelBusy(waiter.model.id, 0)
+        for resident in mine:
+            if resident.state == "ready":  # else it is being unloaded already
+                self._let_go(resident.model, "asked")
+                del self._residents[resident.model]
 
     def holds(self, model: ModelInfo) -> bool:
         """Whether a model is in memory."""
         return model.qualified in self._held
-
-    def instance(self, model: ModelInfo) -> Instance:
-        """The instance of a model in memory."""
-        return self._held[model.qualified].instance
 
     def instances(self) -> list[Instance]:
         """Everything in memory."""
@@ -456,37 +467,25 @@ class Leases:
         """Qualified names of the models in memory."""
         return set(self._held)
 
-    def model(self, name: str) -> ModelInfo:
-        """The model behind the qualified name of one in memory."""
-        return self._models[name]
-
     def state(self, model: ModelInfo) -> InstanceState:
         """What a model is like in memory; `unloading` if it has gone."""
-        resident = self._residents.get(model.qualified)
-        if resident is None:
+        if model.qualified not in self._residents:
             return InstanceState(model.copy_of or model.id, model.provider, "unloading")
-        return self._state_of(model.qualified, resident, self._clock())
+        return self._state_of(model.qualified)
 
     def states(self) -> list[InstanceState]:
         """What is in memory, and who waits for it."""
-        now = self._clock()
-        return [self._state_of(name, resident, now) for name, resident in self._residents.items()]
+        return list(map(self._state_of, self._residents))
 
-    def _state_of(self, name: str, resident: Resident, now: float) -> InstanceState:
-        held, model = self._held.get(name), self._models[name]
-        return InstanceState(
-            model=model.copy_of or model.id,
-            provider=model.provider,
-            state=resident.state,
-            leases=resident.leases,
+    def _state_of(self, name: str) -> InstanceState:
+        held = self._held.get(name)
+        return state_of(
+            self._residents[name],
+            self._models[name],
+            held.instance if held else None,
             waiting=sum(w.want.model == name for w in self._queue.values()),
-            slots=resident.slots,
-            context_length=held.instance.context_length if held else None,
-            memory=resident.memory,
-            idle_s=max(0.0, now - resident.idle_since) if held and not resident.leases else 0.0,
-            ttl=resident.ttl,
-            progress=1.0 if held else self._progress.get(name, 0.0),
-            name=model.id if model.copy_of else "",
+            progress=self._progress.get(name, 0.0),
+            now=self._clock(),
         )
 
     async def aclose(self) -> None:

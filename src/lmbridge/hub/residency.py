@@ -22,6 +22,8 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
+from lmbridge.core.models import Instance, InstanceState, ModelInfo
+
 
 class Want(Struct, frozen=True):
     """A caller who wants a lease.
@@ -262,3 +264,28 @@ def _idle(resident: Resident) -> bool:
 
 def _age(resident: Resident) -> float:
     return resident.idle_since
+
+
+def state_of(
+    resident: Resident, model: ModelInfo, instance: Instance | None, *, waiting: int, progress: float, now: float
+) -> InstanceState:
+    """How a resident is shown, by `lmbridge ps` and every API that lists what is in memory.
+
+    Args:
+        instance: None while it is not there. waiting: callers for it. progress: of its load, 0 to 1.
+        now: on the clock of `Resident.idle_since`.
+    """
+    return InstanceState(
+        model=model.copy_of or model.id,
+        provider=model.provider,
+        state=resident.state,
+        leases=resident.leases,
+        waiting=waiting,
+        slots=resident.slots,
+        context_length=instance.context_length if instance else None,
+        memory=resident.memory,
+        idle_s=max(0.0, now - resident.idle_since) if instance and not resident.leases else 0.0,
+        ttl=resident.ttl,
+        progress=1.0 if instance else progress,
+        name=model.id if model.copy_of else "",
+    )

@@ -22,24 +22,10 @@ from lmbridge.core import settings as values
 from lmbridge.core.errors import BridgeError, ConfigInvalid
 from lmbridge.core.extension import Extension, ExtensionManifest, ExtensionState, Listener, SettingValue
 from lmbridge.core.provider import Category, Provider
+from lmbridge.core.registering import provider_problem
 from lmbridge.machine.home import extension_folder, private_folder
 
 ID: Final = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
-
-NEEDED: Final = (
-    "probe",
-    "models",
-    "estimate",
-    "room",
-    "load",
-    "unload",
-    "gone",
-    "prepare",
-    "chat",
-    "embed",
-    "aclose",
-)
-"""What a provider must be able to do, see `core.provider.Provider`."""
 
 Given = type[Provider] | Provider
 
@@ -56,8 +42,25 @@ class Audience(Protocol):
         """Tell no more."""
 
 
+class Hosting(Protocol):
+    """Who has the providers of an extension while a hub runs."""
+
+    def join(self, extension: str, provider: Given) -> None:
+        """Register what an extension gives."""
+
+    async def part(self, extension: str, id: str) -> None:
+        """Unregister what it gave."""
+
+
 class Context:
-    """What one extension is handed: an `ExtensionContext`."""
+    """What one extension is handed: an `ExtensionContext`.
+
+    Attributes:
+        given: the providers that it registered before a hub ran. host: takes those that come later.
+    """
+
+    host: Hosting | None = None
+    ended = False
 
     def __init__(self, id: str, settings: Mapping[str, SettingValue], home: Path, taken: Sequence[str]) -> None:
         self._id, self._home = id, home
@@ -80,37 +83,35 @@ class Context:
         """Add a place where models run.
 
         Raises:
-            ConfigInvalid: its id is taken, or it is no provider.
+            ConfigInvalid: its id is taken, or it is no provider; or the extension has ended.
         """
         where = f"extension {self._id}"
+        if self.ended:
+            raise ConfigInvalid(where, "it has ended")
         if wrong := provider_problem(provider):
             raise ConfigInvalid(where, wrong)
+        if self.host is not None:
+            self.host.join(self._id, provider)
+            return
         id = provider.manifest.id if isinstance(provider, type) else provider.id
         if id in self._taken:
             raise ConfigInvalid(where, f"there is a provider {id!r} already")
         self._taken.add(id)
         self.given.append(provider)
 
+    async def unregister_provider(self, id: str) -> None:
+        """Close a provider that it registered.
+
+        Raises:
+            ConfigInvalid: no hub runs, or it registered none of that id. ModelBusy.
+        """
+        if self.host is None:
+            raise ConfigInvalid(f"extension {self._id}", "no hub runs")
+        await self.host.part(self._id, id)
+
     def listen(self, listener: Listener) -> None:
         """Hear of what happens in the hub."""
         self.listeners.append(listener)
-
-
-def provider_problem(provider: object) -> str:
-    """Why something is no provider, "" if it is one."""
-    from lmbridge.core.provider import Manifest
-
-    manifest = getattr(provider, "manifest", None)
-    if not isinstance(manifest, Manifest):
-        return "a provider needs a `manifest` of the type `Manifest`"
-    needed = (*NEEDED, "create") if isinstance(provider, type) else NEEDED
-    lacks = [name for name in needed if not callable(getattr(provider, name, None))]
-    if lacks:
-        return f"the provider {manifest.id!r} lacks {', '.join(f'`{name}`' for name in lacks)}"
-    if not isinstance(provider, type) and not isinstance(getattr(provider, "id", None), str):
-        return f"the provider {manifest.id!r} has no `id`"
-    wrong = values.problem(manifest.settings)
-    return f"the provider {manifest.id!r}: {wrong}" if wrong else ""
 
 
 class Extensions:
@@ -145,6 +146,10 @@ class Extensions:
         """Ids of the providers that were registered so far."""
         return [id for state in self.states for id in state.providers]
 
+    def later(self) -> set[str]:
+        """Ids of the providers that active ones say they register while the hub runs."""
+        return {id for extension in self._active for id in extension.manifest.later}
+
     def _state_of(self, point: EntryPoint, config: Config, taken: Sequence[str]) -> ExtensionState:
         package = point.dist.name if point.dist is not None else ""
         state = ExtensionState(point.name, "failed", package=package)
@@ -170,16 +175,23 @@ class Extensions:
         ids = tuple(p.manifest.id if isinstance(p, type) else p.id for p in context.given)
         return replace(state, state="active", providers=ids)
 
-    def listen_to(self, activity: Audience) -> None:
-        """Tell the extensions what happens in a hub from now on."""
+    def serve(self, activity: Audience, host: Hosting) -> None:
+        """Tell the extensions what happens in a hub from now on, and let them bring providers while it runs."""
         for context in self.contexts.values():
+            context.host = host
             for listener in context.listeners:
                 told = _guarded(listener, context.logger)
                 activity.listen(told)
                 self._heard.append((activity, told))
 
+    def gives(self, id: str, providers: Sequence[str]) -> None:
+        """An extension has these providers now."""
+        self.states = [replace(s, providers=tuple(providers)) if s.id == id else s for s in self.states]
+
     async def aclose(self) -> None:
         """Deactivate them, the last one first. Idempotent; one that fails stops no other."""
+        for context in self.contexts.values():
+            context.ended = True
         for activity, listener in self._heard:
             activity.forget(listener)
         self._heard.clear()

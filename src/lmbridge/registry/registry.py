@@ -8,16 +8,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from lmbridge.config import EXTENSIONS as EXTENSIONS_TABLE
 from lmbridge.config import PREFIX, TABLES, Config
-from lmbridge.core.errors import ConfigInvalid
+from lmbridge.core.errors import ConfigInvalid, ShuttingDown
 from lmbridge.core.provider import Manifest, Provider, ProviderContext
-from lmbridge.registry.extensions import Extensions, Given, provider_problem, said
+from lmbridge.core.registering import provider_problem
+from lmbridge.hub.roster import default_of
+from lmbridge.registry.extensions import Extensions, Given, said
+
+if TYPE_CHECKING:
+    from lmbridge.hub.hub import Hub
 
 PROVIDERS: Final = "lmbridge.providers"
 EXTENSIONS: Final = "lmbridge.extensions"
@@ -94,12 +99,14 @@ class Registry:
         """
         found = points or (lambda group: entry_points(group=group))
         self._config = config
+        self._hub: Hub | None = None
         self.extensions = Extensions()
         entries, sources = self._sources(list(found(PROVIDERS)))
         self.extensions.activate(list(found(EXTENSIONS)), config, [source.name for source in sources])
         sources += self._registered()
-        self._refuse_strays([*(source.name for source in sources), *(entry.id for entry in entries)])
-        known = {state.id for state in self.extensions.states}
+        later = self.extensions.later()
+        self._refuse_strays([*(source.name for source in sources), *(entry.id for entry in entries), *later])
+        known = {state.id for state in self.extensions.states} | later
         self._unused = set(config.disabled) - set(config.kept.disabled) - known
         self._taken: set[str] = set()
         entries += [entry for source in sources for entry in self._entries(source)]
@@ -116,16 +123,64 @@ class Registry:
     def default(self) -> str:
         """Id of the provider that answers who names no model; "" lets the hub choose.
 
-        Where the one that was chosen is not there any more, the next in the order takes its place.
+        Where the one that was chosen is not there any more, the first that is no cloud takes its place.
         """
-        chosen, there = self._config.default_provider, [provider.id for provider in self.providers]
-        if not chosen or chosen in there:
-            return chosen
-        return there[0] if there else ""
+        return default_of(self._config.default_provider, self.providers)
 
     def entry(self, id: str) -> Entry | None:
         """The provider with an id, whatever became of it."""
         return next((entry for entry in self.entries if entry.id == id), None)
+
+    def serve(self, hub: Hub) -> None:
+        """Tell the extensions what happens in a hub that has these providers, and take what they bring later."""
+        self._hub = hub
+        self.extensions.serve(hub.activity, self)
+
+    def join(self, extension: str, provider: Given) -> None:
+        """Register what an extension gives while the hub runs; a class is built from its table, as at the start.
+
+        Raises:
+            ConfigInvalid: there is one of its id already, or its table is wrong. ShuttingDown.
+        """
+        hub = self._running()
+        self._taken = {p.id for p in hub.providers}
+        id = provider.manifest.id if isinstance(provider, type) else provider.id
+        if id in self._taken:
+            raise ConfigInvalid(f"extension {extension}", f"there is a provider {id!r} already")
+        for entry in list(self._entries(_Source(id, provider, own=False, extension=extension))):
+            if entry.state == "failed":
+                raise ConfigInvalid(f"extension {extension}", entry.reason)
+            others = [other for other in self.entries if other.id != entry.id]
+            self.entries = sorted([*others, entry], key=self._place)
+            if entry.provider is not None:
+                hub.register(entry.provider, before=self._next(entry))
+        self._told(extension)
+
+    async def part(self, extension: str, id: str) -> None:
+        """Unregister what an extension gave.
+
+        Raises:
+            ConfigInvalid: it gave none of that id. ModelBusy: one of its models is needed.
+        """
+        if not any(entry.id == id and entry.extension == extension for entry in self.entries):
+            raise ConfigInvalid(f"extension {extension}", f"it has registered no provider {id!r}")
+        await self._running().unregister(id)
+        self.entries = [entry for entry in self.entries if entry.id != id]
+        self._told(extension)
+
+    def _running(self) -> Hub:
+        if self._hub is None:
+            raise ShuttingDown
+        return self._hub
+
+    def _next(self, entry: Entry) -> str:
+        """Id of the provider that comes after one in the order; "" for none."""
+        there = {p.id for p in self._running().providers}
+        later = self.entries[list(self.entries).index(entry) + 1 :]
+        return next((other.id for other in later if other.id in there), "")
+
+    def _told(self, extension: str) -> None:
+        self.extensions.gives(extension, [e.id for e in self.entries if e.extension == extension])
 
     async def aclose(self) -> None:
         """End the extensions; the providers are closed by whoever has them. Idempotent."""

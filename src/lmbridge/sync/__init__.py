@@ -18,7 +18,7 @@ from lmbridge.config import Config
 from lmbridge.core.events import Answer, Embeddings, Event
 from lmbridge.core.hub import AnyHub
 from lmbridge.core.models import InstanceState, LoadOptions, ModelInfo, ModelKind
-from lmbridge.core.provider import DownloadProgress, Progress, ProviderState
+from lmbridge.core.provider import DownloadProgress, Progress, Provider, ProviderState
 from lmbridge.core.requests import ChatRequest, EmbedRequest
 from lmbridge.core.usage import UsageBy, UsageReport
 from lmbridge.sync.model import BlockingModel
@@ -67,6 +67,14 @@ class BlockingHub:
     def default_provider(self) -> str:
         """Id of the provider that answers who names no model; "" where the hub chooses."""
         return self._portal.call(self._hub.default_provider)
+
+    def register(self, provider: Provider, *, before: str = "") -> None:
+        """One more place where models run. Its methods are called in the background thread."""
+        self._portal.call(partial(self._hub.register, provider, before=before))
+
+    def unregister(self, id: str) -> None:
+        """Close a provider; its models are gone at once."""
+        self._portal.call(self._hub.unregister, id)
 
     def resolve(self, name: str, kind: ModelKind = "chat") -> ModelInfo:
         """The model a name means."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from ipaddress import ip_address, ip_network
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
@@ -19,6 +20,10 @@ _CONTROL: Final = frozenset(map(chr, (*range(9), *range(10, 32), 127)))
 _OWN: Final = frozenset(("host", "content-length", "transfer-encoding", "connection", "accept-encoding"))
 # Their answers have no body whatever their headers say, or are no HTTP any more.
 _OTHER_METHODS: Final = frozenset(("HEAD", "CONNECT", "TRACE"))
+# RFC 6761, 6762 and 8375, `.internal` as ICANN has set it aside, and what home routers say.
+_OWN_NAMES: Final = (".localhost", ".local", ".home.arpa", ".internal", ".lan")
+_SHARED: Final = ip_network("100.64.0.0/10")
+"""Addresses behind a provider's or a VPN's translation (RFC 6598)."""
 
 
 class Origin(Struct, frozen=True):
@@ -69,6 +74,20 @@ def wrong_url(url: str) -> str:
     if parts.query or parts.fragment:
         return "its `url` must not have a query or a fragment"
     return ""
+
+
+def is_near(url: str) -> bool:
+    """Whether a URL is of this machine, or of a network that is not the internet: decided by its host alone.
+
+    Private and shared addresses (RFC 1918, 4193 and 6598), names without a dot, and endings that no
+    public name has.
+    """
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return "." not in host or host.endswith(_OWN_NAMES)
+    return address.is_private or address.is_loopback or address.is_link_local or address in _SHARED
 
 
 def request_head(method: str, origin: Origin, headers: tuple[tuple[str, str], ...], keep_alive: bool) -> bytes:

@@ -47,16 +47,24 @@ class ModelNotLoaded(BridgeError):
 
 
 class NoModels(BridgeError):
-    """There is not a single model that could answer."""
+    """There is not a single model that could answer.
+
+    Attributes:
+        elsewhere: one that answers only who names it or its provider, such as a cloud's; "" for none.
+    """
 
     code = "no_models"
+    elsewhere: str = ""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "No provider here has a model that can answer.",
-            hint="Download one with `lmbridge get`, put a GGUF file into ~/.lmbridge/models, "
-            "or start a server and name it in lmbridge.toml.",
-        )
+    def __init__(self, elsewhere: str = "") -> None:
+        self.elsewhere = elsewhere
+        hint = "Download one with `lmbridge get`, put a GGUF file into ~/.lmbridge/models, "
+        hint += "or start a server and name it in lmbridge.toml."
+        if elsewhere:
+            owner = elsewhere.partition(":")[0]
+            hint = f"Name one that runs elsewhere, such as {elsewhere!r}, "
+            hint += f"or make its provider the default: `lmbridge providers set-default {owner}`."
+        super().__init__("No provider here has a model that can answer.", hint=hint)
 
 
 class WrongModelKind(BridgeError):
@@ -185,20 +193,18 @@ class ModelGone(BridgeError):
 
 
 class ModelBusy(BridgeError):
-    """An explicit unload or reload of a model that is answering somebody.
+    """A model that is to be unloaded or loaded anew, or whose provider is to be unregistered, while it is needed.
 
     Attributes:
-        name: the model. leases: how many hold it.
+        name: the model. leases: how many hold it; 0 while it is being loaded or waited for.
     """
 
     code = "model_busy"
 
     def __init__(self, name: str, leases: int) -> None:
         self.name, self.leases = name, leases
-        super().__init__(
-            f"{name!r} is answering {leases} request{'s' if leases != 1 else ''} right now.",
-            hint="Wait for the answers to end, then try again.",
-        )
+        doing = f"answering {leases} request{'s' if leases != 1 else ''}" if leases else "being loaded"
+        super().__init__(f"{name!r} is {doing} right now.", hint="Wait for that to end, then try again.")
 
 
 class WrongModel(BridgeError):

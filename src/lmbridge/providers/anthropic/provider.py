@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from lmbridge.clients.anthropic import AnthropicClient, headers
 from lmbridge.clients.http import HTTPClient
+from lmbridge.clients.http.address import is_near
 from lmbridge.core.errors import (
     BridgeError,
     InvalidRequest,
@@ -61,6 +62,7 @@ class AnthropicProvider:
         """Use `create`."""
         self.id = id
         self._settings = settings
+        self.nearby = is_near(settings.base)
         self._key = settings.secret()
         self.names: Mapping[str, str] = names_of({each.name: getattr(settings, each.name) for each in TIERS})
         self._headers = headers(self._key)

@@ -17,6 +17,7 @@ from typing import ClassVar, Final, Literal, assert_never
 
 from msgspec.structs import replace
 
+from lmbridge.clients.http.address import is_near
 from lmbridge.clients.lmstudio import LMStudioClient, LMStudioSettings
 from lmbridge.core.errors import (
     BridgeError,
@@ -80,6 +81,7 @@ class LMStudioProvider:
         given = {"model": settings.model, "embedding_model": settings.embedding_model, **settings.tiers}
         self.names: Mapping[str, str] = names_of(given)
         self._settings = settings
+        self.nearby = not settings.url or is_near(settings.url)
         self._program = LMStudioProgram(settings, home=context.home, places=places)
         self._live = LiveClient(self._program)
         self._listing = asyncio.Lock()

@@ -22,7 +22,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from lmbridge.clients.http import HTTPClient
-from lmbridge.clients.http.address import wrong_url
+from lmbridge.clients.http.address import is_near, wrong_url
 from lmbridge.clients.openai import OpenAIClient
 from lmbridge.core.errors import (
     BridgeError,
@@ -106,6 +106,7 @@ class OpenAIProvider:
         self._settings = settings
         self.names: Mapping[str, str] = names_of({f.name: getattr(settings, f.name) for f in tier_settings()})
         self._url = _base(settings.url)
+        self.nearby = is_near(self._url)
         self._key = key
         self._headers = (("authorization", f"Bearer {key}"),) if key else ()
         self._http = HTTPClient(

@@ -108,3 +108,14 @@ def test_conversations_and_schemas_are_given_in_several_ways() -> None:
     assert schema_of(None) is None
     assert schema_of(Schema()) == Schema()
     assert schema_of({"type": "object"}) == Schema({"type": "object"})
+
+
+@pytest.mark.parametrize("chat", [None, 5, [{"role": "user", "content": "hi"}], {"role": "user"}])
+def test_what_is_no_conversation_is_refused_with_the_way_to_make_one(chat: object) -> None:
+    with pytest.raises(InvalidRequest, match=r"is no conversation.*from_messages"):
+        turns(chat)  # type: ignore[arg-type]
+
+
+def test_what_is_no_schema_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="'person' is no JSON schema"):
+        schema_of("person")  # type: ignore[arg-type]

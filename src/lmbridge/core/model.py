@@ -173,12 +173,32 @@ class Model:
 
 
 def turns(chat: AnyChat) -> tuple[Message, ...]:
-    """The messages of a conversation."""
+    """The messages of a conversation.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
     if isinstance(chat, str):
         return (Message("user", chat),)
-    return chat.messages if isinstance(chat, Chat) else tuple(chat)
+    if isinstance(chat, Chat):
+        return chat.messages
+    held: object = chat  # whatever it is called
+    if not isinstance(held, Sequence) or not all(isinstance(message, Message) for message in held):
+        raise InvalidRequest(
+            f"{held!r:.100} is no conversation.",
+            hint="Give a Chat, a text, or messages; `Chat.from_messages` takes those of OpenAI's form.",
+        )
+    return tuple(held)
 
 
 def schema_of(schema: AnySchema) -> Schema | None:
-    """A schema, whichever way it was given."""
-    return schema if isinstance(schema, Schema) or schema is None else Schema(dict(schema))
+    """A schema, whichever way it was given.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    if isinstance(schema, Schema) or schema is None:
+        return schema
+    if not isinstance(schema, Mapping):
+        raise InvalidRequest(f"{schema!r:.100} is no JSON schema.", hint="Give it as a dict.", param="schema")
+    return Schema(dict(schema))

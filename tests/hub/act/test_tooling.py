@@ -56,5 +56,8 @@ def test_functions_become_one_more_box() -> None:
 def test_what_is_no_tool_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="'hammer' is no tool"):
         boxes_of(["hammer"], None)  # type: ignore[list-item]
+    for alone in (Box(), print, None):
+        with pytest.raises(InvalidRequest, match="is no list of tools"):
+            boxes_of(alone, None)  # type: ignore[arg-type]
     with pytest.raises(InvalidRequest, match="Functions are no tools here"):
         boxes_of([print], None)

@@ -44,10 +44,17 @@ class Limits(Struct, frozen=True, kw_only=True):
             InvalidRequest: naming the one that is not.
         """
         least_of = {"max_rounds": 1, "max_tokens": 1, "max_result_chars": 1, "identical_calls": 2}
+        try:
+            msgspec.convert(msgspec.structs.asdict(self), Limits)
+        except msgspec.ValidationError as error:
+            raise InvalidRequest(f"A limit of the run is wrong: {error}.") from error
         for name, least in least_of.items():
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InvalidRequest(f"`{name}` is {value}, and must be at least {least}.", param=name)
+        of_tools = self.max_calls.values() if isinstance(self.max_calls, Mapping) else [self.max_calls]
+        if min((most for most in of_tools if most is not None), default=0) < 0:
+            raise InvalidRequest("`max_calls` is negative.", param="max_calls")
         if self.max_seconds is not None and not self.max_seconds > 0:
             raise InvalidRequest(
                 f"`max_seconds` is {self.max_seconds}, and must be more than 0.", param="max_seconds"

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from msgspec.structs import replace
@@ -84,6 +84,10 @@ def boxes_of(tools: Sequence[AnyTool], toolbox_of: ToolboxOf | None) -> list[Too
     Raises:
         InvalidRequest: something that is neither, or a function that is not documented or annotated.
     """
+    if isinstance(tools, Toolbox) or not isinstance(tools, Iterable):
+        raise InvalidRequest(
+            f"{tools!r:.100} is no list of tools.", hint="Give a list: `[create_file]`, `[box]`.", param="tools"
+        )
     boxes: list[Toolbox] = []
     functions: list[Callable[..., object]] = []
     for tool in tools:

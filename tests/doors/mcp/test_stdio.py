@@ -128,6 +128,6 @@ def test_a_host_that_hangs_up_is_the_end(host: Host) -> None:
 
 def test_without_the_package_the_command_that_installs_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     need_mcp()
-    monkeypatch.setitem(sys.modules, "mcp", None)
+    monkeypatch.setitem(sys.modules, "mcp_types", None)
     with pytest.raises(MissingExtra, match=r"pip install 'lmbridge\[mcp\]'"):
         need_mcp()

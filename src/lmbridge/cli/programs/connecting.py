@@ -138,7 +138,7 @@ def _uses(program: Program, wishes: Wishes) -> tuple[Use, ...]:
         raise InvalidRequest(
             f"{program.name} can be given {showing.listed(program.uses)} alone.", hint="Leave out --only."
         )
-    if "tools" in uses and importlib.util.find_spec("mcp") is None:
+    if "tools" in uses and importlib.util.find_spec("mcp_types") is None:
         raise MissingExtra("mcp", f"The MCP server for {program.name}")
     return uses
 

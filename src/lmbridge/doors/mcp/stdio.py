@@ -126,7 +126,8 @@ def need_mcp() -> None:
     Raises:
         MissingExtra: with the command that installs it.
     """
-    if find_spec("mcp") is None:
+    # Not `mcp`: a folder of that name, and the package's first version, can be imported as well.
+    if find_spec("mcp_types") is None:
         raise MissingExtra("mcp", "The MCP server")
 
 

@@ -13,5 +13,6 @@ def need_mcp() -> None:
     Raises:
         MissingExtra: with the command that installs it.
     """
-    if find_spec("mcp") is None:
+    # Not `mcp`: a folder of that name, and the package's first version, can be imported as well.
+    if find_spec("mcp_types") is None:
         raise MissingExtra("mcp", "Using MCP servers")

@@ -9,6 +9,7 @@ import pytest
 
 from lmbridge import extending
 from lmbridge.core.errors import ConfigInvalid, InvalidRequest
+from lmbridge.core.registering import provider_problem
 from lmbridge.extending import (
     ChatRequest,
     EmbedRequest,
@@ -25,7 +26,6 @@ from lmbridge.extending import (
     TextDelta,
 )
 from lmbridge.hub.hub import Hub
-from lmbridge.registry.extensions import provider_problem
 
 HERE = ProviderContext(Path("/nowhere"), "echo")
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import quote
 
-import msgspec
-
+from lmbridge.clients.asker import HTTPAsker, json_of
 from lmbridge.clients.event_stream import EventStream, whole
-from lmbridge.clients.http import HTTPClient, Response
-from lmbridge.core.errors import BrokenAnswer, InvalidRequest
+from lmbridge.core.errors import BridgeError, BrokenAnswer
 from lmbridge.core.events import Event
 from lmbridge.core.models import Endpoint
 from lmbridge.core.requests import ChatRequest
@@ -21,11 +19,8 @@ from lmbridge.wire.tool_calls.answer_tool import AnswerTool
 
 VERSION: Final = "2023-06-01"
 """The one version there is (https://platform.claude.com/docs/en/api/versioning)."""
-MAX_ERROR: Final = 1024 * 1024
 MAX_PAGES: Final = 20
 """Pages of models that are read; each may hold a thousand."""
-
-_encode: Final = msgspec.json.Encoder().encode
 
 
 def headers(key: str | None) -> tuple[tuple[str, str], ...]:
@@ -38,18 +33,8 @@ def headers(key: str | None) -> tuple[tuple[str, str], ...]:
     return (("x-api-key", key), version) if key else (version,)
 
 
-class AnthropicClient:
-    """Asks in Anthropic's language. Keeps nothing but the connections of *http*, which it does not close.
-
-    The endpoints that it is given have a URL with the version (`…/v1`), and `headers`.
-
-    Args:
-        http: sends the requests.
-        provider: id named in events and errors.
-    """
-
-    def __init__(self, http: HTTPClient, provider: str) -> None:
-        self._http, self.provider = http, provider
+class AnthropicClient(HTTPAsker):
+    """Asks in Anthropic's language, endpoints whose URL has the version (`…/v1`), and that have `headers`."""
 
     def chat(
         self,
@@ -68,7 +53,7 @@ class AnthropicClient:
         """
         asked = encode_messages(request, endpoint.model, can, max_tokens)
         return EventStream(
-            self, endpoint, _bytes(asked.body), "/messages", lambda: _Decoder(self.provider, asked.answer_tool)
+            self, endpoint, json_of(asked.body), "/messages", lambda: _Decoder(self.provider, asked.answer_tool)
         )
 
     async def count(self, endpoint: Endpoint, request: ChatRequest, can: Abilities = Abilities()) -> int:
@@ -78,7 +63,7 @@ class AnthropicClient:
             UnsupportedParameter, InvalidRequest: as `chat`.
             BridgeError: the error the provider answered with.
         """
-        body = _bytes(encode_count(request, endpoint.model, can))
+        body = json_of(encode_count(request, endpoint.model, can))
         async with await self.post(endpoint, "/messages/count_tokens", body) as response:
             return decode_count(await whole(response), self.provider)
 
@@ -92,44 +77,16 @@ class AnthropicClient:
         listed: list[ListedModel] = []
         after = ""
         for _ in range(MAX_PAGES):
-            response = await self._http.request(
-                "GET",
-                f"{endpoint.url}/models?limit=1000{after}",
-                headers=endpoint.headers,
-                keep_alive=endpoint.keep_alive,
-                provider=self.provider,
-            )
-            async with await self._good(response):
-                page = decode_page(await whole(response), self.provider)
+            page = decode_page(await self.get(endpoint, f"/models?limit=1000{after}"), self.provider)
             listed += page.data
             if not page.has_more or not page.last_id:
                 return listed
             after = f"&after_id={quote(page.last_id, safe='')}"
         raise BrokenAnswer(self.provider, "its list of models has no end")
 
-    async def post(self, endpoint: Endpoint, route: str, body: bytes) -> Response:
-        """Send *body* to a route of *endpoint*; the answer with a good status, its body unread.
-
-        Raises:
-            BridgeError: the error the provider answered with.
-        """
-        response = await self._http.request(
-            "POST",
-            endpoint.url + route,
-            headers=endpoint.headers,
-            body=body,
-            keep_alive=endpoint.keep_alive,
-            provider=self.provider,
-        )
-        return await self._good(response)
-
-    async def _good(self, response: Response) -> Response:
-        if response.status == 200:
-            return response
-        async with response:
-            raise decode_refusal(
-                response.status, await whole(response, MAX_ERROR), self.provider, response.retry_after
-            )
+    def refusal(self, status: int, body: bytes, retry_after: int | None) -> BridgeError:
+        """The error that an answer reports."""
+        return decode_refusal(status, body, self.provider, retry_after)
 
 
 class _Decoder:
@@ -154,10 +111,3 @@ class _Decoder:
 
     def _told(self, events: list[Event]) -> list[Event]:
         return events if self._tool is None else [told for event in events for told in self._tool.feed(event)]
-
-
-def _bytes(body: dict[str, object]) -> bytes:
-    try:
-        return _encode(body)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequest(f"The request cannot be written as JSON: {error}.") from error

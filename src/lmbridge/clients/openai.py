@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from time import perf_counter
-from typing import Final, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
-import msgspec
-
+from lmbridge.clients.asker import HTTPAsker, json_of
 from lmbridge.clients.event_stream import EventDecoder, EventStream, whole
-from lmbridge.clients.http import HTTPClient, Response
-from lmbridge.core.errors import InvalidRequest
+from lmbridge.core.errors import BridgeError
 from lmbridge.core.events import Answer, AnswerBuilder, Embeddings, Event
 from lmbridge.core.models import Endpoint
 from lmbridge.core.requests import ChatRequest, EmbedRequest
@@ -31,24 +29,11 @@ Transform: TypeAlias = Callable[[dict[str, object]], Mapping[str, object]]
 
 E = TypeVar("E")
 
-MAX_ERROR: Final = 1024 * 1024
-
-_encode: Final = msgspec.json.Encoder().encode
-
-
 ChatStream: TypeAlias = EventStream[Event]
 
 
-class OpenAIClient:
-    """Asks in OpenAI's language. Keeps nothing but the connections of *http*, which it does not close.
-
-    Args:
-        http: sends the requests.
-        provider: id named in events and errors.
-    """
-
-    def __init__(self, http: HTTPClient, provider: str) -> None:
-        self._http, self.provider = http, provider
+class OpenAIClient(HTTPAsker):
+    """Asks in OpenAI's language."""
 
     def chat(self, endpoint: Endpoint, request: ChatRequest, transform: Transform | None = None) -> ChatStream:
         """A streamed answer; nothing is sent before the context manager is entered.
@@ -128,39 +113,11 @@ class OpenAIClient:
             BrokenAnswer: it is no list of models.
             BridgeError: the error the provider answered with.
         """
-        response = await self._http.request(
-            "GET",
-            endpoint.url + "/models",
-            headers=endpoint.headers,
-            keep_alive=endpoint.keep_alive,
-            provider=self.provider,
-        )
-        async with await self._good(response):
-            return decode_models(await whole(response), self.provider)
+        return decode_models(await self.get(endpoint, "/models"), self.provider)
 
-    async def post(self, endpoint: Endpoint, route: str, body: bytes) -> Response:
-        """Send *body* to a route of *endpoint*; the answer with a good status, its body unread.
-
-        Raises:
-            BridgeError: the error the provider answered with.
-        """
-        response = await self._http.request(
-            "POST",
-            endpoint.url + route,
-            headers=endpoint.headers,
-            body=body,
-            keep_alive=endpoint.keep_alive,
-            provider=self.provider,
-        )
-        return await self._good(response)
-
-    async def _good(self, response: Response) -> Response:
-        if response.status == 200:
-            return response
-        async with response:
-            raise decode_error(
-                response.status, await whole(response, MAX_ERROR), self.provider, response.retry_after
-            )
+    def refusal(self, status: int, body: bytes, retry_after: int | None) -> BridgeError:
+        """The error that an answer reports."""
+        return decode_error(status, body, self.provider, retry_after)
 
 
 async def collect(stream: ChatStream) -> Answer:
@@ -177,7 +134,4 @@ async def collect(stream: ChatStream) -> Answer:
 
 
 def _bytes(body: dict[str, object], transform: Transform | None) -> bytes:
-    try:
-        return _encode(transform(body) if transform is not None else body)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequest(f"The request cannot be written as JSON: {error}.") from error
+    return json_of(transform(body) if transform is not None else body)

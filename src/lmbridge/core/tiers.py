@@ -15,7 +15,7 @@ TIERS: tuple[Tier, ...] = get_args(Tier)
 def tier_settings() -> tuple[Setting, ...]:
     """The settings of a provider that gives names to its models; all may stay unset."""
     return (
-        Setting("model", "string", "The model for who names none.", ""),
+        Setting("model", "string", "The model for who names none; of a cloud, for who names its provider.", ""),
         *(Setting(tier, "string", f"The model that the name `{tier}` stands for.", "") for tier in TIERS),
         Setting("embedding_model", "string", "The embedding model for who names none.", ""),
     )

@@ -25,7 +25,27 @@ NO_ENDPOINT: Final = "http://127.0.0.1:0"
 """Where nothing answers: it is asked through its methods alone."""
 
 
-class PlainProvider(ABC):
+class WithoutLoading:
+    """The part of a provider that tells that nothing is loaded: its models take no memory, and cannot die."""
+
+    async def estimate(self, model: ModelInfo, options: LoadOptions) -> int:
+        """0: it takes none of this machine's memory that is worth counting."""
+        return 0
+
+    async def room(self) -> int | None:
+        """None: memory is not the matter."""
+        return None
+
+    async def unload(self, instance: Instance) -> None:
+        """Nothing to give back."""
+
+    async def gone(self, instance: Instance) -> BridgeError:
+        """Never returns: nothing can die, and a server that went away may come back."""
+        never: asyncio.Future[BridgeError] = asyncio.get_running_loop().create_future()
+        return await never
+
+
+class PlainProvider(WithoutLoading, ABC):
     """A `Provider` whose models are always ready, and run in this process or behind its own code.
 
     Attributes:
@@ -65,14 +85,6 @@ class PlainProvider(ABC):
             return ProviderState(self.id, "ready", self.manifest.description)
         return ProviderState(self.id, "unavailable", "It has no models.")
 
-    async def estimate(self, model: ModelInfo, options: LoadOptions) -> int:
-        """0: it takes no memory worth counting."""
-        return 0
-
-    async def room(self) -> int | None:
-        """None: memory is not the matter."""
-        return None
-
     async def load(self, model: ModelInfo, options: LoadOptions, progress: Progress | None = None) -> Instance:
         """An instance at once."""
         if progress is not None:
@@ -80,14 +92,6 @@ class PlainProvider(ABC):
         key = f"{self.id}:{model.id}#{next(self._numbers)}"
         endpoint = Endpoint(NO_ENDPOINT, (), model.id, language="none")
         return Instance(key, model, endpoint, context_length=model.context_length, options=options)
-
-    async def unload(self, instance: Instance) -> None:  # noqa: B027 - enough for most
-        """Nothing to give back."""
-
-    async def gone(self, instance: Instance) -> BridgeError:
-        """Never returns: nothing can die."""
-        never: asyncio.Future[BridgeError] = asyncio.get_running_loop().create_future()
-        return await never
 
     def prepare(self, instance: Instance, body: Mapping[str, object]) -> Mapping[str, object]:
         """The same: no body is relayed to where nothing answers."""
@@ -101,5 +105,5 @@ class PlainProvider(ABC):
         """
         raise InvalidRequest(f"The provider {self.id!r} makes no embeddings.", param="model")
 
-    async def aclose(self) -> None:  # noqa: B027 - enough for most
+    async def aclose(self) -> None:
         """Nothing to close."""

@@ -271,3 +271,8 @@ async def test_it_waits_for_ever_for_an_instance_to_go(provider: AnthropicProvid
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await provider.gone(instance)
+
+
+def test_anthropics_own_api_is_not_nearby_and_a_server_of_ones_own_is() -> None:
+    assert not made().nearby
+    assert made(url="http://127.0.0.1:4000").nearby

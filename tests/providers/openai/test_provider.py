@@ -313,3 +313,9 @@ async def test_it_waits_for_ever_for_an_instance_to_go(server: FakeOpenAI) -> No
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await provider.gone(instance)
+
+
+def test_a_cloud_is_not_nearby_and_a_server_of_ones_own_is() -> None:
+    assert not made(preset="openai").nearby
+    assert made(preset="ollama").nearby
+    assert made(url="http://gpu:8000").nearby

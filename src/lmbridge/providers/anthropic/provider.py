@@ -32,6 +32,7 @@ from lmbridge.core.provider import Manifest, Progress, ProviderContext, Provider
 from lmbridge.core.requests import ChatRequest, EmbedRequest
 from lmbridge.core.tiers import names_of
 from lmbridge.providers.anthropic.settings import SETTINGS, TIERS, Settings, read_settings
+from lmbridge.providers.plain import WithoutLoading
 from lmbridge.wire.anthropic.asking.models import Abilities, ListedModel, number
 
 LISTED_FOR: Final = 60.0
@@ -46,7 +47,7 @@ _REMEMBER: Final = {"type": "ephemeral"}
 _State: TypeAlias = Literal["ready", "unavailable", "needs_key", "foreign"]
 
 
-class AnthropicProvider:
+class AnthropicProvider(WithoutLoading):
     """One server that speaks Anthropic's language."""
 
     manifest: ClassVar[Manifest] = Manifest(
@@ -173,14 +174,6 @@ class AnthropicProvider:
 
     # -- life of a model --------------------------------------------------------------------------
 
-    async def estimate(self, model: ModelInfo, options: LoadOptions) -> int:
-        """0: it runs elsewhere."""
-        return 0
-
-    async def room(self) -> int | None:
-        """None: its memory is not ours to manage."""
-        return None
-
     async def load(self, model: ModelInfo, options: LoadOptions, progress: Progress | None = None) -> Instance:
         """An instance at once: there is nothing to load.
 
@@ -199,14 +192,6 @@ class AnthropicProvider:
             context_length=model.context_length,
             options=LoadOptions(parallel=self._settings.parallel, ttl=options.ttl),
         )
-
-    async def unload(self, instance: Instance) -> None:
-        """Nothing: there is nothing to free."""
-
-    async def gone(self, instance: Instance) -> BridgeError:
-        """Never returns: a server that went away may come back, and each request finds out anew."""
-        never: asyncio.Future[BridgeError] = asyncio.get_running_loop().create_future()
-        return await never
 
     # -- asking -----------------------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ from lmbridge.core.provider import Manifest, Progress, ProviderContext, Provider
 from lmbridge.core.requests import ChatRequest, EmbedRequest
 from lmbridge.core.tiers import names_of, tier_settings
 from lmbridge.providers.openai.presets import PRESETS, PresetName, fitted
+from lmbridge.providers.plain import WithoutLoading
 from lmbridge.wire.openai.answers import ListedModel
 from lmbridge.wire.openai.tools import with_plain_choice
 
@@ -73,7 +74,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     idle_timeout: _Seconds | None = None
 
 
-class OpenAIProvider:
+class OpenAIProvider(WithoutLoading):
     """One server that speaks OpenAI's language."""
 
     manifest: ClassVar[Manifest] = Manifest(
@@ -248,14 +249,6 @@ class OpenAIProvider:
             return "embedding"
         return "chat"
 
-    async def estimate(self, model: ModelInfo, options: LoadOptions) -> int:
-        """0: it runs elsewhere."""
-        return 0
-
-    async def room(self) -> int | None:
-        """None: its memory is not ours to manage."""
-        return None
-
     async def load(self, model: ModelInfo, options: LoadOptions, progress: Progress | None = None) -> Instance:
         """An instance at once: the server loads its models itself, and by its own settings.
 
@@ -278,14 +271,6 @@ class OpenAIProvider:
             context_length=self._served.get(model.id),
             options=LoadOptions(parallel=self._settings.parallel, ttl=options.ttl),
         )
-
-    async def unload(self, instance: Instance) -> None:
-        """Nothing: the server keeps or frees its models itself."""
-
-    async def gone(self, instance: Instance) -> BridgeError:
-        """Never returns: a server that went away may come back, and each request finds out anew."""
-        never: asyncio.Future[BridgeError] = asyncio.get_running_loop().create_future()
-        return await never
 
     def prepare(self, instance: Instance, body: Mapping[str, object]) -> Mapping[str, object]:
         """The same body, with the server's own name of the model, in words that it knows.

@@ -47,6 +47,12 @@ _SECRET_VALUE: Final = re.compile(r"://[^/@\s:]*:[^/@\s]+@")
 _PROXIES: Final = frozenset(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "FTP_PROXY", "NO_PROXY"))
 
 
+def decides_code(name: str) -> bool:
+    """Whether a variable decides which program is found, or what code it loads."""
+    upper = name.upper()
+    return upper == "PATH" or upper in _CODE or upper.startswith(("LD_", "DYLD_"))
+
+
 def child_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment for a program of the user: ours without secrets and without what loads foreign code.
 

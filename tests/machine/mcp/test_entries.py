@@ -99,6 +99,16 @@ def test_the_digest_changes_with_everything_that_was_agreed_to_and_not_with_valu
         assert other.digest != entry.digest
 
 
+def test_another_value_of_a_variable_that_decides_what_is_run_is_to_be_agreed_to_anew() -> None:
+    def digest(name: str, value: str) -> str:
+        return Entry(name="a", command="npx", env={name: value}).digest
+
+    for name in ("PATH", "Path", "LD_PRELOAD", "NODE_OPTIONS", "PYTHONPATH"):
+        assert digest(name, "/mine") != digest(name, "/another")
+    for name in ("GITHUB_TOKEN", "NODE_AUTH_TOKEN", "API_KEY"):
+        assert digest(name, "one") == digest(name, "two")
+
+
 def test_the_command_line_is_shown_exactly_and_values_never() -> None:
     entry = Entry(name="a", command="npx", args=("-y", "two words"), env={"KEY": "s3cret"})
     assert entry.shown == "npx -y 'two words'"

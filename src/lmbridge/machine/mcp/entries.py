@@ -19,6 +19,8 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from lmbridge.machine.environment import decides_code
+
 Policy: TypeAlias = Literal["always", "ask", "never"]
 """Whether a tool is called: without asking, only if the user agrees each time, or not at all."""
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86_400)]
@@ -76,9 +78,13 @@ class Entry(Struct, frozen=True, kw_only=True):
 
     @property
     def digest(self) -> str:
-        """Stands for what was agreed to: another command, argument, folder or variable gives another one."""
+        """Stands for what was agreed to: another command, argument, folder or variable gives another one.
+
+        So does another value of a variable that decides what is run.
+        """
         if self.command:
-            what: object = [self.command, self.args, self.cwd, self.variables]
+            deciding = {name: self.env[name] for name in self.variables if decides_code(name)}
+            what: object = [self.command, self.args, self.cwd, self.variables, *([deciding] if deciding else [])]
         else:
             what = [self.url, [name.lower() for name in self.variables]]
         return sha256(json.dumps(what).encode()).hexdigest()

@@ -304,7 +304,13 @@ def _fitted_tool(tool: object, position: int) -> object:
     if not isinstance(tool, dict) or not isinstance(function, dict) or function.get("parameters") is None:
         return tool
     param = f"tools[{position}].function.parameters"
-    ours = fitted(function["parameters"], param, exact=function.get("strict") is True)
+    try:
+        ours = fitted(function["parameters"], param, exact=function.get("strict") is True)
+    except InvalidRequest as error:
+        name = str(function.get("name"))[:64]
+        raise InvalidRequest(
+            f"The tool {name!r} cannot be used here. {error.message}", hint=error.hint, param=param
+        ) from error
     return tool if ours is function["parameters"] else {**tool, "function": {**function, "parameters": ours}}
 
 

@@ -49,6 +49,8 @@ def test_what_is_no_turn_is_refused() -> None:
         chat.append("user")
     with pytest.raises(InvalidRequest, match="as it is"):
         chat.append(CALL, "and more")
+    with pytest.raises(InvalidRequest, match="is no text: 5"):
+        chat.append("user", 5)  # type: ignore[arg-type]
     assert not len(chat)
 
 

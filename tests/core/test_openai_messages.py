@@ -55,3 +55,9 @@ def test_fields_that_hold_nothing_are_let_pass() -> None:
 def test_what_cannot_be_carried_is_refused_by_name(message: dict[str, object], named: str) -> None:
     with pytest.raises(InvalidRequest, match=named):
         from_openai([message])
+
+
+@pytest.mark.parametrize("messages", [None, "hi", [5], {"role": "user"}])
+def test_what_is_no_list_of_messages_is_refused_with_how_one_looks(messages: object) -> None:
+    with pytest.raises(InvalidRequest, match="is no list of messages"):
+        from_openai(messages)  # type: ignore[arg-type]

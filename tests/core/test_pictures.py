@@ -49,5 +49,8 @@ def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
         picture(b"words")
     with pytest.raises(InvalidRequest, match=r"gone\.png cannot be read"):
         picture(tmp_path / "gone.png")
+    for other in (None, 5):
+        with pytest.raises(InvalidRequest, match="is no picture"):
+            picture(other)  # type: ignore[arg-type]
     with pytest.raises(InvalidRequest, match="an address"):
         picture("https://example.org/cat.png")

@@ -74,6 +74,13 @@ class Chat:
             )
         if content is None and not images:
             raise InvalidRequest("Nothing is said: give the words of the turn.", param="content")
+        words: object = content
+        if words is not None and not isinstance(words, str):
+            raise InvalidRequest(
+                f"What is said is no text: {words!r:.100}.",
+                hint="Append a Message for other parts.",
+                param="content",
+            )
         self._messages.append(Message(said, _content(content, images)))
 
     def copy(self) -> Chat:

@@ -60,7 +60,14 @@ def from_openai(messages: Sequence[Mapping[str, object]]) -> tuple[Message, ...]
     Raises:
         InvalidRequest: a field or a kind of part that we have no word for, or one of a wrong type; it says which.
     """
-    return tuple(_decoded(number, message) for number, message in enumerate(messages))
+    given: object = messages  # whatever a program has kept
+    if not isinstance(given, Sequence) or not all(isinstance(message, Mapping) for message in given):
+        raise InvalidRequest(
+            f"{given!r:.100} is no list of messages.",
+            hint='One looks like {"role": "user", "content": "Hello"}.',
+            param="messages",
+        )
+    return tuple(_decoded(number, message) for number, message in enumerate(given))
 
 
 def _decoded(number: int, message: Mapping[str, object]) -> Message:

@@ -41,7 +41,10 @@ def picture(source: Picture) -> ImagePart:
         )
     if isinstance(source, bytes):
         return _part(source, "It")
-    path = Path(source)
+    given: object = source
+    if not isinstance(given, str | Path):
+        raise InvalidRequest(f"{given!r:.100} is no picture.", hint="Give a path, a `data:` URL or bytes.")
+    path = Path(given)
     try:
         return _part(path.read_bytes(), str(path))
     except OSError as error:

@@ -158,6 +158,20 @@ async def test_time_that_is_up_while_tools_work_keeps_what_is_there() -> None:
     assert whole(result.state.messages)
 
 
+async def test_time_that_is_up_while_somebody_decides_leaves_the_calls_for_another_time() -> None:
+    async def never(request: object) -> bool:
+        await asyncio.Event().wait()
+        return True
+
+    async with acting(ONE, "Done.") as at:
+        first = await at.run(approve=never, max_seconds=0.05)
+        assert (first.stop, first.detail) == ("seconds", "Nobody decided about a call in time.")
+        assert (len(at.chat), at.box.called) == (1, [])
+        second = await at.run(ActState.from_json(first.state.to_json()), approve=lambda _: True)
+    assert (second.stop, at.box.called) == ("answered", [("add", {"a": 1})])
+    assert at.chat.messages == second.state.messages
+
+
 async def test_a_time_limit_of_somebody_else_is_his_error() -> None:
     async def slow(event: object) -> None:
         raise TimeoutError("mine")
@@ -167,6 +181,8 @@ async def test_a_time_limit_of_somebody_else_is_his_error() -> None:
             await at.run(on_prediction_fragment=slow, on_first_token=slow, max_seconds=30)
         with pytest.raises(TimeoutError, match="mine"):
             await at.run(on_tool_result=slow, max_seconds=30)
+        with pytest.raises(TimeoutError, match="mine"):
+            await at.run(on_tool_call=slow, max_seconds=30)
     assert whole(at.chat.messages)
 
 
@@ -318,21 +334,27 @@ async def test_who_leaves_before_a_tool_has_done_anything_has_the_chat_as_it_was
 
 
 @settings(deadline=None)
-@given(st.integers(0, 80), st.booleans(), st.booleans())
+@given(st.integers(0, 120), st.booleans(), st.booleans())
 def test_whenever_it_is_cancelled_the_chat_is_whole(steps: int, parallel: bool, slowly: bool) -> None:
     async def scenario() -> None:
         pair = called(("add", '{"a": 1}'), ("add", '{"a": 2}'))
         async with acting(pair, "and", called(("add", '{"a": 3}')), "Done.") as at:
             await at.hub.load("talker")
             at.provider.turns.insert(1, called(("add", "wrong")))
+            at.box.steps = [(0.5, "half")]
 
             async def hesitate(message: Message) -> None:
                 await asyncio.sleep(0)
                 at.chat.append(message)
 
+            async def told_slowly(event: object) -> None:
+                await asyncio.sleep(0)
+
             model = await at.hub.model("talker")
             told = hesitate if slowly else at.chat.append
-            run = model.act(at.chat.copy(), [at.box], on_message=told, parallel=parallel or 1)
+            run = model.act(
+                at.chat.copy(), [at.box], on_message=told, on_tool_progress=told_slowly, parallel=parallel or 1
+            )
             task = asyncio.ensure_future(run)
             for _ in range(steps):
                 await asyncio.sleep(0)

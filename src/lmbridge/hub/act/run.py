@@ -273,7 +273,7 @@ class Run:
         """
         state = self._state
         plan = policy.plan(state, turn.tool_calls, self._tooling.tools, self._limits)
-        steps = await self._calls.decided(plan, state.rounds)
+        steps = await self._decided(plan)
         outcomes: dict[int, Outcome] = {}
         try:
             await self._calls.carry_out(steps, outcomes, state.rounds, self._left())
@@ -289,6 +289,20 @@ class Run:
             raise Ended("seconds")
         if plan.stop is not None:
             raise Ended(plan.stop, plan.detail)
+
+    async def _decided(self, plan: Plan) -> tuple[Step, ...]:
+        """What is decided of each call.
+
+        Raises:
+            Ended: to pause, or as nobody decided in time; the calls wait in the state then.
+        """
+        try:
+            async with asyncio.timeout(self._left()) as limit:
+                return await self._calls.decided(plan, self._state.rounds)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise Ended("seconds", "Nobody decided about a call in time.") from None
 
     async def _settle(
         self, turn: Message, steps: tuple[Step, ...], outcomes: dict[int, Outcome], plan: Plan, why: str

@@ -155,7 +155,7 @@ def main() -> None:
     if fault == "silent":
         threading.Event().wait()
     if fault == "chatty":
-        sys.stdout.write("Starting the server...\n{not json\n")
+        sys.stdout.write('Starting the server...\n{not json\n{"id": 1, "level": "info"}\n')
         sys.stdout.flush()
     if fault == "endless":
         piece = b"x" * 2**20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lmbridge.machine.environment import child_environment, engine_environment
+from lmbridge.machine.environment import child_environment, decides_code, engine_environment
 
 
 @pytest.mark.parametrize(
@@ -85,3 +85,15 @@ def test_without_an_argument_the_environment_of_this_process_is_meant(monkeypatc
 def test_an_engine_gets_no_variable_but_those_it_needs() -> None:
     mine = {"PATH": "/bin", "AWS_SECRET_ACCESS_KEY": "x", "HF_TOKEN": "y", "LLAMA_ARG_HOST": "0.0.0.0"}  # noqa: S104
     assert engine_environment(mine) == {"PATH": "/bin", "GOMP_SPINCOUNT": "1000"}
+
+
+@pytest.mark.parametrize(
+    "name", ["PATH", "Path", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "PYTHONPATH", "NODE_OPTIONS"]
+)
+def test_what_decides_which_code_is_run_is_known(name: str) -> None:
+    assert decides_code(name)
+
+
+@pytest.mark.parametrize("name", ["GITHUB_TOKEN", "NODE_AUTH_TOKEN", "PATH_TO_NOTES", "HOME"])
+def test_what_does_not_is_let_be(name: str) -> None:
+    assert not decides_code(name)

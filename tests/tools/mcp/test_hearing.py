@@ -85,7 +85,17 @@ async def test_a_list_that_the_server_refuses_is_the_servers_fault() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    [b"", b"lorem ipsum", b"[" * 100_000, b"[1]", b'{"id": null}', b"{}", b'{"id": 1, "method": "ping"}'],
+    [
+        b"",
+        b"lorem ipsum",
+        b"[" * 100_000,
+        b"[1]",
+        b"{}",
+        b'{"id": 1, "result": null}',
+        b'{"jsonrpc": "2.0", "id": 1}',
+        b'{"jsonrpc": "2.0", "id": null, "result": 1}',
+        b'{"jsonrpc": "2.0", "id": 1, "method": 7}',
+    ],
 )
 def test_what_was_not_meant_as_an_answer_is_none(line: bytes) -> None:
     assert broken_answer(line) is None

@@ -105,7 +105,8 @@ def broken_answer(line: bytes) -> JSONRPCError | None:
         found = json.loads(line.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return None
-    if not isinstance(found, dict) or "method" in found or not isinstance(found.get("id"), int | str):
+    meant = isinstance(found, dict) and found.get("jsonrpc") == "2.0" and ("result" in found or "error" in found)
+    if not meant or not isinstance(found.get("id"), int | str):
         return None
     error = ErrorData(code=PARSE_ERROR, message="its answer is no message of JSON-RPC")
     return JSONRPCError(jsonrpc="2.0", id=found["id"], error=error)

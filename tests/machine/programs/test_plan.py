@@ -57,6 +57,21 @@ def test_a_file_that_is_gone_is_no_trouble_when_everything_is_taken_back(tmp_pat
     assert (back.before, back.after, back.changes) == (None, None, False)
 
 
+def test_what_a_file_was_at_first_is_remembered(tmp_path: Path) -> None:
+    (plan,) = planning.connecting([part(tmp_path / "a" / "x")])
+    first = planning.remembered(plan, None, None)
+    assert first is not None
+    assert (first.backup, first.folder) == ("", str(tmp_path / "a"))
+    planning.carry_out([plan])
+    again = planning.remembered(plan, tmp_path / "copy", first)
+    assert again == first
+    (back,) = planning.disconnecting([first])
+    assert planning.remembered(back, None, first) is None
+    planning.carry_out([back])
+    planning.remove_folders([first, replace(first, folder="")])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_read_only_file_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("{}")
     (tmp_path / "x").chmod(0o444)

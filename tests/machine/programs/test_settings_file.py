@@ -73,6 +73,24 @@ def test_what_may_not_be_written_is_refused(tmp_path: Path) -> None:
         settings_file.refuse_unless_writable(path / "y")
 
 
+def test_folders_that_were_made_for_a_file_go_with_it_unless_something_is_in_them(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "x"
+    assert settings_file.missing_folder(tmp_path / "x") == ""
+    made = settings_file.missing_folder(path)
+    assert made == str(tmp_path / "a")
+    settings_file.write(path, "new")
+    settings_file.remove_folders(path, made)
+    assert path.exists()
+    settings_file.remove(path)
+    (tmp_path / "a" / "theirs").touch()
+    settings_file.remove_folders(path, made)
+    assert os.listdir(tmp_path / "a") == ["theirs"]
+    (tmp_path / "a" / "theirs").unlink()
+    (tmp_path / "a" / "b").mkdir()
+    settings_file.remove_folders(path, made)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_copies_do_not_replace_each_other(tmp_path: Path) -> None:
     assert settings_file.backed_up(tmp_path / "x") is None
     (tmp_path / "x").write_text("a")

@@ -27,7 +27,7 @@ from lmbridge.machine.programs.catalogue import program as named
 from lmbridge.machine.programs.handshake import greet
 from lmbridge.machine.programs.plan import FilePlan
 from lmbridge.machine.programs.program import Link, Part, Program, Use, checked_text
-from lmbridge.machine.programs.records import Connection, Connections, FileRecord
+from lmbridge.machine.programs.records import Connection, Connections
 
 NEW_KEY: Final = "a-key-to-be-made"
 """Stands for a key until it is made, which it is only once the change was agreed to."""
@@ -286,13 +286,12 @@ async def _check(work: _Work, plans: tuple[FilePlan, ...]) -> None:
 
 def _carried_out(work: _Work, plans: tuple[FilePlan, ...]) -> tuple[Path | None, ...]:
     """Write the files, and remember what was done."""
-    before = {each.path: each.backup for each in work.previous.files} if work.previous is not None else {}
+    before = {each.path: each for each in work.previous.files} if work.previous is not None else {}
     copies = tuple(planning.keep_copy(plan) for plan in plans)
-    files = tuple(
-        FileRecord(str(plan.path), plan.language, plan.change, before.get(str(plan.path), str(copy or "")))
-        for plan, copy in zip(plans, copies, strict=True)
-        if plan.change is not None
+    records = (
+        planning.remembered(*both, before.get(str(both[0].path))) for both in zip(plans, copies, strict=True)
     )
+    files = tuple(record for record in records if record is not None)
     link, made = work.link, work.made
     now = Connection(work.program.id, link.url, link.model, time.time(), files, made, work.uses)
     connections = Connections(work.config.home)
@@ -305,6 +304,7 @@ def _carried_out(work: _Work, plans: tuple[FilePlan, ...]) -> tuple[Path | None,
         if work.previous is not None:
             connections.put(work.previous)
         raise
+    planning.remove_folders(before[str(plan.path)] for plan in plans if plan.change is None)
     if work.previous is not None and work.previous.key not in ("", made):
         revoked(work.config.home, work.previous.key)
     return copies

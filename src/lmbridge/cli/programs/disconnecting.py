@@ -75,6 +75,7 @@ def _take_back(connections: Connections, mine: tuple[Connection, ...], plans: tu
     planning.carry_out(plans)
     for each in mine:
         connections.remove(each)
+        planning.remove_folders(each.files)
         if each.key:
             revoked(connections.path.parent, each.key)
 

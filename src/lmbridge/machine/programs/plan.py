@@ -135,6 +135,27 @@ def carry_out(plans: Sequence[FilePlan]) -> None:
         raise
 
 
+def remembered(plan: FilePlan, copy: Path | None, before: FileRecord | None) -> FileRecord | None:
+    """What is to be remembered of a file that is about to be written; None where nothing of ours is in it then.
+
+    Args:
+        copy: of what it is now. before: what was remembered of it so far: what it was at first is what counts.
+    """
+    if plan.change is None:
+        return None
+    first = (
+        (before.backup, before.folder) if before else (str(copy or ""), settings_file.missing_folder(plan.path))
+    )
+    return FileRecord(str(plan.path), plan.language, plan.change, *first)
+
+
+def remove_folders(records: Iterable[FileRecord]) -> None:
+    """Take away the folders that were made for files, as far as nothing is in them."""
+    for record in records:
+        if record.folder:
+            settings_file.remove_folders(Path(record.path), record.folder)
+
+
 def _put(path: Path, text: str | None) -> None:
     if text is None:
         settings_file.remove(path)

@@ -27,12 +27,18 @@ LOOK_AGAIN_S: Final = 0.05
 
 
 class FileRecord(Struct, frozen=True):
-    """What was done to one file. backup: the copy of what it was; "" where there was none."""
+    """What was done to one file.
+
+    Attributes:
+        backup: the copy of what it was; "" where there was none.
+        folder: the outermost folder that was made for it; "" where all were there.
+    """
 
     path: str
     language: LanguageName
     change: Change
     backup: str = ""
+    folder: str = ""
 
 
 class Connection(Struct, frozen=True):

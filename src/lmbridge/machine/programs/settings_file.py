@@ -115,6 +115,21 @@ def write(path: Path, text: str) -> None:
         raise
 
 
+def missing_folder(path: Path) -> str:
+    """The outermost folder that will have to be made for a file; "" where all are there."""
+    missing = [each for each in _real(path).parents if not each.exists()]
+    return str(missing[-1]) if missing else ""
+
+
+def remove_folders(path: Path, outermost: str) -> None:
+    """Take away the folders that were made for a file, as far as nothing is in them."""
+    with suppress(OSError):
+        for folder in _real(path).parents:
+            if not folder.is_relative_to(outermost):
+                break
+            folder.rmdir()
+
+
 def remove(path: Path) -> None:
     """Take away a file that was made by us; a link that leads to it stays."""
     _real(path).unlink(missing_ok=True)

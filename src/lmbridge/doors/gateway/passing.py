@@ -103,6 +103,9 @@ class Passing:
         if not self._done():
             async for data in self._response:
                 events, error = self._until_error(self._whole(data))
+                if error is None and self._done() and self._response.ended:
+                    await self._request.send(events, more=False)
+                    return
                 if events:
                     await self._request.send(events)
                 if error is not None:

@@ -62,6 +62,7 @@ class Exchange:
         "complete",
         "connection",
         "continues",
+        "head",
         "keep_alive",
         "more",
         "scope",
@@ -71,7 +72,7 @@ class Exchange:
 
     def __init__(self, connection: GatewayProtocol, scope: Scope, keep_alive: bool, continues: bool) -> None:
         self.connection, self.scope, self.keep_alive, self.continues = connection, scope, keep_alive, continues
-        self.body = b""
+        self.body = self.head = b""
         self.more = True
         self.started = self.complete = self.chunked = False
         self.waiter: asyncio.Future[None] | None = None
@@ -119,6 +120,8 @@ class Exchange:
             data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
             if not more:
                 data += b"0\r\n\r\n"
+        if self.head:
+            data, self.head = self.head + data, b""
         if data:
             connection.transport.write(data)
         if not more:
@@ -142,7 +145,16 @@ class Exchange:
         if not self.keep_alive:
             head.append(b"connection: close\r\n")
         head.append(b"\r\n")
-        self.connection.transport.write(b"".join(head))
+        # Most often a part of the body follows at once: one write for both, as a system call costs more than all
+        # else here.
+        self.head = b"".join(head)
+        self.connection.loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Write the head, if nothing of the body has taken it along."""
+        head, self.head = self.head, b""
+        if head and not self.connection.transport.is_closing():
+            self.connection.transport.write(head)
 
     def end(self) -> None:
         """The answer is written."""
@@ -350,6 +362,7 @@ class GatewayProtocol(asyncio.Protocol):
                 await self._app(exchange.scope, exchange.receive, exchange.send)
         finally:
             if not exchange.complete:
+                exchange.flush()
                 self.transport.close()
 
     @property

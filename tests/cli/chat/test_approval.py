@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.input import create_pipe_input
+
 from lmbridge.cli.chat.approval import Approval, brief, whole
-from lmbridge.core.acting import Allow, CallRequested
+from lmbridge.core.acting import Allow, CallRequested, Deny
 from lmbridge.core.messages import ToolCall
 from lmbridge.tools.functions import FunctionTools
 
@@ -21,6 +24,13 @@ class Ruled(FunctionTools):
 
 async def test_what_a_boxs_rules_always_allow_is_not_asked_about() -> None:
     assert await Approval([Ruled([], name="box")])(request(a=1)) == Allow()
+
+
+async def test_the_rules_of_one_box_do_not_count_for_another_of_the_same_name() -> None:
+    approval = Approval([Ruled([], name="box"), FunctionTools([], name="box")])
+    with create_pipe_input() as keys, create_app_session(input=keys):
+        keys.send_text("n not this one\r")
+        assert await approval(request(a=1)) == Deny("not this one")
 
 
 def test_a_call_is_one_line_however_long_and_odd_its_arguments_are() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -36,7 +37,9 @@ class Approval:
     """
 
     def __init__(self, boxes: Sequence[Toolbox]) -> None:
-        self._rules = {box.name: box for box in boxes if isinstance(box, Ruled)}
+        names = Counter(box.name for box in boxes)
+        # Where two boxes have one name, the rules of one would count for the other.
+        self._rules = {box.name: box for box in boxes if isinstance(box, Ruled) and names[box.name] == 1}
         self._always: set[tuple[str, str]] = set()
 
     async def __call__(self, request: CallRequested) -> Decision:
@@ -52,7 +55,7 @@ class Approval:
 
     async def _asked(self, request: CallRequested) -> Decision:
         rule = self._rules.get(request.box)
-        if (request.box, request.tool) in self._always or (
+        if (request.box, request.call.name) in self._always or (
             rule is not None and rule.policy_of(request.tool, request.arguments) == "always"
         ):
             return Allow()
@@ -64,7 +67,7 @@ class Approval:
                 case "y" | "yes":
                     return Allow()
                 case "a" | "always":
-                    self._always.add((request.box, request.tool))
+                    self._always.add((request.box, request.call.name))
                     return Allow()
                 case "e" | "edit":
                     if (edited := await _edited(request)) is not None:

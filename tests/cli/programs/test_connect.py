@@ -123,7 +123,13 @@ def test_json_tells_everything_and_asks_nothing(alone: Run, own: dict[str, str],
         "fake-chat",
     )
     assert read["files"] == [
-        {"path": str(user / ".continue" / "config.yaml"), "changed": True, "new": True, "backup": None}
+        {
+            "path": str(user / ".continue" / "config.yaml"),
+            "changed": True,
+            "new": True,
+            "backup": None,
+            "others_see_key": False,
+        }
     ]
     checked = read["checked"]
     assert isinstance(checked, dict)
@@ -201,6 +207,22 @@ def test_a_key_that_somebody_revoked_is_made_anew(
     assert done.returncode == 0, done.stderr
     assert (user / ".codex" / "config.toml").read_text() != first
     assert "'codex' is revoked" in alone("disconnect", "codex", "--yes", env=own).stdout
+
+
+def test_that_others_can_read_a_key_is_told_of_the_file_that_has_it(
+    alone: Run, own: dict[str, str], user: Path, locked_gateway: str
+) -> None:
+    settings, notes = user / ".claude" / "settings.json", user / ".claude.json"
+    settings.parent.mkdir()
+    for file in (settings, notes):
+        file.write_text("{}")
+        file.chmod(0o644)
+    done = alone("connect", "claude-code", "--yes", "--key", "claude", env=own)
+    assert f"Others on this computer can read {settings}" in done.stderr
+    assert f"Others on this computer can read {notes}" not in done.stderr
+    read = told(alone("connect", "claude-code", "--yes", "--json", env=own))
+    assert {Path(each["path"]): each["others_see_key"] for each in read["files"]} == {settings: True, notes: False}
+    assert settings.stat().st_mode & 0o777 == 0o644
 
 
 def test_a_dry_run_makes_no_key_not_even_one_to_be_printed(

@@ -341,12 +341,19 @@ def _tell(work: _Work, plans: tuple[FilePlan, ...], copies: tuple[Path | None, .
     if said:
         render.sentence(f"Tried out: {', and '.join(said)}.")
     for plan in plans:
-        if work.link.key and os.name == "posix" and plan.path.exists() and plan.path.stat().st_mode & 0o044:
+        if _seen_by_others(work.link.key, plan):
             render.note(f"Others on this computer can read {plan.path}, and the key in it.", "yellow")
     if work.wishes.key not in ("", "-") and not work.made and "models" in work.uses:
         render.note("No key was made: " + _why_no_key(work), "dim")
     if work.program.after:
         render.note(work.program.after, "dim")
+
+
+def _seen_by_others(key: str, plan: FilePlan) -> bool:
+    """Whether a file that has the key can be read by others on this computer: its mode is its owner's choice."""
+    if os.name != "posix" or not key or key not in (plan.after or "") or not plan.path.exists():
+        return False
+    return bool(plan.path.stat().st_mode & 0o044)
 
 
 def _why_no_key(work: _Work) -> str:
@@ -360,7 +367,13 @@ def _tell_as_json(
 ) -> None:
     kept = [str(copy) if copy is not None else None for copy in copies] or [None] * len(plans)
     files = [
-        {"path": str(plan.path), "changed": plan.changes, "new": plan.before is None, "backup": copy}
+        {
+            "path": str(plan.path),
+            "changed": plan.changes,
+            "new": plan.before is None,
+            "backup": copy,
+            "others_see_key": _seen_by_others(work.link.key, plan),
+        }
         for plan, copy in zip(plans, kept, strict=True)
     ]
     render.json(

@@ -90,6 +90,14 @@ def test_as_json_the_answer_holds_the_tokens_of_all_rounds(alone: Run, tools: Pa
     assert told["usage"]["completion_tokens"] > 20
 
 
+def test_what_tools_print_is_no_part_of_an_answer_that_programs_read(alone: Run, tools: Path) -> None:
+    tools.write_text(TOOLS.replace("    return", "    print('a word')\n    return") + "print('loaded')\n")
+    done = alone("chat", "lmbridge-tiny", "-t", "0", "-p", ASKED, "--tool", str(tools), "--yes", "--json")
+    assert json.loads(done.stdout)["answer"] == "Here is the result: 18 degrees in Paris."
+    assert "a word" in done.stderr
+    assert "loaded" in done.stderr
+
+
 def test_a_run_that_is_asked_to_be_short_says_so(alone: Run, tools: Path) -> None:
     done = alone(
         "chat", "lmbridge-tiny", "-t", "0", "-p", ASKED, "--tool", str(tools), "--yes", "--max-rounds", "1"

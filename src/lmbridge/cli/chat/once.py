@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from pathlib import Path
 
 import msgspec
@@ -87,7 +87,9 @@ class Once:
         from lmbridge.cli.chat.acting import Acting
 
         acting = Acting(self._tools, nullcontext if whole else screen, watch)
-        result = await acting.run(hub, request)
+        # What tools print is no part of an answer that a program reads.
+        with redirect_stdout(sys.stderr) if whole else nullcontext():
+            result = await acting.run(hub, request)
         model = await hub.resolve(request.model)
         if result.stop in ("invalid_call", "invalid_answer", "loop"):
             raise BrokenAnswer(model.provider, result.detail.rstrip("."))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, redirect_stdout
 from pathlib import Path
 
 import click
@@ -62,7 +62,8 @@ def equipment(
     if files:
         from lmbridge.tools.python_files import box_of_file
 
-        found += [(str(path), box_of_file(path)) for path in files]
+        with redirect_stdout(sys.stderr):  # what a file prints is no answer
+            found += [(str(path), box_of_file(path)) for path in files]
     if folder is not None:
         from lmbridge.tools.files import FileTools
 

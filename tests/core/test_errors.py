@@ -7,6 +7,8 @@ from lmbridge.core.errors import (
     BridgeError,
     InvalidRequest,
     ModelNotFound,
+    NoSpace,
+    ProviderRefused,
     RequestTooLarge,
     UnsupportedMediaType,
     all_errors,
@@ -116,3 +118,17 @@ def test_a_name_without_end_is_neither_repeated_nor_compared() -> None:
     error = ModelNotFound("x" * 10**7, ["x" * 10**6])
     assert len(str(error)) < 1000
     assert "Did you mean" not in error.hint
+
+
+def test_a_full_disk_is_told_with_both_numbers_where_they_are_known() -> None:
+    assert "needs 2.00 GB on a disk that has 1.00 GB left" in str(NoSpace("/x", 2 * 10**9, 10**9))
+    assert str(NoSpace("/x", 5)).startswith("No space left on the disk for /x.")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "hint"),
+    [(None, ""), (0, "Try again."), (1, "Try again in 1 second."), (9, "Try again in 9 seconds.")],
+)
+def test_a_refusal_tells_when_to_try_again(seconds: int | None, hint: str) -> None:
+    error = ProviderRefused("cloud", 429, "Slowly.", retry_after=seconds)
+    assert (error.retry_after, error.hint) == (seconds, hint)

@@ -13,6 +13,7 @@ from lmbridge.core.messages import Tool
 from lmbridge.core.models import Instance, ModelInfo
 from lmbridge.core.provider import Manifest
 from lmbridge.core.requests import ChatRequest, Schema
+from lmbridge.hub.answering import Answering
 from lmbridge.hub.hub import Hub
 
 A = ModelInfo("a", "scripted")
@@ -91,3 +92,13 @@ async def test_elsewhere_the_provider_is_asked_for_both() -> None:
     provider = Speaking(TextDelta(CALL), Finished("stop"))
     assert (await events(provider, request))[1:] == [TextDelta(CALL), Finished("stop")]
     assert provider.asked == [request]
+
+
+async def test_the_events_of_a_leased_model_are_iterated_as_they_are() -> None:
+    said = (TextDelta("Hi"), Finished("stop"))
+    async with (
+        Hub([Speaking(*said)]) as hub,
+        hub.lease("a") as lease,
+        Answering(lease.provider, lease.instance, ChatRequest("a", "?")) as answer,
+    ):
+        assert [event async for event in answer] == [Started("scripted", "a"), *said]

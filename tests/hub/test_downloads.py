@@ -7,8 +7,9 @@ import pytest
 from tests.doors.gateway.asking import until
 from tests.fakes.provider import ScriptedProvider, ScriptedRuntime
 
-from lmbridge.core.errors import DownloadFailed, InvalidRequest, ModelNotFound, ShuttingDown
+from lmbridge.core.errors import DownloadFailed, InvalidRequest, ModelNotFound, ProviderUnavailable, ShuttingDown
 from lmbridge.core.models import Download, ModelInfo
+from lmbridge.core.provider import DownloadProgress
 from lmbridge.core.requests import ChatRequest
 from lmbridge.hub.hub import Hub
 
@@ -176,3 +177,61 @@ async def test_a_download_without_a_name_is_refused_by_whoever_would_get_it() ->
         with pytest.raises(InvalidRequest, match="no name"):
             await hub.download("runtime:")
     assert runtime.downloads == [""]
+
+
+class Stubborn(ScriptedRuntime):
+    """Goes on although its download is stopped, and then returns or raises."""
+
+    async def download(self, name: str, progress: DownloadProgress | None = None) -> str:
+        try:
+            return await super().download(name, progress)
+        except asyncio.CancelledError:
+            if self.failure is not None:
+                raise self.failure from None
+            return name
+
+
+@pytest.mark.parametrize("failure", [None, DownloadFailed("org/new", "the line is cut")])
+async def test_what_a_stopped_download_comes_to_is_nobodys_concern(failure: Exception | None) -> None:
+    runtime = Stubborn([HERE])
+    runtime.gate.clear()
+    async with Hub([runtime]) as hub:
+        waiting = asyncio.ensure_future(hub.download("org/new"))
+        await runtime.downloading.wait()
+        runtime.failure = failure
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await runtime.stopping.wait()
+        runtime.gate.set()
+        runtime.failure = None
+        assert (await hub.download("org/new")).id == "org/new"
+
+
+async def test_a_provider_that_is_unregistered_stops_its_own_downloads_and_no_others() -> None:
+    one, other = ScriptedRuntime([HERE]), ScriptedRuntime([])
+    other.id = "other"
+    one.gate.clear()
+    other.gate.clear()
+    async with Hub([one, other]) as hub:
+        mine = asyncio.ensure_future(hub.download("org/new"))
+        others = asyncio.ensure_future(hub.download("other:org/new"))
+        await one.downloading.wait()
+        await other.downloading.wait()
+        await hub.unregister("other")
+        with pytest.raises(ProviderUnavailable, match="not registered any more"):
+            await others
+        one.gate.set()
+        assert (await mine).id == "org/new"
+
+
+async def test_a_download_that_ends_in_the_moment_it_is_stopped_is_stopped() -> None:
+    runtime = ScriptedRuntime([HERE])
+    runtime.gate.clear()
+    async with Hub([runtime]) as hub:
+        getting = asyncio.ensure_future(hub.download("org/new"))
+        await runtime.downloading.wait()
+        runtime.gate.set()
+        await hub.unregister("runtime")
+        with pytest.raises(ProviderUnavailable):
+            await getting

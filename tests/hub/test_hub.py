@@ -10,8 +10,6 @@ from tests.fakes.provider import ScriptedCounter, ScriptedProvider, ScriptedRunt
 from lmbridge.core.errors import (
     BrokenAnswer,
     ContextExceeded,
-    InvalidRequest,
-    ModelBusy,
     ModelGone,
     ModelNotFound,
     ModelNotLoaded,
@@ -51,22 +49,6 @@ async def test_a_missing_model_is_downloaded_for_who_wants_to_talk_with_it_where
     async with Hub([ScriptedRuntime([CHAT])]) as hub:
         with pytest.raises(ModelNotFound):
             await hub.model("new/model")
-
-
-async def test_an_unknown_name_is_answered_by_the_only_chat_model_in_memory_where_that_is_wished() -> None:
-    other = ModelInfo("other", "scripted")
-    async with Hub([ScriptedProvider([CHAT, other, EMBED])]) as hub:
-        await hub.load("talker")
-        await hub.load("embedder")
-        with pytest.raises(ModelNotFound):
-            await hub.answer(ChatRequest("no/such", "hi"))
-        hub.substitutes = True
-        assert (await hub.answer(ChatRequest("no/such", "hi"))).model == "talker"
-        with pytest.raises(ModelNotFound):
-            await hub.embed(EmbedRequest("no/such", ("hi",)))
-        await hub.load("other")
-        with pytest.raises(ModelNotFound):
-            await hub.answer(ChatRequest("no/such", "hi"))
 
 
 async def test_a_whole_answer_is_what_the_events_add_up_to() -> None:
@@ -167,43 +149,6 @@ async def test_a_model_of_a_server_that_is_down_is_not_called_unknown(tmp_path: 
             await hub.resolve("scripted:nobody")
 
 
-async def test_what_a_runtime_holds_by_itself_is_shown_and_can_be_unloaded() -> None:
-    big, small = ModelInfo("org/big", "runtime", size_bytes=9), ModelInfo("org/small", "runtime")
-    runtime = ScriptedRuntime([big, small])
-    runtime.keep(big)
-    runtime.keep(big, "org/big:2")
-    async with Hub([runtime]) as hub:
-        await hub.load("org/small")
-        states = {state.name or state.model: state for state in await hub.instances()}
-        assert set(states) == {"org/small", "org/big", "org/big:2"}
-        assert not states["org/small"].kept
-        assert states["org/big:2"].kept
-        assert (states["org/big"].memory, states["org/big"].context_length) == (9, 512)
-        assert (await hub.unload("org/big:2")).name == "org/big:2"
-        assert [i.endpoint.model for i in runtime.kept] == ["org/big"]
-        assert (await hub.unload("big")).model == "org/big"
-        assert runtime.kept == []
-        with pytest.raises(ModelNotFound, match="'org/big'"):
-            await hub.unload("org/big")
-        assert (await hub.unload("org/small")).model == "org/small"
-        assert await hub.instances() == []
-
-
-async def test_a_copy_of_a_model_in_use_is_unloaded_alone() -> None:
-    big = ModelInfo("org/big", "runtime")
-    runtime = ScriptedRuntime([big])
-    async with Hub([runtime]) as hub:
-        await hub.load("org/big")
-        runtime.keep(big, "org/big:2")
-        async with hub.lease("org/big"):
-            assert (await hub.unload("org/big:2")).name == "org/big:2"
-            with pytest.raises(ModelBusy):
-                await hub.unload("org/big")
-        runtime.keep(big, "org/big:3")
-        await hub.unload("org/big")
-        assert (runtime.kept, await hub.instances()) == ([], [])
-
-
 async def test_an_error_of_a_model_that_somebody_unloaded_says_so() -> None:
     runtime = ScriptedRuntime([ModelInfo("org/big", "runtime")])
     async with Hub([runtime]) as hub:
@@ -229,28 +174,6 @@ async def test_a_model_that_was_there_before_us_stays_however_idle_it_is() -> No
         assert (await hub.load("org/big")).ttl == 0
 
 
-async def test_a_copy_is_asked_shown_and_unloaded_by_its_name_and_forgotten_when_it_goes() -> None:
-    scripted = provider(slots=1)
-    async with Hub([scripted]) as hub:
-        assert (await hub.load_another("talker")).name == ""
-        copy = await hub.load_another("talker", LoadOptions(ttl=5))
-        assert (copy.model, copy.name, copy.state, copy.ttl) == ("talker", "talker:2", "ready", 5)
-        async with hub.lease("talker"), hub.lease("talker:2") as lease:
-            assert lease.name == "talker:2"
-            assert [(s.model, s.name, s.leases) for s in await hub.instances()] == [
-                ("talker", "", 1),
-                ("talker", "talker:2", 1),
-            ]
-        assert (await hub.answer(ChatRequest("scripted:talker:2", "x"))).model == "talker:2"
-        assert (await hub.load_another("talker:2")).name == "talker:3"
-        assert [m.id for m in await hub.models()] == ["talker", "embedder"]
-        for name in ("talker:2", "talker:3"):
-            assert (await hub.unload(name)).name == name
-            with pytest.raises(ModelNotFound, match=name):
-                await hub.resolve(name)
-        assert [s.name or s.model for s in await hub.instances()] == ["talker"]
-
-
 async def test_a_name_is_answered_by_a_copy_when_that_is_what_is_in_memory() -> None:
     scripted = provider()
     async with Hub([scripted]) as hub:
@@ -265,18 +188,6 @@ async def test_a_name_is_answered_by_a_copy_when_that_is_what_is_in_memory() -> 
         assert (await hub.answer(ChatRequest("talker", "x"))).model == "talker"
         with pytest.raises(WrongModelKind):
             await hub.resolve("talker:2", "embedding")
-
-
-async def test_a_provider_that_cannot_hold_a_model_twice_is_not_asked_to() -> None:
-    big, small = ModelInfo("org/big", "runtime"), ModelInfo("org/small", "runtime")
-    runtime = ScriptedRuntime([big, small])
-    runtime.keep(big)
-    async with Hub([runtime]) as hub:
-        assert (await hub.load_another("org/small")).model == "org/small"
-        for name in ("org/small", "org/big"):
-            with pytest.raises(InvalidRequest, match=f"lmbridge unload {name}"):
-                await hub.load_another(name)
-        assert runtime.loads == ["org/small"]
 
 
 async def test_a_model_that_is_missing_is_downloaded_for_a_copy_too() -> None:
@@ -295,22 +206,6 @@ async def test_without_jit_only_what_is_in_memory_answers() -> None:
         await hub.load("talker")
         assert (await hub.answer(ChatRequest("talker", "x"))).text == "x"
         assert scripted.loads == ["talker"]
-
-
-async def test_without_jit_what_others_hold_in_their_memory_answers() -> None:
-    class Far(ScriptedProvider):
-        manifest = msgspec.structs.replace(ScriptedProvider.manifest, runs="server")
-
-    big, small = ModelInfo("org/big", "runtime"), ModelInfo("org/small", "runtime")
-    runtime = ScriptedRuntime([big, small], fetches=True)
-    runtime.keep(big)
-    async with Hub([runtime, Far([ModelInfo("cloud", "scripted")])], jit=False) as hub:
-        async with hub.lease("org/big"), hub.lease("cloud"):
-            with pytest.raises(ModelNotLoaded):
-                await hub.acquire("org/small", "chat", False, None)
-        with pytest.raises(ModelNotFound):
-            await hub.acquire("org/new", "chat", False, None)
-    assert runtime.downloads == []
 
 
 async def test_what_a_request_loads_it_loads_as_it_says() -> None:
@@ -472,3 +367,15 @@ async def test_a_hub_without_a_ledger_knows_of_no_usage() -> None:
         await hub.answer(ChatRequest("talker", "one two"))
         report = await hub.usage("day", since=1.0)
     assert (report.by, report.rows, report.total.calls, report.since) == ("day", (), 0, 1.0)
+
+
+async def test_who_asks_for_a_trimmed_answer_is_told_how_much_was_dropped() -> None:
+    turns = [Message("user", "one two three four"), Message("assistant", "five"), Message("user", "six")]
+    told: list[int] = []
+    async with Hub([ScriptedCounter([CHAT])]) as hub, hub.lease("talker") as lease:
+        for truncate in (True, False):
+            async with hub.ask(
+                lease, ChatRequest("talker", turns if truncate else turns[2:], truncate=truncate), told.append
+            ) as events:
+                assert [event async for event in events][1] == TextDelta("six")
+    assert told == [2]

@@ -10,10 +10,12 @@ from tests.fakes.provider import ScriptedProvider, ScriptedRuntime
 
 from lmbridge.core.errors import (
     BadModelFile,
+    BridgeError,
     ForeignServer,
     InvalidRequest,
     LoadFailed,
     ModelBusy,
+    ModelGone,
     ModelNotLoaded,
     NotEnoughMemory,
     ProviderUnavailable,
@@ -21,6 +23,7 @@ from lmbridge.core.errors import (
 )
 from lmbridge.core.models import Instance, LoadOptions, ModelInfo
 from lmbridge.core.provider import Progress
+from lmbridge.hub.activity import Activity
 from lmbridge.hub.lease import Lease
 from lmbridge.hub.leases import Leases
 from lmbridge.hub.waiting import Caller
@@ -567,4 +570,70 @@ async def test_a_wish_for_a_model_that_dies_as_soon_as_it_is_loaded_leaves_nothi
     leases = leases_over(Frail([A]))
     await leases.load_another(A, LoadOptions(), None)
     assert (leases.states(), leases.state(A).state) == ([], "unloading")
+    await leases.aclose()
+
+
+async def test_who_goes_away_in_the_moment_of_his_turn_leaves_it_to_the_next_one() -> None:
+    provider = ScriptedProvider([A], slots=1)
+    leases = leases_over(provider)
+    first = await leases.acquire(A)
+    gone, following = (asyncio.ensure_future(leases.acquire(A)) for _ in range(2))
+    await settled()
+    gone.cancel()
+    leases.release(first)
+    leases.release(await following)
+    assert gone.cancelled()
+    await leases.aclose()
+
+
+async def test_a_load_that_fails_is_told_to_none_who_wait_for_another_model() -> None:
+    class Failing(ScriptedProvider):
+        async def load(self, model: ModelInfo, options: LoadOptions, progress: Progress | None = None) -> Instance:
+            if model == A:
+                raise LoadFailed("a", "out of order")
+            return await super().load(model, options, progress)
+
+    provider = Failing([A, B])
+    provider.gate.clear()
+    leases = leases_over(provider)
+    waiting = asyncio.ensure_future(leases.acquire(B))
+    with pytest.raises(LoadFailed):
+        await leases.acquire(A)
+    provider.gate.set()
+    leases.release(await waiting)
+    await leases.aclose()
+
+
+async def test_news_of_an_end_that_come_after_the_unloading_change_nothing() -> None:
+    class Late(ScriptedProvider):
+        async def gone(self, instance: Instance) -> BridgeError:
+            try:
+                return await super().gone(instance)
+            except asyncio.CancelledError:
+                return ModelGone("scripted", "a")
+
+    activity = Activity()
+    leases = Leases({"scripted": Late([A])}.__getitem__, LoadOptions(), Clock(), activity)
+    async with held(leases, A) as lease:
+        watched = lease.held
+    await leases.unload(A)
+    await settled()
+    assert watched.gone.done()
+    assert dict(activity.unloads) == {("scripted", "a", "asked"): 1}
+    await leases.aclose()
+
+
+async def test_what_a_provider_has_in_memory_is_let_go_unless_somebody_needs_it() -> None:
+    provider = ScriptedProvider([A, B])
+    leases = leases_over(provider)
+    async with held(leases, A), held(leases, B):
+        with pytest.raises(ModelBusy):
+            leases.retire("scripted")
+        leases.retire("another")
+        assert len(leases.instances()) == 2
+        waiting = asyncio.ensure_future(leases.acquire(A, alone=True))
+        await settled()
+    leases.release(await waiting)
+    leases.retire("scripted")
+    assert (leases.instances(), leases.states(), provider.unloads) == ([], [], [])
     await leases.aclose()

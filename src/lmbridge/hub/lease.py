@@ -36,11 +36,12 @@ class Held:
 
     __slots__ = ("gone", "instance", "keeper", "model", "provider", "watcher")
 
+    watcher: asyncio.Task[None]
+
     def __init__(self, model: ModelInfo, instance: Instance, provider: Provider) -> None:
         self.model, self.instance, self.provider = model, instance, provider
         self.keeper = provider if isinstance(provider, Keeper) else None
         self.gone: asyncio.Future[BridgeError] = asyncio.get_running_loop().create_future()
-        self.watcher: asyncio.Task[None] | None = None
 
     @property
     def certain(self) -> bool:

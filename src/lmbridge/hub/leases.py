@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from itertools import count
 from time import monotonic
+from typing import assert_never
 
 from msgspec.structs import replace
 
@@ -236,13 +237,14 @@ class Leases:
                 case Unload(model):
                     self._residents[model] = replace(self._residents[model], state="unloading")
                     self._background.start(self._evict(model, why))
+                case _:
+                    assert_never(effect)
 
     def _grant(self, waiter: Waiter) -> None:
         name = waiter.want.model
-        if waiter.future.done():
-            return  # the caller went away in this very moment, and takes itself out of the queue
-        self._residents[name] = granted(self._residents[name], waiter.want.alone)
-        waiter.future.set_result(self._held[name])
+        if not waiter.future.done():  # else the caller went away in this very moment, and looks after the queue
+            self._residents[name] = granted(self._residents[name], waiter.want.alone)
+            waiter.future.set_result(self._held[name])
 
     # -- loading ----------------------------------------------------------------------------------
 
@@ -306,11 +308,12 @@ class Leases:
         self._activity.load_failed(self._models[name].provider, self._models[name].id, error.code)
         for ticket, waiter in list(self._queue.items()):
             if waiter.want.model == name:
-                del self._queue[ticket]
-                waiter.fail(error)
+                self._queue.pop(ticket).fail(error)
 
     async def _watch(self, name: str, held: Held) -> None:
-        error = await held.provider.gone(held.instance)
+        self._died(name, held, await held.provider.gone(held.instance))
+
+    def _died(self, name: str, held: Held, error: BridgeError) -> None:
         held.gone.set_result(error)
         if self._held.get(name) is held:
             del self._held[name], self._residents[name]
@@ -333,8 +336,7 @@ class Leases:
     def _let_go(self, name: str, why: str) -> Held:
         held = self._held.pop(name)
         self._activity.unloaded(held.model.provider, held.model.id, why)
-        if held.watcher is not None:
-            held.watcher.cancel()
+        held.watcher.cancel()
         return held
 
     # -- time -------------------------------------------------------------------------------------
@@ -367,8 +369,7 @@ class Leases:
             await self._load_as(model, options, progress)
 
     async def _load_as(self, model: ModelInfo, options: LoadOptions, progress: Progress | None) -> None:
-        name = model.qualified
-        wanted = options.over(self._options)
+        name, wanted = model.qualified, options.over(self._options)
         if name in self._residents:
             await self._keep(model, Caller(LoadOptions(), progress, explicit=True))
             if options == LoadOptions() or self._loaded_with[name] == wanted:
@@ -379,8 +380,7 @@ class Leases:
             await self._keep(model, Caller(LoadOptions(), progress, explicit=True))
         except BridgeError:
             # What cannot be loaded so must not stand in the way of everybody who wants the model as it was.
-            if self._chosen[name] is options:
-                self._chosen[name] = before
+            self._chosen[name] = before
             raise
 
     async def _keep(self, model: ModelInfo, caller: Caller) -> None:

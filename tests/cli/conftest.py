@@ -147,6 +147,15 @@ class Terminal:
             pass
         return self.process.wait(PATIENCE_S)
 
+    def end_with(self, keys: str) -> int:
+        """The exit code after *keys*, such as Ctrl-C: Python loses one that comes just before it waits for a line."""
+        for _ in range(int(PATIENCE_S)):
+            self.type(keys)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(1.0)
+                break
+        return self.wait_for_end()
+
     def _read(self, deadline: float) -> bool:
         ready, _, _ = select.select([self._ours], [], [], max(0.0, deadline - time.monotonic()))
         if not ready:

@@ -145,8 +145,7 @@ def test_all_is_forgotten_if_that_is_really_wanted(alone: Run, used: Path) -> No
 def test_leaving_the_question_leaves_its_line_too(home: Path, used: Path) -> None:
     with Terminal(home, "usage", "--clear") as terminal:
         terminal.wait_for("Go on? [y/N]:")
-        terminal.type("\x03")
-        assert terminal.wait_for_end() == 130
+        assert terminal.end_with("\x03") == 130
         assert terminal.text.endswith("\n")
 
 

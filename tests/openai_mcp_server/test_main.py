@@ -156,7 +156,9 @@ def test_a_person_who_types_it_is_told_what_it_waits_for(tmp_path: Path) -> None
 
 def test_a_folder_that_is_called_like_the_package_is_not_taken_for_it(tmp_path: Path) -> None:
     (tmp_path / "mcp").mkdir()
-    hidden = "import sys; sys.modules['mcp_types'] = None; from openai_mcp_server.__main__ import main; sys.exit(main([]))"
+    hidden = (
+        "import sys; sys.modules['mcp_types'] = None; import openai_mcp_server.__main__ as it; sys.exit(it.main())"
+    )
     env = environment(tmp_path, PYTHONPATH=str(tmp_path))
     command = [sys.executable, "-c", hidden]
     done = subprocess.run(command, input="", capture_output=True, text=True, env=env, timeout=30, check=False)

@@ -159,8 +159,7 @@ def test_who_goes_away_at_the_question_leaves_everything_as_it_was(
 ) -> None:
     with Terminal(home, "connect", "cursor", **own) as terminal:
         terminal.wait_for("Write this into Cursor's settings? [y/N]:")
-        terminal.type(keys)
-        assert terminal.wait_for_end() == 130
+        assert terminal.end_with(keys) == 130
         assert "Traceback" not in terminal.text
     assert not (user / ".cursor").exists()
     assert not (home / "connections.json").exists()

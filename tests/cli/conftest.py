@@ -148,7 +148,7 @@ class Terminal:
         return self.process.wait(PATIENCE_S)
 
     def end_with(self, keys: str) -> int:
-        """The exit code after *keys*, such as Ctrl-C: Python loses one that comes just before it waits for a line."""
+        """The exit code after *keys*, such as Ctrl-C: Python loses one that comes just before it waits."""
         for _ in range(int(PATIENCE_S)):
             self.type(keys)
             with contextlib.suppress(subprocess.TimeoutExpired):

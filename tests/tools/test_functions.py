@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,9 +49,26 @@ def free(**given: object) -> object:
     return given
 
 
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
 def fails(kind: str) -> None:
     """Fail."""
-    raise {"value": ValueError("no good"), "own": NotRunning(), "bare": KeyError(), "stop": StopIteration(1)}[kind]
+    raise {
+        "value": ValueError("no good"),
+        "own": NotRunning(),
+        "bare": KeyError(),
+        "stop": StopIteration(1),
+        "exit": SystemExit(3),
+        "mute": Mute(),
+    }[kind]
+
+
+async def leaves() -> None:
+    """End the program."""
+    raise SystemExit(3)
 
 
 async def times_out() -> None:
@@ -73,13 +90,13 @@ def who() -> str:
     return WHO.get()
 
 
-BOX = FunctionTools([add, wait, stuck, free, fails, times_out, later, who])
+BOX = FunctionTools([add, wait, stuck, free, fails, leaves, times_out, later, who])
 
 
 async def test_a_function_is_told_of_as_it_is_documented_and_typed() -> None:
     assert isinstance(BOX, Toolbox)
     tools = {each.name: each for each in await BOX.tools()}
-    assert list(tools) == ["add", "wait_for_it", "stuck", "free", "fails", "times_out", "later", "who"]
+    assert list(tools) == ["add", "wait_for_it", "stuck", "free", "fails", "leaves", "times_out", "later", "who"]
     assert tools["add"].description == "Add two numbers."
     assert tools["add"].parameters["required"] == ["a"]
     assert tools["wait_for_it"].description == "Wait."
@@ -108,6 +125,9 @@ def test_a_tool_stays_the_function_it_was() -> None:
         ("fails", {"kind": "own"}, ToolResult(str(NotRunning()), True)),
         ("fails", {"kind": "bare"}, ToolResult("KeyError", True)),
         ("fails", {"kind": "stop"}, ToolResult("RuntimeError: StopIteration(1)", True)),
+        ("fails", {"kind": "exit"}, ToolResult("RuntimeError: SystemExit(3)", True)),
+        ("fails", {"kind": "mute"}, ToolResult("Mute", True)),
+        ("leaves", {}, ToolResult("SystemExit: 3", True)),
         ("times_out", {}, ToolResult("TimeoutError: of mine", True)),
         ("gone", {}, ToolResult("There is no tool 'gone'.", True)),
     ],
@@ -182,6 +202,20 @@ def test_a_thread_may_tell_after_its_loop_has_ended() -> None:
     asyncio.run(begin())
     may.set()
     assert told.wait(30)
+
+
+def test_what_gives_its_result_piece_by_piece_is_no_tool() -> None:
+    def pieces(a: int) -> Iterator[int]:
+        """Count."""
+        yield a
+
+    async def later_pieces(a: int) -> AsyncIterator[int]:
+        """Count."""
+        yield a
+
+    for function in (pieces, later_pieces):
+        with pytest.raises(InvalidRequest, match="piece by piece"):
+            tool(function)
 
 
 async def test_a_thread_knows_who_asked() -> None:

@@ -133,6 +133,10 @@ class FunctionTool:
                 f"The tool {name!r} has no docstring: a model would not know what it is for.",
                 hint="Say in one sentence what it does.",
             )
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise InvalidRequest(
+                f"The tool {name!r} gives its result piece by piece.", hint="Return it whole, such as a list."
+            )
         self._function, self._timeout = function, told.timeout
         self._signature: Signature = (
             read_signature(function, said, of_class=of_class)
@@ -156,7 +160,7 @@ class FunctionTool:
             if limit.expired():
                 return ToolResult(f"{self.tool.name} took longer than {self._timeout:g} s.", is_error=True)
             return failed(error)
-        except Exception as error:  # noqa: BLE001 - tools are code of the user's; the model is told
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - tools are code of the user's; the model is told
             return failed(error)
 
     async def _run(self, by_position: list[object], by_name: dict[str, object]) -> object:
@@ -209,7 +213,10 @@ def failed(error: BaseException) -> ToolResult:
     """What a model is told of an error: its type and its words, and nothing of where it was."""
     if isinstance(error, BridgeError):
         return ToolResult(str(error), is_error=True)
-    text = str(error)
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - an error of the user's may fail even at this
+        text = ""
     return ToolResult(f"{type(error).__name__}: {text}" if text else type(error).__name__, is_error=True)
 
 
@@ -281,8 +288,9 @@ async def in_thread(work: Callable[[], object]) -> object:
         try:
             value = context.run(work)
         except BaseException as error:  # noqa: BLE001 - it is told to whoever waits
-            # A future cannot hold it, and it would look like the end of an iteration.
-            failure = RuntimeError(repr(error)) if isinstance(error, StopIteration) else error
+            # A future cannot hold the end of an iteration, and that of a program would end the loop's.
+            ends = isinstance(error, StopIteration) or not isinstance(error, Exception)
+            failure = RuntimeError(repr(error)) if ends else error
         try:
             loop.call_soon_threadsafe(settle, value, failure)
         except RuntimeError:

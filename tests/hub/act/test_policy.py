@@ -241,14 +241,19 @@ def test_a_repeated_result_is_counted_and_another_one_begins_anew() -> None:
 
 def test_a_result_that_is_cut_says_how_much_is_left_out_and_keeps_its_pictures() -> None:
     short = ToolResult("12345", is_error=True)
-    assert policy.cut(short, 5) == policy.cut(short, None) == short
+    assert policy.fit(short, 5) == policy.fit(short, None) == short
     notice = "\n[Cut here: 2 of 5 characters are left out. Ask for less if you can.]"
-    assert policy.cut(short, 3) == ToolResult("123" + notice, is_error=True)
+    assert policy.fit(short, 3) == ToolResult("123" + notice, is_error=True)
     picture = ImagePart("data:image/png;base64,AA==")
     mixed = ToolResult((TextPart("12"), picture, TextPart("345"), TextPart("")))
-    assert policy.cut(mixed, 3).content == (TextPart("12"), picture, TextPart("3"), TextPart(notice))
+    assert policy.fit(mixed, 3).content == (TextPart("12"), picture, TextPart("3"), TextPart(notice))
     notice = "\n[Cut here: 3 of 5 characters are left out. Ask for less if you can.]"
-    assert policy.cut(mixed, 2).content == (TextPart("12"), picture, TextPart(notice))
+    assert policy.fit(mixed, 2).content == (TextPart("12"), picture, TextPart(notice))
+
+
+def test_halves_of_letters_are_not_passed_on() -> None:
+    assert policy.fit(ToolResult("a\udcff"), None) == ToolResult("a?")
+    assert policy.fit(ToolResult((TextPart("\ud800"), TextPart("ä"))), 9).content == (TextPart("?"), TextPart("ä"))
 
 
 def test_pictures_follow_in_a_turn_of_the_users() -> None:

@@ -31,6 +31,13 @@ async def test_of_what_comes_faster_than_it_is_taken_the_newest_is_given() -> No
     assert await taken(reports) == [(0.999, "")]
 
 
+async def test_what_cannot_be_sent_is_not_told() -> None:
+    reports = Reports()
+    reports(None, "file \udcff")
+    reports.close()
+    assert await taken(reports) == [(None, "file ?")]
+
+
 async def test_odd_figures_and_long_words_are_no_trouble() -> None:
     for told, known in ((7, 1.0), (-1, 0.0), (float("nan"), None), (True, 1.0)):
         reports = Reports()

@@ -145,7 +145,7 @@ class Calls:
                 result = await self._carried(step, round)
             else:
                 result = ToolResult(step.reason, is_error=True)
-            result = policy.cut(result, self._most_chars)
+            result = policy.fit(result, self._most_chars)
             outcomes[at] = Outcome(step.call, result, isinstance(step, Carry))
             took = perf_counter() - began
             await self._teller.tell(CallAnswered(round, step.call, result, took, isinstance(step, Carry)))

@@ -209,21 +209,26 @@ def not_carried_out(why: str) -> str:
     return f"Not carried out. {why}".rstrip()
 
 
-def cut(result: ToolResult, most: int | None) -> ToolResult:
-    """A result with no more than *most* characters of text, and what the model is told of the rest."""
+def fit(result: ToolResult, most: int | None) -> ToolResult:
+    """A result as it can be sent: no more than *most* characters of text, and a word to the model of the rest."""
     whole = len(result.text)
-    if most is None or whole <= most:
-        return result
-    told = f"\n[Cut here: {whole - most:,} of {whole:,} characters are left out. Ask for less if you can.]"
+    left = whole if most is None else most
+    told = f"\n[Cut here: {whole - left:,} of {whole:,} characters are left out. Ask for less if you can.]"
+    told = told if whole > left else ""
     if isinstance(result.content, str):
-        return replace(result, content=result.content[:most] + told)
+        return replace(result, content=sendable(result.content[:left]) + told)
     kept: list[Part] = []
     for part in result.content:
         if isinstance(part, TextPart):
-            part, most = TextPart(part.text[:most]), max(0, most - len(part.text))
+            part, left = TextPart(sendable(part.text[:left])), max(0, left - len(part.text))
         if part != TextPart(""):
             kept.append(part)
-    return replace(result, content=(*kept, TextPart(told)))
+    return replace(result, content=(*kept, TextPart(told)) if told else tuple(kept))
+
+
+def sendable(text: str) -> str:
+    """*text* without halves of letters: names of files may hold such, and nothing that is sent can."""
+    return text.encode(errors="replace").decode()
 
 
 def _retry(wrong: Sequence[Tell], tools: Mapping[str, Tool]) -> str:

@@ -6,6 +6,8 @@ import asyncio
 from math import isnan
 from typing import Final, Self
 
+from lmbridge.hub.act.policy import sendable
+
 MOST_CHARS: Final = 500
 """Of a word for people; more is cut off."""
 
@@ -27,7 +29,7 @@ class Reports:
             return
         if fraction is not None:
             fraction = None if isnan(fraction) else min(1.0, max(0.0, fraction))
-        self._newest = (fraction, text[:MOST_CHARS])
+        self._newest = (fraction, sendable(text[:MOST_CHARS]))
         self._news.set()
 
     def close(self) -> None:

@@ -194,6 +194,16 @@ async def test_a_tool_may_be_called_so_often() -> None:
     assert whole(result.state.messages)
 
 
+async def test_a_call_that_had_to_be_made_again_is_not_asked_of_a_tool_that_is_gone() -> None:
+    async with acting(ONE, "Done.") as at:
+        state = ActState(messages=at.chat.messages, began=1, retry="gone")
+        assert (await at.run(state)).stop == "answered"
+        assert at.provider.requests[0].tool_choice == "required"
+    async with acting("Done.") as at:
+        model = await at.hub.model("talker")
+        assert (await model.act(state, [])).stop == "answered"
+
+
 async def test_a_run_that_was_paused_begins_with_the_calls_that_wait() -> None:
     async with acting(ONE, "Done.") as at:
         first = await at.run(approve=lambda _: Pause())

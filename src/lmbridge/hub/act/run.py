@@ -92,6 +92,8 @@ class Run:
             parallel=asking.parallel,
             max_result_chars=limits.max_result_chars,
         )
+        if state.retry and state.retry not in tooling.tools:  # it goes on with other tools
+            state = replace(state, retry="" if tooling.tools else None)
         self._state = state
         self._before_s, self._began = state.seconds, perf_counter()
         self._untold: list[Message] = []

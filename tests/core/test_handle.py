@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.fakes.openai_server import FakeOpenAI, fake_openai
-from tests.fakes.provider import ScriptedProvider
+from tests.fakes.provider import ScriptedProvider, ScriptedRuntime
 
 from lmbridge.core.errors import ModelNotFound, ProviderUnavailable, ShuttingDown
 from lmbridge.core.events import Finished, TextDelta
@@ -162,3 +162,13 @@ async def test_a_hub_that_cannot_be_asked_makes_no_exception_of_it() -> None:
     async with Closing([]) as hub:
         assert (await hub.provider("there").state()).state == "unavailable"
         assert not await hub.provider("there").is_configured()
+
+
+async def test_who_names_none_has_no_provider_where_there_is_only_a_cloud() -> None:
+    far = ScriptedRuntime([ModelInfo("paid", "runtime")])
+    far.nearby = False
+    async with Hub([far]) as hub:
+        assert not await hub.provider().is_configured()
+        assert await hub.provider("runtime").is_configured()
+    async with Hub([far], default_provider="runtime") as hub:
+        assert await hub.provider().is_configured()

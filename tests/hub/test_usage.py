@@ -172,6 +172,11 @@ async def test_the_speed_is_that_of_writing_without_waiting_and_reading(ledger: 
     assert (await ledger.report()).rows[0].tokens_per_s == 20.0
 
 
+async def test_an_answer_in_one_piece_was_written_before_its_first_word(ledger: Ledger) -> None:
+    ledger.note(called(tokens=(1, 30, 0), waited_s=1.0, first_s=2.9999, total_s=3.0))
+    assert (await ledger.report()).total.tokens_per_s == 15.0
+
+
 async def test_no_tokens_have_no_speed(ledger: Ledger) -> None:
     ledger.note(called(tokens=(100, 0, 0)))
     assert (await ledger.report()).total.tokens_per_s is None

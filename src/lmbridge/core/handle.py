@@ -69,7 +69,10 @@ class ProviderHandle:
     async def is_configured(self) -> bool:
         """Whether it could answer a chat now. Never raises: what is down, or gone, is not configured."""
         try:
-            return any(not model.problem for model in await self.refresh_models())
+            found = any(not model.problem for model in await self.refresh_models())
+            if found and not self.id:
+                await self._hub.resolve("")  # all of them may be a cloud's, which answers only who names it
+            return found
         except BridgeError:
             return False
 

@@ -65,13 +65,14 @@ _KEYS: Final[Mapping[UsageBy, str]] = MappingProxyType(
     }
 )
 _WHICH: Final = "at >= ? AND at < ? AND instr(lower(provider || ':' || model), ?) > 0"
-# An answer that was not streamed counts as being written from the moment when it had its model. `total` does not
-# overflow, whatever a provider says that it counted.
+# An answer that came in one piece, streamed or not, counts as being written from the moment when it had its model.
+# `total` does not overflow, whatever a provider says that it counted.
 _SUMS: Final = """
 SELECT {key} AS name, count(*), sum(error NOT IN ('', '{cancelled}')), sum(error = '{cancelled}'),
     CAST(total(prompt_tokens) AS INTEGER), CAST(total(cached_tokens) AS INTEGER),
     CAST(total(completion_tokens) AS INTEGER), sum(total_s),
-    sum(CASE WHEN completion_tokens > 0 THEN total_s - coalesce(first_event_s, queued_s) ELSE 0 END)
+    sum(CASE WHEN completion_tokens = 0 THEN 0 WHEN total_s - first_event_s >= 0.001 THEN total_s - first_event_s
+        ELSE total_s - queued_s END)
 FROM calls WHERE {which} GROUP BY name ORDER BY {order} LIMIT {most}
 """
 _BY_TOKENS: Final = "sum(prompt_tokens + 0.0 + completion_tokens) DESC, count(*) DESC, name"

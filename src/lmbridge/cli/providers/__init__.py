@@ -77,7 +77,7 @@ def list_(as_json: bool) -> None:
     if not default:
         render.line()
         render.note(
-            "No provider is the default: who names no model gets one in memory, or of a running server.", "dim"
+            "No provider is the default: who names no model gets one in memory, or of a server nearby.", "dim"
         )
 
 

@@ -132,7 +132,7 @@ async def _why_none(hub: AnyHub, error: NoModels) -> BridgeError:
     """The same error with what keeps providers from having models, where something does: a host's user cannot look
     for himself."""
     down = [state for state in await hub.probe() if state.state != "ready"]
-    if not down:
+    if not down or error.elsewhere:
         return error
     said = " ".join(f"{state.provider}: {state.detail.rstrip('.')}." for state in down if state.detail)
     hint = next((state.hint for state in down if state.hint), error.hint)

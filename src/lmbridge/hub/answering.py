@@ -7,17 +7,19 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Self
 
+from lmbridge.core.errors import BridgeError
 from lmbridge.core.events import Event
 from lmbridge.core.models import Instance
 from lmbridge.core.provider import Provider
 from lmbridge.core.requests import ChatRequest
+from lmbridge.hub.faults import asked, fault
 from lmbridge.wire.tool_calls import NormalForm, wants_either, with_answer_tool
 
 
 class Answering:
     """A stream of `Provider.chat`, used as that is: an `async with` around an `async for`."""
 
-    __slots__ = ("_ended", "_events", "_form", "_ready", "_stream")
+    __slots__ = ("_ended", "_events", "_form", "_provider", "_ready", "_stream")
 
     _events: AsyncIterator[Event]
 
@@ -27,12 +29,13 @@ class Answering:
         if provider.manifest.schema_bars_tools and wants_either(request):
             request, answer_tool = with_answer_tool(request)
         self._form = NormalForm(request, answer_tool=answer_tool)
+        self._provider = provider.id
         self._stream: AbstractAsyncContextManager[AsyncIterator[Event]] = provider.chat(instance, request)
         self._ready: list[Event] = []  # the next event last
         self._ended = False
 
     async def __aenter__(self) -> Self:
-        self._events = await self._stream.__aenter__()
+        self._events = await asked(self._provider, self._stream.__aenter__())
         return self
 
     def __aiter__(self) -> Self:
@@ -52,6 +55,10 @@ class Answering:
             except StopAsyncIteration:
                 self._ended = True
                 self._ready = self._form.close()
+            except BridgeError:
+                raise
+            except Exception as error:
+                raise fault(self._provider, error) from error
             else:
                 self._ready = self._form.feed(event)
             self._ready.reverse()

@@ -17,6 +17,7 @@ from lmbridge.core.errors import (
 from lmbridge.core.models import Instance, ModelInfo, ModelKind
 from lmbridge.core.provider import Keeper, Namer, Provider
 from lmbridge.hub import routing
+from lmbridge.hub.faults import asked
 from lmbridge.hub.roster import Roster
 
 FRESH_S = 3.0
@@ -195,6 +196,6 @@ class Catalogue:
 async def _models_of(provider: Provider) -> Sequence[ModelInfo]:
     """A provider's models; one that is down has none, and `probe` says why."""
     try:
-        return await provider.models()
+        return await asked(provider.id, provider.models())
     except BridgeError:
         return []

@@ -29,7 +29,7 @@ from lmbridge.core.provider import (
 )
 from lmbridge.core.requests import ChatRequest, EmbedRequest
 from lmbridge.core.usage import UsageBy, UsageReport, Used, checked_task
-from lmbridge.hub import context
+from lmbridge.hub import context, faults
 from lmbridge.hub.act.actor import HubActor
 from lmbridge.hub.act.tooling import ToolboxOf
 from lmbridge.hub.activity import Activity
@@ -171,7 +171,7 @@ class Hub:
         self._downloads.stop(id)
         self.activity.unregistered(id, self._roster.default)
         try:
-            await provider.aclose()
+            await faults.asked(id, provider.aclose())
         finally:
             self._leases.settle()
 
@@ -416,7 +416,7 @@ class Hub:
         async with self.lease(request.model, kind="embedding") as lease:
             with Counting(self.activity, lease, "embedding", began, task) as counting:
                 async with lease.explaining():
-                    vectors = await lease.provider.embed(lease.instance, request)
+                    vectors = await lease.embed(request)
                 counting.turn.used(vectors.usage)
         return vectors
 
@@ -437,7 +437,7 @@ class Hub:
         self._closed = True
         await self._downloads.aclose()
         await self._leases.aclose()
-        await asyncio.gather(*(p.aclose() for p in self.providers))
+        faults.note(await asyncio.gather(*(p.aclose() for p in self.providers), return_exceptions=True))
         for each in self.attached:
             await each.aclose()
         if self._ledger is not None:

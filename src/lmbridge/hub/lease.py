@@ -17,9 +17,11 @@ from lmbridge.core.errors import (
     ProviderNeedsKey,
     ProviderUnavailable,
 )
+from lmbridge.core.events import Embeddings
 from lmbridge.core.models import Instance, ModelInfo
 from lmbridge.core.provider import Counter, Keeper, Provider
-from lmbridge.core.requests import ChatRequest
+from lmbridge.core.requests import ChatRequest, EmbedRequest
+from lmbridge.hub.faults import asked
 
 GONE = (ModelGone, ProviderUnavailable, ForeignServer, ProviderNeedsKey)
 """Errors of a runtime whose model cannot be asked any more."""
@@ -119,6 +121,10 @@ class Lease:
         if bare is None or not 0 < bare < tokens:
             return error
         return ContextExceeded(tokens, error.context_length, tokens - bare)
+
+    async def embed(self, request: EmbedRequest) -> Embeddings:
+        """Vectors for texts; raises as `Provider.embed`."""
+        return await asked(self.provider.id, self.provider.embed(self.instance, request))
 
     @asynccontextmanager
     async def explaining(self) -> AsyncIterator[None]:

@@ -27,6 +27,7 @@ from lmbridge.core.models import Instance, InstanceState, LoadOptions, ModelInfo
 from lmbridge.core.provider import Progress, Provider
 from lmbridge.hub.activity import Activity
 from lmbridge.hub.background import Background
+from lmbridge.hub.faults import asked, room_of
 from lmbridge.hub.lease import Held, Lease
 from lmbridge.hub.residency import (
     Deny,
@@ -130,7 +131,7 @@ class Leases:
         want = Want(next(self._tickets), name, alone, caller.explicit)
         provider = self._provider_of(model.provider)
         options = self._options_of(name, caller.options)
-        need = 0 if name in self._residents else await provider.estimate(model, options)
+        need = 0 if name in self._residents else await asked(provider.id, provider.estimate(model, options))
         if self._closed:
             raise ShuttingDown
         self._provider_of(model.provider)  # it may have gone meanwhile
@@ -204,7 +205,7 @@ class Leases:
     async def _room(self) -> int | None:
         for waiter in self._queue.values():
             if waiter.want.model not in self._residents:
-                room = await self._provider_of(waiter.model.provider).room()
+                room = await room_of(self._provider_of(waiter.model.provider))
                 if room is not None:
                     return room
         return None
@@ -328,7 +329,7 @@ class Leases:
     async def _unload(self, name: str, why: str) -> None:
         held = self._let_go(name, why)
         try:
-            await held.provider.unload(held.instance)
+            await asked(held.provider.id, held.provider.unload(held.instance))
         finally:
             del self._residents[name]
             self.settle()

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from lmbridge.core.errors import ConfigInvalid, InvalidRequest, ProviderUnavailable
+from lmbridge.core.errors import BridgeError, ConfigInvalid, InvalidRequest, ProviderUnavailable
 from lmbridge.core.provider import Namer, Provider, ProviderState, nearby
 from lmbridge.core.registering import provider_problem
+from lmbridge.hub.faults import asked
 
 
 class Roster:
@@ -83,7 +84,7 @@ class Roster:
     async def probe(self) -> Sequence[ProviderState]:
         """The state of every provider, asked at the same time."""
         providers = self.all
-        states = await asyncio.gather(*(p.probe() for p in providers))
+        states = await asyncio.gather(*map(_state_of, providers))
         return [
             replace(
                 state,
@@ -109,6 +110,13 @@ class Roster:
     def nearby(self) -> set[str]:
         """Ids of those that may answer who named neither them nor a model."""
         return {p.id for p in self.all if nearby(p)}
+
+
+async def _state_of(provider: Provider) -> ProviderState:
+    try:
+        return await asked(provider.id, provider.probe())
+    except BridgeError as error:
+        return ProviderState(provider.id, "unavailable", error.message, error.hint)
 
 
 def default_of(chosen: str, providers: Sequence[Provider]) -> str:

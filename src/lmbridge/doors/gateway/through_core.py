@@ -47,7 +47,7 @@ async def tell_vectors(request: Request, raw: bytes, use: Use, *, base64: bool) 
         InvalidRequest, UnsupportedParameter: what cannot be translated. And as the provider.
     """
     lease = use.lease
-    vectors = await lease.provider.embed(lease.instance, to_embed(decode_embedding_body(raw)))
+    vectors = await lease.embed(to_embed(decode_embedding_body(raw)))
     use.count(vectors.usage)
     body = encode_vectors(vectors, lease.name)
     await request.reply(200, (JSON, NOSNIFF), in_base64(body) if base64 else body)

@@ -132,7 +132,7 @@ class Translator:
             BridgeError: as `Hub.embed`.
         """
         async with Use(self._hub, request, route, ask.model, "embedding") as use:
-            vectors = await use.lease.provider.embed(use.lease.instance, ask)
+            vectors = await use.lease.embed(ask)
             use.count(vectors.usage)
             return vectors
 

@@ -1,15 +1,16 @@
 """Whether the built-in model calls the right tool, with the right arguments: held-out tasks, through `act`.
 
 The tasks are those that `models.evaluate` measures the bare model with: wordings and words that training never
-saw. Each has some tools on offer and one call that is right; the model is asked greedily, and what it has carried
-out first is compared. `python -m bench tools`.
+saw; and the everyday ones in wordings of somebody else, who knew nothing of the training. Each has some tools on
+offer and one call that is right; the model is asked greedily, and what it has carried out first is compared.
+`python -m bench tools`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,10 +35,12 @@ TASKS = 200
 WANTED = 90.0
 """Percent of the tasks."""
 
-KINDS = {
-    "everyday tools, up to three on offer": everyday_call,
-    "invented and everyday tools, up to four on offer": tool_call,
+KINDS: Mapping[str, tuple[Callable[[Source], Conversation], bool]] = {
+    "everyday tools, up to three on offer": (everyday_call, False),
+    "everyday tools, in somebody else's words": (everyday_call, True),
+    "invented and everyday tools, up to four on offer": (tool_call, False),
 }
+"""What the tasks are made by, and whether they are in somebody else's words."""
 WAYS: Mapping[str, ActOptions] = {"auto": {}, "required": {"tool_choice": "required"}}
 
 
@@ -73,9 +76,10 @@ class Tally(Struct):
 
 def tasks(kind: str, count: int) -> Iterator[Conversation]:
     """Held-out tasks."""
-    source = Source(SEED, held_out=True)
+    make, others = KINDS[kind]
+    source = Source(SEED, held_out=True, others=others)
     for _ in range(count):
-        yield KINDS[kind](source)
+        yield make(source)
 
 
 async def judge(model: Model, made: Conversation, options: ActOptions, tally: Tally) -> None:
@@ -123,9 +127,8 @@ def run(*, quick: bool = False, count: int = 0) -> Part:
         chosen, exact = 100 * tally.chosen / tally.tasks, 100 * tally.exact / tally.tasks
         part.rows.append((kind, way, f"{chosen:.1f} %", f"{exact:.1f} %"))
         part.figures[f"{kind}, {way}"] = {"tasks": tally.tasks, "chosen": tally.chosen, "exact": tally.exact}
-    first = next(iter(KINDS))
-    for way in WAYS:
-        tally, how = found[first, way], f"everyday tools, tool_choice {way}"
+    for kind, way in ((kind, way) for kind in list(KINDS)[:2] for way in WAYS):
+        tally, how = found[kind, way], f"{kind}, tool_choice {way}"
         part.targets.append(Target(f"right tool, {how}", 100 * tally.chosen / tally.tasks, WANTED, unit=" %"))
         part.targets.append(Target(f"exact call, {how}", 100 * tally.exact / tally.tasks, WANTED, unit=" %"))
     part.notes.append("a call is exact if every argument is, to the letter; `required` is for programs that know")

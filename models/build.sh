@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the built-in models anew: tokenizer, training, export, measuring, model card. One to two hours on one core.
+# Makes the built-in models anew: tokenizer, training, export, measuring, model card. About two hours on one core.
 #   models/build.sh           everything, into src/lmbridge/machine/builtin
 #   models/build.sh measure   only measure what is there, and write the card
 set -euo pipefail
@@ -20,6 +20,7 @@ if [ "${1:-all}" = all ]; then
     run train --part 2
     run train --part 3
     run train --part 4
+    run train --part 5
     run export chat
     run embed
     run export embed

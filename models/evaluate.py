@@ -90,6 +90,11 @@ def second_call(source: Source) -> Conversation:
     return replace(made, skill="tool_call", messages=made.messages[:6])
 
 
+def in_others_words(source: Source) -> Conversation:
+    """A request for an everyday tool as somebody else would word it."""
+    return everyday_call(Source(source.number(0, 2**30), others=True))
+
+
 CATEGORIES: dict[str, tuple[int, Callable[[Source], Conversation]]] = {
     "sums, exact": (120, total),
     "differences, exact": (120, difference),
@@ -98,6 +103,7 @@ CATEGORIES: dict[str, tuple[int, Callable[[Source], Conversation]]] = {
     "JSON through the grammar, all values exact": (150, extract),
     "tool call, invented and everyday tools": (200, tool_call),
     "tool call, everyday tools, up to three on offer": (100, everyday_call),
+    "tool call, everyday tools in somebody else's words": (200, in_others_words),
     "second tool call of a conversation": (60, second_call),
     "answer from a tool's result": (100, tool_result),
     "no tool fits: says so": (80, no_fitting_tool),

@@ -101,7 +101,7 @@ class Kind:
 KINDS = {
     "chat": Kind(
         "lmbridge-tiny",
-        "chat-4.pt",
+        "chat-5.pt",
         "A very small demonstration and test model, trained from scratch on generated text. "
         "It knows lmbridge and a few simple tasks, and nothing else.",
         template=TEMPLATE.read_text(encoding="utf-8"),

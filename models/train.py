@@ -54,6 +54,7 @@ PARTS = {
     2: Part(steps=1400, span=1400, rate=2.8e-3, seed=2, quiet=0.0),
     3: Part(steps=800, span=800, rate=1.5e-3, seed=3, quiet=0.0),
     4: Part(steps=1300, span=1300, rate=2.4e-3, seed=4, quiet=0.0, long=0.85),
+    5: Part(steps=1900, span=1900, rate=2.2e-3, seed=5, quiet=0.0, long=0.88),
 }
 
 

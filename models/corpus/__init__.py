@@ -171,6 +171,20 @@ PARTS: dict[int, tuple[tuple[float, Skill], ...]] = {
         (3, own_name),
         (4, notes),
     ),
+    5: (
+        (24, conversation),
+        (6, about_in_other_words),
+        (8, drill),
+        (11, extract),
+        (10, no_fitting_tool),
+        (24, everyday_call),
+        (10, tool_call),
+        (4, tool_result),
+        (2, tool_again),
+        (4, pleasantries),
+        (2, own_name),
+        (3, notes),
+    ),
 }
 
 

@@ -59,12 +59,14 @@ def held_out_phrases() -> frozenset[str]:
 class Source:
     """Seeded choices.
 
-    *held_out* selects the wordings that training never sees, *broad* more variety in training.
+    *held_out* selects the wordings that training never sees, *others* those for everyday
+    tools that somebody else wrote, *broad* more variety in training.
     """
 
-    def __init__(self, seed: int, *, held_out: bool = False, broad: bool = False) -> None:
+    def __init__(self, seed: int, *, held_out: bool = False, others: bool = False, broad: bool = False) -> None:
         self.rng = random.Random(seed)
-        self.held_out = held_out
+        self.held_out = held_out or others
+        self.others = others
         self.broad = broad
 
     def pick(self, options: Sequence[T]) -> T:

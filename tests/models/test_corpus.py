@@ -10,7 +10,9 @@ from itertools import islice
 import pytest
 from models.corpus import conversations
 from models.corpus.asking import WAYS
+from models.corpus.others import OTHERS
 from models.corpus.source import ALL_WORDINGS, Conversation, Source
+from models.corpus.toolcalls import TASKS
 from models.render import render
 
 ROLES = {"system", "user", "assistant", "tool"}
@@ -35,6 +37,23 @@ def test_held_out_wordings_are_never_trained_on() -> None:
     held_out = {plain(phrase) for wordings in ALL_WORDINGS for phrase in wordings.held_out}
     assert len(held_out) > 250
     assert not trained & held_out
+
+
+def test_no_wording_of_somebody_else_is_trained_on_or_steered_by() -> None:
+    known = {
+        plain(phrase)
+        for wordings in ALL_WORDINGS
+        for phrase in (*wordings.train, *wordings.more, *wordings.held_out)
+    }
+    others = [phrase for phrases in OTHERS.values() for phrase in phrases]
+    assert not {plain(phrase) for phrase in others} & known
+    assert set(OTHERS) == {task.names[0] for task in TASKS}
+    assert all(
+        phrase.count(f"{{{i}}}") == 1
+        for task in TASKS
+        for phrase in OTHERS[task.names[0]]
+        for i in range(len(task.slots))
+    )
 
 
 def test_no_framed_wording_becomes_one_that_is_held_out() -> None:

@@ -87,9 +87,7 @@ def test_an_engine_gets_no_variable_but_those_it_needs() -> None:
     assert engine_environment(mine) == {"PATH": "/bin", "GOMP_SPINCOUNT": "1000"}
 
 
-@pytest.mark.parametrize(
-    "name", ["PATH", "Path", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "PYTHONPATH", "NODE_OPTIONS"]
-)
+@pytest.mark.parametrize("name", ["PATH", "Path", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "PYTHONPATH", "NODE_OPTIONS"])
 def test_what_decides_which_code_is_run_is_known(name: str) -> None:
     assert decides_code(name)
 

@@ -78,6 +78,24 @@ def test_a_model_that_nobody_has_is_an_error(lmbridge: Run) -> None:
     assert told["error"]["code"] == "model_not_found"
 
 
+@pytest.mark.parametrize("name", ["", " ", "../x", "/x.gguf", "~/x"])
+def test_what_is_no_name_of_a_model_is_refused_before_anything_is_asked(
+    lmbridge: Run, models: FakeHub, name: str
+) -> None:
+    done = lmbridge("get", name)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "OWNER/REPOSITORY" in done.stderr
+    assert models.requests == []
+
+
+@pytest.mark.parametrize("name", ["lmbridge-tiny", "embedded:lmbridge-tiny"])
+def test_a_model_that_comes_with_the_package_is_here_already(lmbridge: Run, models: FakeHub, name: str) -> None:
+    done = lmbridge("get", name)
+    assert done.returncode == 0
+    assert "lmbridge-tiny (embedded) was here already." in done.stdout
+    assert models.requests == []
+
+
 def test_a_missing_model_is_downloaded_first_only_where_that_was_asked_for(lmbridge: Run, models: FakeHub) -> None:
     assert lmbridge("chat", NAME, "-p", "Hello").returncode == 3
     assert models.requests == []

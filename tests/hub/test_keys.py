@@ -129,6 +129,13 @@ def test_writers_at_the_same_time_lose_no_key(ring: KeyRing) -> None:
     assert sorted(p.name for p in ring.path.parent.iterdir()) == ["keys.json", "keys.json.lock"]
 
 
+def test_a_ring_that_cannot_be_read_is_not_to_be_thrown_away(ring: KeyRing) -> None:
+    ring.path.mkdir(parents=True)
+    with pytest.raises(ConfigInvalid, match="it cannot be read") as told:
+        ring.list()
+    assert "Remove" not in told.value.hint
+
+
 @pytest.mark.parametrize("content", ["", "not json", '{"keys": [{"id": 1}]}', "[]"])
 def test_a_damaged_ring_is_reported_and_opens_nothing(ring: KeyRing, content: str) -> None:
     key = ring.create("laptop")

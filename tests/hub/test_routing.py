@@ -92,6 +92,12 @@ def test_without_a_name_the_one_in_memory_answers_then_a_running_server_then_the
     assert choose("embedding", ALL, set(), {"ollama"}) is EMBED
 
 
+def test_a_model_of_unknown_size_does_not_pass_for_the_smallest() -> None:
+    unknown = ModelInfo("parrot", "rules")
+    assert choose("chat", [unknown, QWEN], set(), set()) is QWEN
+    assert choose("chat", [unknown, TINY], set(), set()) is unknown
+
+
 def test_the_built_in_model_answers_who_names_none_only_where_there_is_no_other() -> None:
     assert choose("chat", [QWEN, TINY], set(), set()) is QWEN
     assert choose("chat", [TINY, BROKEN, EMBED], set(), set()) is TINY

@@ -38,6 +38,10 @@ def command(name: str, provider: str, quantization: str, as_json: bool) -> None:
     """
     from lmbridge.cli.connect import with_hub
 
+    if not name.strip() or name.startswith((".", "/", "~")):
+        raise click.UsageError(
+            "NAME is a model of a catalogue or OWNER/REPOSITORY; files are used where they are."
+        )
     if quantization and "@" in name:
         raise click.UsageError(f"{name} names a quantization already; leave --quantization out.")
     wanted = f"{name}@{quantization}" if quantization else name
@@ -48,8 +52,11 @@ def command(name: str, provider: str, quantization: str, as_json: bool) -> None:
 
 async def _get(hub: AnyHub, name: str, provider: str) -> tuple[ModelInfo, Download | None]:
     from lmbridge.cli.download import fetch
+    from lmbridge.core.models import Download
 
     await check_provider(hub, provider)
+    if own := next((m for m in await hub.models() if m.builtin and name in (m.id, m.qualified)), None):
+        return own, Download("already_downloaded")
     return await fetch(hub, name, provider)
 
 

@@ -213,7 +213,13 @@ class KeyRing:
             return msgspec.json.decode(self.path.read_bytes(), type=_RingFile).keys
         except FileNotFoundError:
             return ()
-        except (OSError, msgspec.DecodeError) as error:
+        except OSError as error:
+            raise ConfigInvalid(
+                str(self.path),
+                f"it cannot be read ({error.strerror})",
+                hint=f"It must be a file that you may read and write: `ls -ld {self.path}` shows whose it is.",
+            ) from error
+        except msgspec.DecodeError as error:
             raise ConfigInvalid(
                 str(self.path),
                 f"not a readable key ring ({error})",

@@ -63,9 +63,9 @@ def choose(
 ) -> ModelInfo:
     """The model for a caller who names none and has set no default.
 
-    One in memory, else one of the first server that runs anyway, else one of the user's own: the smallest,
-    as it answers soonest and does not fill the machine by surprise. A built-in one only where there is no
-    other, and never one of a list whose server cannot be asked now.
+    One in memory, else one of the first server that runs anyway, else one of the user's own: the smallest
+    whose size is known, as it answers soonest and does not fill the machine by surprise. A built-in one only
+    where there is no other, and never one of a list whose server cannot be asked now.
 
     Args:
         loaded: qualified names of the models in memory.
@@ -82,7 +82,7 @@ def choose(
     server = next((m.provider for m in able if m.provider in servers), None)
     return min(
         able if server is None else [m for m in able if m.provider == server],
-        key=lambda m: (m.builtin, m.size_bytes or 0),
+        key=lambda m: (m.builtin, not m.size_bytes, m.size_bytes or 0),
     )
 
 

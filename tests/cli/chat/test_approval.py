@@ -33,6 +33,12 @@ async def test_the_rules_of_one_box_do_not_count_for_another_of_the_same_name() 
         assert await approval(request(a=1)) == Deny("not this one")
 
 
+async def test_one_key_pressed_by_mistake_is_no_reason_against_a_call() -> None:
+    with create_pipe_input() as keys, create_app_session(input=keys):
+        keys.send_text("h\r\rnot now\r")
+        assert await Approval([])(request(a=1)) == Deny("not now")
+
+
 def test_a_call_is_one_line_however_long_and_odd_its_arguments_are() -> None:
     line = brief(request(path="a.txt", text="x" * 500 + "\n\x1b[31m", count=3))
     assert line.startswith('save(path="a.txt", text="xxx')

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Run, Terminal
 
+from lmbridge.cli.exits import BAD_ANSWER
+
 PROMPT = "> "
 CTRL_C = "\x03"
 TOOLS = '''
@@ -102,8 +104,24 @@ def test_a_run_that_is_asked_to_be_short_says_so(alone: Run, tools: Path) -> Non
     done = alone(
         "chat", "lmbridge-tiny", "-t", "0", "-p", ASKED, "--tool", str(tools), "--yes", "--max-rounds", "1"
     )
-    assert done.returncode == 0
+    assert done.returncode == BAD_ANSWER
     assert "--max-rounds allows more" in done.stderr
+
+
+def test_as_json_a_run_without_an_answer_tells_why_it_ended(alone: Run, tools: Path) -> None:
+    asked = ("chat", "lmbridge-tiny", "-t", "0", "-p", ASKED, "--tool", str(tools), "--yes")
+    done = alone(*asked, "--max-rounds", "1", "--json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["answer"], told["finish_reason"]) == (BAD_ANSWER, "", "rounds")
+
+
+@pytest.mark.parametrize(
+    "options", [("--yes",), ("--max-rounds", "3"), ("--files", ".", "--files", "..", "--yes")]
+)
+def test_options_of_tools_that_have_no_use_are_refused_by_name(alone: Run, options: tuple[str, ...]) -> None:
+    done = alone("chat", "-p", "hi", *options)
+    assert done.returncode == 2
+    assert options[0] in done.stderr
 
 
 def test_a_file_that_cannot_be_used_is_told(alone: Run, tmp_path: Path) -> None:

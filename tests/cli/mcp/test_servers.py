@@ -37,7 +37,7 @@ def test_every_server_is_listed_with_its_state_and_no_secret(alone: Run, home: P
     assert list(states) == ["fake", "broken", "ours"]
     assert "not agreed to yet" in states["fake"]
     assert "unusable: it has neither" in states["broken"]
-    assert "ready" in states["ours"]
+    assert "allowed" in states["ours"]
     told = json.loads(alone("mcp", "servers", "list", "--json", env=env).stdout)["servers"]
     assert told[0]["variables"] == ["FAKE_SECRET"]
     shown = alone("mcp", "servers", "show", "fake", env=env).stdout

@@ -219,3 +219,10 @@ def test_a_gateway_that_runs_must_begin_anew_and_that_is_said(alone: Run, server
         assert [state["provider"] for state in states if state["default"]] == ["fake"]
     finally:
         alone("gateway", "stop")
+
+
+@pytest.mark.parametrize("arguments", [("add", "other", "x", "--url", "foo"), ("discover", "http://a:1", "nope")])
+def test_what_is_no_address_is_a_wrong_argument(alone: Run, arguments: tuple[str, ...]) -> None:
+    done = alone("providers", *arguments)
+    assert done.returncode == 2
+    assert "must begin with http" in done.stderr

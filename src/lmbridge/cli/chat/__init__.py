@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -15,6 +15,9 @@ from lmbridge.cli.provider import check_provider, provider_option, qualified
 if TYPE_CHECKING:
     from lmbridge.core.hub import AnyHub
     from lmbridge.machine.presets import Preset
+
+MOST_ROUNDS: Final = 32
+"""How often a model with tools is asked, unless the command says otherwise."""
 
 
 @click.command(
@@ -66,8 +69,9 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--files",
-    "folder",
+    "folders",
     metavar="DIR",
+    multiple=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Text files of this folder may be created, read, listed and edited.",
 )
@@ -87,9 +91,7 @@ if TYPE_CHECKING:
     "--max-rounds",
     metavar="N",
     type=click.IntRange(min=1),
-    default=32,
-    show_default=True,
-    help="With tools: ask the model so often at most.",
+    help=f"With tools: ask the model so often at most.  [default: {MOST_ROUNDS}]",
 )
 @click.option(
     "-t", "--temperature", metavar="X", type=click.FloatRange(0, 2), help="0 is the likeliest word each time."
@@ -109,12 +111,12 @@ def command(
     images: tuple[Path, ...],
     schema: Path | None,
     tool_files: tuple[Path, ...],
-    folder: Path | None,
+    folders: tuple[Path, ...],
     servers: tuple[str, ...],
     server_commands: tuple[str, ...],
     server_urls: tuple[str, ...],
     yes: bool,
-    max_rounds: int,
+    max_rounds: int | None,
     temperature: float | None,
     max_tokens: int | None,
     seed: int | None,
@@ -136,12 +138,20 @@ def command(
     from lmbridge.core.models import LoadOptions
     from lmbridge.core.requests import Sampling
 
+    if len(folders) > 1:
+        raise click.UsageError("--files is for one folder; give one that holds the others.")
+    if not (tool_files or folders or servers or server_commands or server_urls):
+        for option, given in (("--yes", yes), ("--max-rounds", max_rounds)):
+            if given:
+                raise click.UsageError(f"{option} is about tools: name some with --tool, --files or --mcp.")
     chosen_preset = preset_named(preset)
     model, system = model or chosen_preset.model, system or chosen_preset.system
     wanted = qualified(model, provider)
     attended = yes or somebody_is_there()
     others = placed(servers, server_commands, server_urls, attended=attended)
-    tools = equipment(tool_files, folder, others, yes=yes, attended=attended, max_rounds=max_rounds)
+    folder = folders[0] if folders else None
+    most = max_rounds or MOST_ROUNDS
+    tools = equipment(tool_files, folder, others, yes=yes, attended=attended, max_rounds=most)
 
     async def chosen(hub: AnyHub) -> str:
         await check_provider(hub, provider)

@@ -74,9 +74,7 @@ class Approval:
                         return edited
                 case "n" | "no":
                     return Deny(reason.strip())
-                case "":
-                    continue
-                case _:
+                case _ if len(said) > 1:  # one other key was pressed by mistake: it is asked again
                     return Deny(said)
 
 

@@ -7,9 +7,10 @@ import sys
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from pathlib import Path
 
+import click
 import msgspec
 
-from lmbridge.cli import render
+from lmbridge.cli import exits, render
 from lmbridge.cli.chat import question
 from lmbridge.cli.chat.figures import Stopwatch, figures
 from lmbridge.cli.chat.screens import Screen, screen, show
@@ -48,12 +49,14 @@ class Once:
         self._schema = question.schema(schema) if schema else None
         self._asked, self._system, self._sampling = asked, system, sampling
         self._tools, self._as_json, self._stats = tools, as_json, stats
+        self._cut_short = False
 
     async def run(self, hub: AnyHub, model: str) -> None:
         """Ask a model, and print the answer.
 
         Raises:
             BridgeError: whatever kept the answer from being given, whole and right.
+            click.exceptions.Exit: the model used its rounds up before it came to one; that has been told.
         """
         if self._pictures:
             question.refuse_if_blind(await hub.resolve(model))
@@ -77,6 +80,8 @@ class Once:
             render.json(as_json(answer, watch))
         if self._stats:
             render.note(f"{answer.model} ({answer.provider}): {figures(answer.finish, watch)}", "dim")
+        if self._cut_short:
+            raise click.exceptions.Exit(exits.BAD_ANSWER)
 
     async def _act(self, hub: AnyHub, request: ChatRequest, watch: Stopwatch, *, whole: bool) -> Answer:
         """The answer after all calls.
@@ -93,6 +98,7 @@ class Once:
         model = await hub.resolve(request.model)
         if result.stop in ("invalid_call", "invalid_answer", "loop"):
             raise BrokenAnswer(model.provider, result.detail.rstrip("."))
+        self._cut_short = result.stop not in ("answered", "length", "filtered")
         return Answer(
             result.answer or Message("assistant", ""), acting.finish or Finished("stop"), model.provider, model.id
         )

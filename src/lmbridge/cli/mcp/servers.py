@@ -295,7 +295,7 @@ def _state(found: MCPServers, entry: Entry) -> str:
     if entry.problem:
         return f"unusable: {entry.problem}"
     allowed = found.consents.may_start(entry)
-    return "not agreed to yet" if allowed is None else "ready" if allowed else "forbidden"
+    return "not agreed to yet" if allowed is None else "allowed" if allowed else "forbidden"
 
 
 def _described(found: MCPServers, entry: Entry) -> dict[str, object]:

@@ -83,7 +83,11 @@ def list_(as_json: bool) -> None:
 
 def _line(sight: Sight) -> None:
     mark, colour = MARKS[sight.state]
-    facts = [f"{len(sight.models)} model{'s' if len(sight.models) != 1 else ''}"] if sight.state == "ready" else []
+    facts = (
+        [f"{len(sight.models)} chat model{'s' if len(sight.models) != 1 else ''}"]
+        if sight.state == "ready"
+        else []
+    )
     facts += [sight.state] if sight.state != "ready" else []
     facts += [name for name, can in (("tools", sight.tools), ("vision", sight.vision)) if can]
     facts += [sight.detail.removesuffix(".")] if sight.detail else []

@@ -12,6 +12,18 @@ SORTS = ("ollama", "vllm", "llama.cpp", "openai", "anthropic", "other")
 """The presets of `providers.openai.presets`, as a test sees to; Anthropic's; and what stands for none."""
 
 
+def _check(url: str) -> None:
+    """Refuse what is no URL.
+
+    Raises:
+        click.UsageError
+    """
+    from lmbridge.clients.http.address import wrong_url
+
+    if url and (why := wrong_url(url)):
+        raise click.UsageError(f"The address cannot be used: {why}.")
+
+
 @click.command(
     "add",
     cls=BridgeCommand,
@@ -34,6 +46,7 @@ def add(sort: str, name: str, url: str, key_env: str, as_json: bool) -> None:
     """Add a server of a known SORT, called NAME: a provider from now on, beside those of lmbridge.toml."""
     from lmbridge.cli.providers.sights import opened
 
+    _check(url)
     if sort == "other" and not (name and url):
         raise click.UsageError("Give it a name and --url.")
     name = opened()[1].add(sort, name, url, key_env)
@@ -77,6 +90,8 @@ def discover(urls: tuple[str, ...], as_json: bool) -> None:
     from lmbridge.registry.discovery import USUAL
     from lmbridge.registry.discovery import discover as look
 
+    for url in urls:
+        _check(url)
     found = ending.run(look(home(), dict.fromkeys(urls, "") if urls else USUAL))
     if as_json:
         render.json({"found": [msgspec.structs.asdict(each) for each in found]})

@@ -114,6 +114,17 @@ def test_a_dry_run_shows_the_change_and_does_nothing(
     assert "Nothing was written." in alone("connect", "cursor", "--dry-run", env=own).stderr
 
 
+def test_that_a_program_is_not_here_is_said_and_its_settings_are_written(
+    alone: Run, own: dict[str, str], user: Path
+) -> None:
+    first = alone("connect", "cursor", "--yes", "--no-check", env=own)
+    assert first.returncode == 0
+    assert "Cursor is not found on this computer" in first.stderr
+    assert (user / ".cursor" / "mcp.json").is_file()
+    (user / ".config" / "zed").mkdir(parents=True)
+    assert "not found" not in alone("connect", "zed", "--only", "tools", "--yes", "--no-check", env=own).stderr
+
+
 def test_json_tells_everything_and_asks_nothing(alone: Run, own: dict[str, str], user: Path, gateway: str) -> None:
     read = told(alone("connect", "continue", "--yes", "--json", "--model", "fake-chat", env=own))
     assert (read["program"], read["connected"], read["url"], read["model"]) == (

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from lmbridge.cli import render
 from lmbridge.cli.programs import asked, printing, showing
+from lmbridge.cli.programs.listing import is_there
 from lmbridge.config import Config, load_config
 from lmbridge.core.errors import ConfigInvalid, InvalidRequest, MissingExtra, Unauthorized
 from lmbridge.hub.keys import KeyRing
@@ -116,6 +117,8 @@ def connect(name: str, wishes: Wishes) -> None:
         return
     work = _Work(program, wishes, Places.here(), config, link, uses)
     work.look_up()
+    if not (wishes.file or is_there(program, work.places)):
+        render.note(f"{program.name} is not found on this computer; this is for when it comes.", "dim")
     if needs_key and not link.key:
         work.link = msgspec.structs.replace(link, key=_key_there(work))
     plans = work.plans()

@@ -223,7 +223,7 @@ TOMORROW = format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True)
         ("20", 20, 20),
         ("0", 0, 0),
         ("9" * 400, LONGEST_WAIT, LONGEST_WAIT),
-        (TOMORROW, 3600, 86400),
+        pytest.param(TOMORROW, 3600, 86400, id="tomorrow"),
         ("Fri, 31 Dec 1999 23:59:59 GMT", 0, 0),
         ("Fri, 31 Dec 9999 23:59:59 GMT", LONGEST_WAIT, LONGEST_WAIT),
     ],

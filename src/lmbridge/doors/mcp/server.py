@@ -47,7 +47,7 @@ def everybody(request: object) -> None:
 
 class _Handlers:
     def __init__(self, borrow: Borrow, offer: Offer, check_manage: CheckManage) -> None:
-        self._borrow, self._offer, self._check_manage = borrow, offer, check_manage
+        self._borrow, self._check_manage = borrow, check_manage
         self._tools = Tools(borrow, manage=offer.manage)
         self._listed = [types.Tool.model_validate(tool) for tool in offered(manage=offer.manage)]
 
@@ -121,6 +121,16 @@ class _Handlers:
         contents = types.TextResourceContents(uri=params.uri, mime_type=shelf.MEDIA, text=text)
         return types.ReadResourceResult(contents=[contents])
 
+    async def _read(self, uri: str) -> str:
+        with _as_rpc():
+            async with self._borrow() as hub:
+                return await shelf.read(hub, uri)
+
+
+class _Prompting:
+    def __init__(self, prompts: Prompts) -> None:
+        self._prompts = prompts
+
     async def list_prompts(
         self, context: Context, params: types.PaginatedRequestParams | None
     ) -> types.ListPromptsResult:
@@ -141,16 +151,6 @@ class _Handlers:
         message = types.PromptMessage(role="user", content=types.TextContent(type="text", text=text))
         return types.GetPromptResult(description=prompt.description, messages=[message])
 
-    @property
-    def _prompts(self) -> Prompts:
-        assert self._offer.prompts is not None  # noqa: S101 - these two are there only with prompts
-        return self._offer.prompts
-
-    async def _read(self, uri: str) -> str:
-        with _as_rpc():
-            async with self._borrow() as hub:
-                return await shelf.read(hub, uri)
-
 
 def make_server(borrow: Borrow, offer: Offer, check_manage: CheckManage = everybody) -> Server[Any]:
     """The server of one door; it may have many connections.
@@ -159,7 +159,7 @@ def make_server(borrow: Borrow, offer: Offer, check_manage: CheckManage = everyb
         borrow: gives the hub to ask, for each call anew.
     """
     handlers = _Handlers(borrow, offer, check_manage)
-    has_prompts = offer.prompts is not None
+    prompting = _Prompting(offer.prompts) if offer.prompts is not None else None
     return Server(
         offer.name,
         version=offer.version,
@@ -170,8 +170,8 @@ def make_server(borrow: Borrow, offer: Offer, check_manage: CheckManage = everyb
         on_list_resources=handlers.list_resources,
         on_list_resource_templates=handlers.list_templates,
         on_read_resource=handlers.read_resource,
-        on_list_prompts=handlers.list_prompts if has_prompts else None,
-        on_get_prompt=handlers.get_prompt if has_prompts else None,
+        on_list_prompts=prompting.list_prompts if prompting else None,
+        on_get_prompt=prompting.get_prompt if prompting else None,
     )
 
 

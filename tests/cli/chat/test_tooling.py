@@ -169,6 +169,11 @@ def test_arguments_can_be_changed_and_what_is_no_json_is_asked_for_again(termina
     terminal.wait_for("Call it?")
     terminal.enter("e")
     terminal.wait_for("Arguments:")
+    terminal.enter('\x15{"town": 1}')  # Ctrl-U: in the place of what stands there
+    terminal.wait_for("It cannot be called so")
+    terminal.wait_for("Call it?")
+    terminal.enter("e")
+    terminal.wait_for("Arguments:")
     terminal.enter("")
     terminal.wait_for("✓ get_weather: 18 degrees in Paris")
 

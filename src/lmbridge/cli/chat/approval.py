@@ -15,6 +15,7 @@ from prompt_toolkit.output import create_output
 from lmbridge.cli import render
 from lmbridge.core.acting import Allow, CallRequested, Decision, Deny, Edit
 from lmbridge.core.errors import Cancelled
+from lmbridge.core.json_schema import problems
 from lmbridge.core.tools import Toolbox
 
 MOST_LINES = 20
@@ -37,6 +38,7 @@ class Approval:
     """
 
     def __init__(self, boxes: Sequence[Toolbox]) -> None:
+        self._boxes = boxes
         names = Counter(box.name for box in boxes)
         # Where two boxes have one name, the rules of one would count for the other.
         self._rules = {box.name: box for box in boxes if isinstance(box, Ruled) and names[box.name] == 1}
@@ -70,12 +72,23 @@ class Approval:
                     self._always.add((request.box, request.call.name))
                     return Allow()
                 case "e" | "edit":
-                    if (edited := await _edited(request)) is not None:
+                    if (edited := await _edited(request)) is None:
+                        continue
+                    if not (wrong := await self._wrong(request, edited)):
                         return edited
+                    render.note(render.printable(f"It cannot be called so: {wrong}"), "yellow")
                 case "n" | "no":
                     return Deny(reason.strip())
                 case _ if len(said) > 1:  # one other key was pressed by mistake: it is asked again
                     return Deny(said)
+
+    async def _wrong(self, request: CallRequested, edited: Edit) -> str:
+        """What keeps a call from being made with other arguments; "" for nothing."""
+        for box in self._boxes:
+            for tool in await box.tools() if box.name == request.box else ():
+                if tool.name == request.tool:
+                    return next(problems(edited.arguments, tool.parameters), "")
+        return ""
 
 
 async def _edited(request: CallRequested) -> Edit | None:

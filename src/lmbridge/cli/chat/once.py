@@ -12,7 +12,7 @@ import msgspec
 
 from lmbridge.cli import exits, render
 from lmbridge.cli.chat import question
-from lmbridge.cli.chat.figures import Stopwatch, figures
+from lmbridge.cli.chat.figures import Stopwatch, figures, speed
 from lmbridge.cli.chat.screens import Screen, screen, show
 from lmbridge.cli.chat.tooling import Equipment
 from lmbridge.cli.connect import THIS_PROCESS
@@ -151,7 +151,11 @@ def checked(answer: Answer, schema: dict[str, object]) -> object:
     try:
         value: object = json.loads(answer.text)
     except json.JSONDecodeError as error:
-        why = "was cut off by --max-tokens" if answer.finish.reason == "length" else f"is not JSON ({error})"
+        why = (
+            "was cut off, as it was as long as it may be"
+            if answer.finish.reason == "length"
+            else f"is not JSON ({error})"
+        )
         raise BrokenAnswer(answer.provider, f"the answer {why}: {answer.text[:200]!r}") from error
     if wrong := next(problems(value, schema), ""):
         raise BrokenAnswer(answer.provider, f"the answer does not follow the schema: {wrong}")
@@ -170,9 +174,9 @@ def as_json(answer: Answer, watch: Stopwatch) -> dict[str, object]:
     return found | {
         "finish_reason": answer.finish.reason,
         "usage": msgspec.to_builtins(answer.finish.usage),
-        "timings": {"first_word_s": watch.first_word_s, **_times(answer.finish)},
+        "timings": {
+            "first_word_s": watch.first_word_s,
+            "total_s": watch.total_s,
+            "tokens_per_s": speed(answer.finish),
+        },
     }
-
-
-def _times(finished: Finished) -> dict[str, object]:
-    return msgspec.structs.asdict(finished.timings) if finished.timings else {}

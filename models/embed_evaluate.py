@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models.corpus.about import TOPICS
+from models.corpus.everyday import TASKS
 from models.corpus.extract import ASK, ASK_LIST, ASK_MOOD
 from models.corpus.repeat import ASK as ASK_REPEAT
 from models.corpus.sentences import another, happening
 from models.corpus.smalltalk import ASK_NAME, BYE, HELLO, SUMMARISE, THANKS
 from models.corpus.source import Source, Wordings
-from models.corpus.toolcalls import TASKS
 from models.corpus.words import word
 from models.engine import running
 from models.phrases import filled

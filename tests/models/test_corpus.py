@@ -10,9 +10,9 @@ from itertools import islice
 import pytest
 from models.corpus import conversations
 from models.corpus.asking import WAYS
+from models.corpus.everyday import TASKS
 from models.corpus.others import OTHERS
 from models.corpus.source import ALL_WORDINGS, Conversation, Source
-from models.corpus.toolcalls import TASKS
 from models.render import render
 
 ROLES = {"system", "user", "assistant", "tool"}
